@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What every script here shares: where things are, how progress is told, and
+# how a script gets into the toolchain tree. Source it after `set -euo pipefail`.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=${BPF_PACK_BUILD:-$ROOT/build}
+LOGS=$BUILD/log
+STARTED=${BPF_PACK_STARTED:-$(date +%s)}
+export BPF_PACK_STARTED=$STARTED
+
+# The suite that the kernels and QEMU come from, and the suite of the toolchain.
+SUITE=trixie
+BACKPORTS=$SUITE-backports
+
+# say TEXT... - one line of progress, with the seconds since the first script began.
+say() {
+	printf '[%4d s] %s\n' "$(($(date +%s) - STARTED))" "$*" >&2
+}
+
+# die TEXT... - says what failed and ends the script.
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# ticker LOG NAME - repeats the last line of LOG while a step runs: every 5 s
+# for a person at a terminal, every 30 s for a log file.
+ticker() {
+	local log=$1 name=$2 every=30 last
+	[ -t 2 ] && every=5
+	while sleep "$every"; do
+		last=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | tail -c 90)
+		say "  $name ... $last"
+	done
+}
+
+# step NAME HINT COMMAND... - runs COMMAND with its output in a log file and
+# shows that it lives. On failure names the step, the log and what to try.
+step() {
+	local name=$1 hint=$2 log tick status=0
+	shift 2
+	mkdir -p "$LOGS"
+	log=$LOGS/$(printf '%s' "$name" | tr -cs 'A-Za-z0-9.+\n' '-').log
+	say "$name"
+	# Neither may hold this script's output or its lock open.
+	: >"$log"
+	ticker "$log" "$name" </dev/null >/dev/null 9>&- &
+	tick=$!
+	"$@" </dev/null >"$log" 2>&1 9>&- || status=$?
+	kill "$tick" 2>/dev/null || true
+	wait "$tick" 2>/dev/null || true
+	[ "$status" -eq 0 ] && return 0
+	{
+		echo
+		echo "FAILED: $name (exit status $status)"
+		echo "  log:  $log; its end:"
+		tail -n 15 "$log" | sed 's/^/    /'
+		echo "  try:  $hint"
+	} >&2
+	return "$status"
+}
+
+# as_root COMMAND... - runs COMMAND as root, asking sudo where needed.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo --preserve-env=BPF_PACK_STARTED -- "$@"
+	else
+		die "this step needs root: run it as root or install sudo"
+	fi
+}
+
+# in_toolchain - true where the tools of the toolchain are the ones on PATH.
+in_toolchain() {
+	[ -n "${BPF_PACK_IN_TOOLCHAIN:-}" ]
+}
+
+# enter_toolchain SCRIPT ARG... - goes on with SCRIPT inside the toolchain tree,
+# unless this is inside already.
+enter_toolchain() {
+	in_toolchain || exec "$ROOT/scripts/toolchain" run "$@"
+}
+
+# single_instance NAME - waits until no other run holds the lock NAME, so that
+# two commands started side by side do not build the same thing twice.
+single_instance() {
+	mkdir -p "$BUILD"
+	exec 9>"$BUILD/.$1.lock"
+	if ! flock -n 9; then
+		say "another run is busy with $1; waiting for it"
+		flock 9
+	fi
+}
