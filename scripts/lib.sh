@@ -30,14 +30,16 @@ die() {
 ticker() {
 	local log=$1 name=$2 every=30 last
 	[ -t 2 ] && every=5
-	while sleep "$every"; do
+	while sleep "$every" && kill -0 $$ 2>/dev/null; do
 		last=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | tail -c 90)
 		say "  $name ... $last"
 	done
 }
 
 # step NAME HINT COMMAND... - runs COMMAND with its output in a log file and
-# shows that it lives. On failure names the step, the log and what to try.
+# shows that it lives. On failure names the step, the log and what to try, and
+# ends the script: a step is no condition for `if` or `||`, where bash would
+# ignore errors inside COMMAND.
 step() {
 	local name=$1 hint=$2 log tick status=0
 	shift 2
@@ -48,7 +50,10 @@ step() {
 	: >"$log"
 	ticker "$log" "$name" </dev/null >/dev/null 9>&- &
 	tick=$!
-	"$@" </dev/null >"$log" 2>&1 9>&- || status=$?
+	set +e
+	(set -e && "$@") </dev/null >"$log" 2>&1 9>&-
+	status=$?
+	set -e
 	kill "$tick" 2>/dev/null || true
 	wait "$tick" 2>/dev/null || true
 	[ "$status" -eq 0 ] && return 0
@@ -59,7 +64,7 @@ step() {
 		tail -n 15 "$log" | sed 's/^/    /'
 		echo "  try:  $hint"
 	} >&2
-	return "$status"
+	exit "$status"
 }
 
 # as_root COMMAND... - runs COMMAND as root, asking sudo where needed.
