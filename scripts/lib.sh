@@ -7,6 +7,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=${BPF_PACK_BUILD:-$ROOT/build}
 LOGS=$BUILD/log
+APT=$BUILD/apt
 STARTED=${BPF_PACK_STARTED:-$(date +%s)}
 export BPF_PACK_STARTED=$STARTED
 
@@ -98,4 +99,16 @@ single_instance() {
 		say "another run is busy with $1; waiting for it"
 		flock 9
 	fi
+}
+
+# apt_private COMMAND... - apt with its state under build/: needs no root and
+# leaves the host's (or the tree's) package lists alone.
+apt_private() {
+	local command=$1
+	shift
+	mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+	local options=(-o Dir::State::lists="$APT/lists" -o Dir::Cache="$APT/cache"
+		-o APT::Architectures::=arm64 -o APT::Sandbox::User= -o Acquire::Languages=none)
+	[ -z "${BPF_PACK_ACCEPT_EXPIRED:-}" ] || options+=(-o Acquire::Check-Valid-Until=false)
+	"$command" "${options[@]}" "$@"
 }
