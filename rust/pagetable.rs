@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Decodes and walks the page tables of the kernel's half of the arm64 address space (TTBR1).
+//!
+//! Pure: registers and descriptors come in as integers, tables are read through a closure of the
+//! caller. So the same file says in the module which leaf really maps an address, lets a test
+//! module audit the whole half, and is unit tested on the host:
+//!
+//! ```text
+//! rustc --edition 2021 --test rust/pagetable.rs -o build/pagetable-test && build/pagetable-test
+//! ```
+//!
+//! Covered: stage 1 of EL1 with 64-bit descriptors; granules of 4, 16 and 64 KiB; start levels
+//! -1 to 3; LPA2 (`TCR_EL1.DS`) and 52-bit addresses with the 64 KiB granule; blocks, contiguous
+//! groups, and the restrictions of table descriptors. Not covered: stage 2, EL2, 128-bit
+//! descriptors.
+//!
+//! Tables may change while they are walked; an answer is about the descriptors that were read.
+
+#![deny(unsafe_code)]
+// Each user of this file takes a part of it.
+#![allow(dead_code)]
+
+// The paths hold for a module, a `#[path]` module and a crate root alike.
+#[path = "pagetable/leaf.rs"]
+mod leaf;
+#[path = "pagetable/scan.rs"]
+mod scan;
+#[cfg(test)]
+#[path = "pagetable/tests.rs"]
+mod tests;
+
+#[allow(unused_imports)]
+pub(crate) use leaf::{
+    Access,
+    Form,
+    Hole,
+    Kind,
+    Leaf,
+    Walk, //
+};
+#[allow(unused_imports)]
+pub(crate) use scan::{
+    End,
+    Run,
+    Scan, //
+};
+
+/// The level whose entries are pages.
+const LAST_LEVEL: i8 = 3;
+/// Bytes of a descriptor, as a power of two.
+const DESCRIPTOR_SHIFT: u32 = 3;
+
+/// `TCR_EL1`: walks through TTBR1 are disabled.
+const TCR_EPD1: u64 = 1 << 23;
+/// `TCR_EL1`: the top byte of a kernel address is ignored.
+const TCR_TBI1: u64 = 1 << 38;
+/// `TCR_EL1`: the restrictions of table descriptors are ignored.
+const TCR_HPD1: u64 = 1 << 42;
+/// `TCR_EL1`: LPA2 descriptors, with the granules of 4 and 16 KiB.
+const TCR_DS: u64 = 1 << 59;
+/// `TCR_EL1.IPS`: physical addresses of 52 bits.
+const IPS_52_BITS: u64 = 6;
+
+/// The descriptor is valid.
+const VALID: u64 = 1 << 0;
+/// A table above the last level, a page at it.
+const TABLE_OR_PAGE: u64 = 1 << 1;
+/// AP[2]: read-only, or clean where DBM is set.
+const READ_ONLY: u64 = 1 << 7;
+/// DBM: hardware may make the entry writable. Linux calls it `PTE_WRITE`.
+const DIRTY_BIT_MODIFIER: u64 = 1 << 51;
+/// The entry is one of a group that a single TLB entry can hold.
+const CONTIGUOUS: u64 = 1 << 52;
+/// PXN: the kernel cannot execute.
+const NO_KERNEL_EXECUTE: u64 = 1 << 53;
+/// PXNTable: nothing below is executable by the kernel.
+const TABLE_NO_KERNEL_EXECUTE: u64 = 1 << 59;
+/// APTable[1]: nothing below is writable.
+const TABLE_READ_ONLY: u64 = 1 << 62;
+
+/// The lowest `bits` bits set; all of them from 64 on.
+const fn low_mask(bits: u32) -> u64 {
+    match u64::MAX.checked_shr(64u32.saturating_sub(bits)) {
+        Some(mask) => mask,
+        None => 0,
+    }
+}
+
+/// The bits `high` down to `low` set, both included.
+const fn bit_range(high: u32, low: u32) -> u64 {
+    low_mask(high.saturating_add(1)) & !low_mask(low)
+}
+
+/// The address of entry `index` of the table at `table`, which is aligned to its size.
+const fn entry_address(table: u64, index: u64) -> u64 {
+    table | (index << DESCRIPTOR_SHIFT)
+}
+
+/// The size of a page, and with it the shape of every table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Granule {
+    /// 4 KiB pages.
+    Kib4,
+    /// 16 KiB pages.
+    Kib16,
+    /// 64 KiB pages.
+    Kib64,
+}
+
+impl Granule {
+    /// Decodes `TCR_EL1.TG1`, or [`None`] for the reserved value.
+    const fn from_tg1(field: u64) -> Option<Self> {
+        match field {
+            1 => Some(Self::Kib16),
+            2 => Some(Self::Kib4),
+            3 => Some(Self::Kib64),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a page, as a power of two.
+    pub(crate) const fn page_shift(self) -> u32 {
+        match self {
+            Self::Kib4 => 12,
+            Self::Kib16 => 14,
+            Self::Kib64 => 16,
+        }
+    }
+
+    /// Address bits that one full table resolves.
+    const fn index_bits(self) -> u32 {
+        self.page_shift() - DESCRIPTOR_SHIFT
+    }
+
+    /// Bytes that one entry at `level` covers, as a power of two.
+    const fn shift(self, level: i8) -> u32 {
+        self.page_shift() + self.index_bits() * LAST_LEVEL.abs_diff(level) as u32
+    }
+
+    /// Entries of a contiguous group at `level`, as a power of two; 0 where there are no groups.
+    const fn group_order(self, level: i8) -> u32 {
+        match (self, level) {
+            (Self::Kib4, 1..=3) => 4,
+            (Self::Kib16, 3) => 7,
+            (Self::Kib16, 2) | (Self::Kib64, 2..=3) => 5,
+            _ => 0,
+        }
+    }
+}
+
+/// Where a descriptor keeps its output address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressFormat {
+    /// Bits 47 down, at their own place.
+    Bits48,
+    /// 64 KiB granule with 52 bits: address bits 51 to 48 in descriptor bits 15 to 12.
+    Lpa,
+    /// `TCR_EL1.DS`: bits 49 down at their own place, address bits 51 and 50 in bits 9 and 8.
+    Lpa2,
+}
+
+impl AddressFormat {
+    /// The descriptor bits that hold address bits at their own place, for an entry of
+    /// `1 << shift` bytes.
+    const fn in_place(self, shift: u32) -> u64 {
+        match self {
+            Self::Bits48 | Self::Lpa => bit_range(47, shift),
+            Self::Lpa2 => bit_range(49, shift),
+        }
+    }
+
+    /// The address in the descriptor of an entry of `1 << shift` bytes.
+    const fn address(self, descriptor: u64, shift: u32) -> u64 {
+        let upper = match self {
+            Self::Bits48 => 0,
+            Self::Lpa => ((descriptor >> 12) & 0xf) << 48,
+            Self::Lpa2 => ((descriptor >> 8) & 3) << 50,
+        };
+        descriptor & self.in_place(shift) | upper
+    }
+}
+
+/// What a descriptor is at its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// Maps nothing.
+    Invalid,
+    /// Points to the table at this physical address.
+    Table(u64),
+    /// Maps the memory at this physical address.
+    Leaf(u64),
+}
+
+/// How this kernel's half of the address space is translated.
+///
+/// # Invariants
+///
+/// - `page_shift < va_bits <= 52`, and `va_bits <= 48` for the granules of 4 and 16 KiB without
+///   LPA2.
+/// - `start_level` is the lowest level whose entries are smaller than `1 << va_bits` bytes. With
+///   the first invariant every entry is smaller than `1 << 52` bytes, so no shift here overflows.
+/// - `root` is aligned to the size of the first table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Regime {
+    granule: Granule,
+    va_bits: u32,
+    start_level: i8,
+    root: u64,
+    format: AddressFormat,
+    /// Table descriptors restrict what is below them.
+    hierarchy: bool,
+    /// The top byte of an address is ignored.
+    top_byte_ignored: bool,
+}
+
+impl Regime {
+    /// Decodes `TTBR1_EL1` and `TCR_EL1`.
+    ///
+    /// Returns [`None`] for values that the architecture reserves, and when walks through TTBR1
+    /// are disabled.
+    pub(crate) fn from_registers(ttbr1: u64, tcr: u64) -> Option<Self> {
+        let granule = Granule::from_tg1((tcr >> 30) & 3)?;
+        // CAST: a field of six bits.
+        let va_bits = 64 - ((tcr >> 16) & 0x3f) as u32;
+        let lpa2 = tcr & TCR_DS != 0;
+        let wide = (tcr >> 32) & 7 == IPS_52_BITS;
+        let (format, largest) = match granule {
+            Granule::Kib64 if wide => (AddressFormat::Lpa, 52),
+            Granule::Kib64 => (AddressFormat::Bits48, 52),
+            Granule::Kib4 | Granule::Kib16 if lpa2 => (AddressFormat::Lpa2, 52),
+            Granule::Kib4 | Granule::Kib16 => (AddressFormat::Bits48, 48),
+        };
+        if tcr & TCR_EPD1 != 0 || va_bits <= granule.page_shift() || va_bits > largest {
+            return None;
+        }
+
+        let start_level = (-1..LAST_LEVEL)
+            .find(|&level| granule.shift(level) < va_bits)
+            .unwrap_or(LAST_LEVEL);
+        // With 52-bit addresses TTBR bits 5 to 2 hold address bits 51 to 48.
+        let base = match format {
+            AddressFormat::Lpa | AddressFormat::Lpa2 if wide => {
+                (ttbr1 & bit_range(47, 6)) | (((ttbr1 >> 2) & 0xf) << 48)
+            }
+            _ => ttbr1 & bit_range(47, 1),
+        };
+        // INVARIANT: `va_bits` was checked, `start_level` is the first that fits, and the bits of
+        // `base` below the table's size (CnP among them) are dropped.
+        let mut regime = Self {
+            granule,
+            va_bits,
+            start_level,
+            root: base,
+            format,
+            hierarchy: tcr & TCR_HPD1 == 0,
+            top_byte_ignored: tcr & TCR_TBI1 != 0,
+        };
+        regime.root &= !low_mask(regime.table_order(start_level) + DESCRIPTOR_SHIFT);
+        Some(regime)
+    }
+
+    /// The same regime on a CPU that takes permissions from `PIR_EL1` (FEAT_S1PIE in use), where
+    /// table descriptors restrict nothing.
+    ///
+    /// PXN and DBM are then two bits of an index; Linux fills `PIR_EL1` so that they keep their
+    /// meaning.
+    pub(crate) fn with_permission_indirection(self) -> Self {
+        Self {
+            hierarchy: false,
+            ..self
+        }
+    }
+
+    /// The size of a page.
+    pub(crate) fn granule(&self) -> Granule {
+        self.granule
+    }
+
+    /// Bits of an address that are translated, 13 to 52.
+    pub(crate) fn va_bits(&self) -> u32 {
+        self.va_bits
+    }
+
+    /// The level of the first table, -1 to 3.
+    pub(crate) fn start_level(&self) -> i8 {
+        self.start_level
+    }
+
+    /// The physical address of the first table.
+    pub(crate) fn root(&self) -> u64 {
+        self.root
+    }
+
+    /// The lowest address of the kernel's half.
+    pub(crate) fn first_va(&self) -> u64 {
+        !low_mask(self.va_bits)
+    }
+
+    /// `va` with all upper bits set, or [`None`] if TTBR1 does not translate it.
+    fn canonical(&self, va: u64) -> Option<u64> {
+        let va = if self.top_byte_ignored {
+            va | (0xff << 56)
+        } else {
+            va
+        };
+        (va >= self.first_va()).then_some(va)
+    }
+
+    /// Entries of a table at `level`, as a power of two.
+    ///
+    /// The first table resolves only the address bits that the levels below leave.
+    fn table_order(&self, level: i8) -> u32 {
+        self.granule
+            .index_bits()
+            .min(self.va_bits.saturating_sub(self.granule.shift(level)))
+    }
+
+    /// The index of `va` in its table at `level`.
+    fn index(&self, va: u64, level: i8) -> u64 {
+        (va >> self.granule.shift(level)) & low_mask(self.table_order(level))
+    }
+
+    /// Whether an entry at `level`, above the last, can map memory.
+    fn has_blocks(&self, level: i8) -> bool {
+        match (self.granule, self.format) {
+            (Granule::Kib4, AddressFormat::Lpa2) => level >= 0,
+            (Granule::Kib4, _) | (_, AddressFormat::Lpa | AddressFormat::Lpa2) => level >= 1,
+            (_, AddressFormat::Bits48) => level >= 2,
+        }
+    }
+
+    /// Says what `descriptor` is at `level`. At the last level it is never a table.
+    fn decode(&self, descriptor: u64, level: i8) -> Entry {
+        let shift = self.granule.shift(level);
+        if descriptor & VALID == 0 {
+            Entry::Invalid
+        } else if level >= LAST_LEVEL {
+            if descriptor & TABLE_OR_PAGE != 0 {
+                Entry::Leaf(self.format.address(descriptor, shift))
+            } else {
+                Entry::Invalid
+            }
+        } else if descriptor & TABLE_OR_PAGE != 0 {
+            Entry::Table(self.format.address(descriptor, self.granule.page_shift()))
+        } else if self.has_blocks(level) {
+            Entry::Leaf(self.format.address(descriptor, shift))
+        } else {
+            Entry::Invalid
+        }
+    }
+
+    /// What `limits` become below the table descriptor `descriptor`.
+    fn limits_below(&self, limits: u64, descriptor: u64) -> u64 {
+        if self.hierarchy {
+            limits | (descriptor & (TABLE_READ_ONLY | TABLE_NO_KERNEL_EXECUTE))
+        } else {
+            limits
+        }
+    }
+
+    /// Whether the leaf `descriptor` at `place` belongs to a group that one TLB entry can hold.
+    ///
+    /// The hint alone proves nothing: all entries of the aligned group must be the same but for
+    /// their addresses, and these must be contiguous and aligned to the group.
+    fn in_contiguous_group(
+        &self,
+        place: Place,
+        descriptor: u64,
+        read: &mut impl FnMut(u64) -> Option<u64>,
+    ) -> bool {
+        let order = self.granule.group_order(place.level);
+        if descriptor & CONTIGUOUS == 0 || order == 0 || order > self.table_order(place.level) {
+            return false;
+        }
+        let shift = self.granule.shift(place.level);
+        // Address bits that are not in place are the same in a whole group.
+        let attributes = !self.format.in_place(shift);
+        let first = place.index & !low_mask(order);
+        let base = self.format.address(descriptor, shift) & !low_mask(shift + order);
+        (0..=low_mask(order)).all(|i| {
+            read(entry_address(place.table, first | i)).is_some_and(|entry| {
+                entry & attributes == descriptor & attributes
+                    && self.format.address(entry, shift) == base | (i << shift)
+            })
+        })
+    }
+
+    /// Makes the leaf for the valid `descriptor` at `place`, with or without its group.
+    fn leaf(&self, place: Place, pa: u64, descriptor: u64, limits: u64, grouped: bool) -> Leaf {
+        let shift = self.granule.shift(place.level);
+        let order = if grouped {
+            self.granule.group_order(place.level)
+        } else {
+            0
+        };
+        Leaf {
+            va: place.va,
+            pa,
+            size: 1 << shift,
+            span: 1 << (shift + order),
+            level: place.level,
+            descriptor,
+            limits,
+        }
+    }
+
+    /// Finds what maps `va`.
+    ///
+    /// `read` returns the descriptor at a physical address, which is a multiple of 8, or [`None`]
+    /// if it cannot be read. It is called at most 5 times, and up to 128 times more for a leaf
+    /// with the contiguous bit.
+    pub(crate) fn walk(&self, va: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Walk {
+        let Some(va) = self.canonical(va) else {
+            return Walk::Outside;
+        };
+        let mut table = self.root;
+        let mut level = self.start_level;
+        let mut limits = 0;
+        // Ends: `decode` finds no table at the last level.
+        loop {
+            let mask = low_mask(self.granule.shift(level));
+            let place = Place {
+                table,
+                index: self.index(va, level),
+                level,
+                va: va & !mask,
+            };
+            let Some(descriptor) = read(entry_address(table, place.index)) else {
+                return Walk::Unreadable { table, level };
+            };
+            match self.decode(descriptor, level) {
+                Entry::Invalid => {
+                    return Walk::Hole(Hole {
+                        va: place.va,
+                        size: mask.saturating_add(1),
+                        level,
+                        descriptor,
+                    });
+                }
+                Entry::Leaf(pa) => {
+                    let grouped = self.in_contiguous_group(place, descriptor, &mut read);
+                    return Walk::Leaf(self.leaf(place, pa, descriptor, limits, grouped));
+                }
+                Entry::Table(next) => {
+                    table = next;
+                    limits = self.limits_below(limits, descriptor);
+                    level = level.saturating_add(1);
+                }
+            }
+        }
+    }
+}
+
+/// One entry of one table.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Physical address of the table.
+    table: u64,
+    /// Index of the entry, inside the table.
+    index: u64,
+    /// Level of the table.
+    level: i8,
+    /// First virtual address that the entry translates.
+    va: u64,
+}

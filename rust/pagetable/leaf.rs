@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a walk finds: leaves, holes, and how they are shown to people.
+
+use super::{
+    DIRTY_BIT_MODIFIER,
+    LAST_LEVEL,
+    NO_KERNEL_EXECUTE,
+    READ_ONLY,
+    TABLE_NO_KERNEL_EXECUTE,
+    TABLE_READ_ONLY, //
+};
+use core::fmt;
+
+/// What maps an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// This leaf does.
+    Leaf(Leaf),
+    /// Nothing does.
+    Hole(Hole),
+    /// A table on the way could not be read.
+    Unreadable {
+        /// Physical address of the table.
+        table: u64,
+        /// Its level.
+        level: i8,
+    },
+    /// The address is not in the kernel's half.
+    Outside,
+}
+
+impl Walk {
+    /// The leaf, if there is one.
+    pub(crate) fn leaf(self) -> Option<Leaf> {
+        match self {
+            Self::Leaf(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+}
+
+/// An entry that maps nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    /// First virtual address of the entry.
+    pub(crate) va: u64,
+    /// Bytes that the entry covers.
+    pub(crate) size: u64,
+    /// Level of the entry, -1 to 3.
+    pub(crate) level: i8,
+    /// The raw entry; Linux keeps the rest of an entry that it only makes invalid.
+    pub(crate) descriptor: u64,
+}
+
+/// A block or a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    /// First virtual address, aligned to `size`.
+    pub(crate) va: u64,
+    /// First physical address.
+    pub(crate) pa: u64,
+    /// Bytes that the entry maps.
+    pub(crate) size: u64,
+    /// Bytes that one TLB entry can map: those of the contiguous group where all of it really is
+    /// contiguous, else `size`.
+    pub(crate) span: u64,
+    /// Level of the entry, -1 to 3.
+    pub(crate) level: i8,
+    /// The raw entry.
+    pub(crate) descriptor: u64,
+    /// The restrictions of all table descriptors above the entry, at their bits.
+    pub(super) limits: u64,
+}
+
+impl Leaf {
+    /// First virtual address of the span.
+    pub(crate) fn span_va(&self) -> u64 {
+        self.va & !self.span.saturating_sub(1)
+    }
+
+    /// First physical address of the span.
+    pub(crate) fn span_pa(&self) -> u64 {
+        self.pa & !self.span.saturating_sub(1)
+    }
+
+    /// The physical address behind `va`, which lies in the entry.
+    pub(crate) fn translate(&self, va: u64) -> u64 {
+        self.pa | (va & self.size.saturating_sub(1))
+    }
+
+    /// Whether one TLB entry of this leaf can map all of the `len` bytes, at least 1, at `va`.
+    pub(crate) fn covers(&self, va: u64, len: u64) -> bool {
+        let within = |address: u64| address & !self.span.saturating_sub(1) == self.span_va();
+        match va.checked_add(len.saturating_sub(1)) {
+            Some(last) => within(va) && within(last),
+            None => false,
+        }
+    }
+
+    /// Whether the kernel can write, now or once hardware has set the dirty state.
+    pub(crate) fn kernel_writable(&self) -> bool {
+        let entry = self.descriptor & READ_ONLY == 0 || self.descriptor & DIRTY_BIT_MODIFIER != 0;
+        entry && self.limits & TABLE_READ_ONLY == 0
+    }
+
+    /// Whether the kernel can execute.
+    pub(crate) fn kernel_executable(&self) -> bool {
+        self.descriptor & NO_KERNEL_EXECUTE == 0 && self.limits & TABLE_NO_KERNEL_EXECUTE == 0
+    }
+
+    /// What the kernel may do there.
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            write: self.kernel_writable(),
+            execute: self.kernel_executable(),
+        }
+    }
+
+    /// The size and form of the mapping, as shown to people.
+    pub(crate) fn kind(&self) -> Kind {
+        let form = if self.span > self.size {
+            Form::Contiguous
+        } else if self.level == LAST_LEVEL {
+            Form::Page
+        } else {
+            Form::Block
+        };
+        Kind {
+            bytes: self.span,
+            form,
+        }
+    }
+}
+
+/// What the kernel may do with a mapping besides reading: shown as `r--`, `rw-`, `r-x` or `rwx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Write.
+    pub(crate) write: bool,
+    /// Execute.
+    pub(crate) execute: bool,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.write, self.execute) {
+            (false, false) => "r--",
+            (true, false) => "rw-",
+            (false, true) => "r-x",
+            (true, true) => "rwx",
+        })
+    }
+}
+
+/// How a mapping is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One entry of the last level.
+    Page,
+    /// One entry of a level above.
+    Block,
+    /// A whole contiguous group of entries.
+    Contiguous,
+}
+
+/// Size and form of a mapping: shown as "4 KiB page", "2 MiB block", "64 KiB contiguous".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Bytes that one TLB entry can map.
+    pub(crate) bytes: u64,
+    /// How.
+    pub(crate) form: Form,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shift, unit) = match self.bytes {
+            0..=0xf_ffff => (10, "KiB"),
+            0x10_0000..=0x3fff_ffff => (20, "MiB"),
+            0x4000_0000..=0xff_ffff_ffff => (30, "GiB"),
+            _ => (40, "TiB"),
+        };
+        let form = match self.form {
+            Form::Page => "page",
+            Form::Block => "block",
+            Form::Contiguous => "contiguous",
+        };
+        write!(f, "{} {unit} {form}", self.bytes >> shift)
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Visits every leaf of the kernel's half.
+
+use super::{
+    entry_address,
+    low_mask,
+    Entry,
+    Leaf,
+    Place,
+    Regime, //
+};
+use core::ops::ControlFlow;
+
+impl Regime {
+    /// Visits every leaf of the kernel's half in the order of addresses.
+    ///
+    /// A verified contiguous group is visited once, as a leaf whose `span` covers the group. A
+    /// table entry equal to the one before it (KASAN maps its zero shadow so) is not entered
+    /// again: the same leaves were visited just before, at other addresses.
+    ///
+    /// Reads at most `max_tables` tables, whatever is in them, and recurses at most 5 deep. `read`
+    /// is as for [`Self::walk`]; the rest of a table that it cannot read is left out and counted.
+    /// `visit` ends the scan with [`ControlFlow::Break`].
+    pub(crate) fn for_each_leaf(
+        &self,
+        max_tables: u64,
+        read: impl FnMut(u64) -> Option<u64>,
+        visit: impl FnMut(&Leaf) -> ControlFlow<()>,
+    ) -> Scan {
+        let mut scanner = Scanner {
+            regime: self,
+            max_tables,
+            read,
+            visit,
+            scan: Scan::default(),
+        };
+        let end = scanner.table(self.root, self.start_level, self.first_va(), 0);
+        scanner.scan.end = match end {
+            ControlFlow::Continue(()) => End::Complete,
+            ControlFlow::Break(end) => end,
+        };
+        scanner.scan
+    }
+
+    /// Visits what [`Self::for_each_leaf`] does, with leaves merged into runs.
+    pub(crate) fn for_each_run(
+        &self,
+        max_tables: u64,
+        read: impl FnMut(u64) -> Option<u64>,
+        mut visit: impl FnMut(&Run) -> ControlFlow<()>,
+    ) -> Scan {
+        let mut open: Option<Run> = None;
+        let mut scan = self.for_each_leaf(max_tables, read, |leaf| {
+            if open.as_mut().is_some_and(|run| run.extend(leaf)) {
+                return ControlFlow::Continue(());
+            }
+            match open.replace(Run::new(leaf)) {
+                Some(run) => visit(&run),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        if scan.end != End::Stopped {
+            if let Some(run) = open {
+                if visit(&run).is_break() {
+                    scan.end = End::Stopped;
+                }
+            }
+        }
+        scan
+    }
+}
+
+/// Neighbouring leaves of one kind and access that map contiguous physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first leaf.
+    pub(crate) first: Leaf,
+    /// Leaves, a contiguous group counted once.
+    pub(crate) leaves: u64,
+    /// Bytes of all of them.
+    pub(crate) bytes: u64,
+}
+
+impl Run {
+    /// A run of one leaf.
+    pub(crate) fn new(leaf: &Leaf) -> Self {
+        Self {
+            first: *leaf,
+            leaves: 1,
+            bytes: leaf.span,
+        }
+    }
+
+    /// Appends `leaf` if it goes on where the run ends; returns whether it did.
+    pub(crate) fn extend(&mut self, leaf: &Leaf) -> bool {
+        let goes_on = self.first.kind() == leaf.kind()
+            && self.first.access() == leaf.access()
+            && self.first.span_va().checked_add(self.bytes) == Some(leaf.span_va())
+            && self.first.span_pa().checked_add(self.bytes) == Some(leaf.span_pa());
+        if goes_on {
+            self.leaves = self.leaves.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(leaf.span);
+        }
+        goes_on
+    }
+}
+
+/// Why a scan ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The whole half was visited.
+    #[default]
+    Complete,
+    /// The visitor wanted no more.
+    Stopped,
+    /// The tables allowed were used up.
+    OutOfTables,
+}
+
+/// What a scan did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scan {
+    /// Why it ended.
+    pub(crate) end: End,
+    /// Tables read.
+    pub(crate) tables: u64,
+    /// Tables of which a part could not be read.
+    pub(crate) unreadable: u64,
+    /// Table entries left out because they repeat the one before.
+    pub(crate) repeated: u64,
+}
+
+impl Scan {
+    /// Whether every leaf of the half was visited.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.end == End::Complete && self.unreadable == 0
+    }
+}
+
+/// The state of [`Regime::for_each_leaf`].
+struct Scanner<'a, R, V> {
+    regime: &'a Regime,
+    max_tables: u64,
+    read: R,
+    visit: V,
+    scan: Scan,
+}
+
+impl<R, V> Scanner<'_, R, V>
+where
+    R: FnMut(u64) -> Option<u64>,
+    V: FnMut(&Leaf) -> ControlFlow<()>,
+{
+    /// Scans the table at `table`, whose first entry translates `first_va`.
+    fn table(&mut self, table: u64, level: i8, first_va: u64, limits: u64) -> ControlFlow<End> {
+        if self.scan.tables >= self.max_tables {
+            return ControlFlow::Break(End::OutOfTables);
+        }
+        self.scan.tables = self.scan.tables.saturating_add(1);
+
+        let shift = self.regime.granule.shift(level);
+        let group = low_mask(self.regime.granule.group_order(level));
+        let last = low_mask(self.regime.table_order(level));
+        let mut before = None;
+        let mut index = 0;
+        while index <= last {
+            let place = Place {
+                table,
+                index,
+                level,
+                va: first_va | (index << shift),
+            };
+            let Some(descriptor) = (self.read)(entry_address(table, index)) else {
+                self.scan.unreadable = self.scan.unreadable.saturating_add(1);
+                return ControlFlow::Continue(());
+            };
+            let mut entries = 1;
+            match self.regime.decode(descriptor, level) {
+                Entry::Invalid => {}
+                Entry::Table(_) if before == Some(descriptor) => {
+                    self.scan.repeated = self.scan.repeated.saturating_add(1);
+                }
+                Entry::Table(next) => {
+                    let below = self.regime.limits_below(limits, descriptor);
+                    self.table(next, level.saturating_add(1), place.va, below)?;
+                }
+                Entry::Leaf(pa) => {
+                    // A group that is not whole at its first entry is none.
+                    let grouped = index & group == 0
+                        && self
+                            .regime
+                            .in_contiguous_group(place, descriptor, &mut self.read);
+                    let leaf = self.regime.leaf(place, pa, descriptor, limits, grouped);
+                    entries = leaf.span >> shift;
+                    if (self.visit)(&leaf).is_break() {
+                        return ControlFlow::Break(End::Stopped);
+                    }
+                }
+            }
+            before = Some(descriptor);
+            index = index.saturating_add(entries);
+        }
+        ControlFlow::Continue(())
+    }
+}
