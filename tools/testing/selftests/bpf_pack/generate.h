@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Programs made of raw instructions, of any size and with a known result. */
+#ifndef BPF_PACK_GENERATE_H
+#define BPF_PACK_GENERATE_H
+
+#include <linux/bpf.h>
+#include <stddef.h>
+
+#define INSN(c, d, s, o, i) \
+	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
+#define MOV_IMM(dst, imm) INSN(BPF_ALU64 | BPF_MOV | BPF_K, dst, 0, 0, imm)
+#define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+/* The most instructions that the verifier takes. */
+#define MAX_INSNS 1000000
+
+/*
+ * Loads a socket filter that returns @value. 0 or more: its file descriptor;
+ * else a negative errno.
+ */
+int load_constant(int value);
+
+/*
+ * Loads a socket filter of @count instructions without a branch, of about 12
+ * bytes each when compiled; @result gets what it returns. As load_constant().
+ */
+int load_straight_line(size_t count, __u32 *result);
+
+/* Loads any socket filter. As load_constant(). */
+int load_filter(const struct bpf_insn *insns, size_t count);
+
+/* Runs program @fd once; its result, or a negative errno in @err. */
+__u32 run_filter(int fd, int *err);
+
+#endif /* BPF_PACK_GENERATE_H */

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The kernel calls bpf_fentry_test1(1) for a test run of this program. */
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "state.h"
+
+SEC("fentry/bpf_fentry_test1")
+int BPF_PROG(fentry, int a)
+{
+	state_hit(a);
+	return 0;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loads and runs one program of each kind, checks its result, and looks where
+ * its images lie: two KTAP lines for each kind. The same programs run on the
+ * stock allocator with --expect stock, so that results can be compared.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kselftest.h"
+
+static const struct test_case *const groups[] = {
+	cases_net, cases_trace, cases_cgroup, cases_link, cases_classic, cases_big,
+};
+
+static const char usage[] =
+	"Usage: run_progs [--expect pack|stock] [--list] [CASE]...\n"
+	"\n"
+	"Loads and runs BPF programs of many kinds and checks their results and where\n"
+	"their images lie: in 2 MiB packs (the default) or in base pages.\n"
+	"\n"
+	"  --expect pack|stock  what the images must lie in\n"
+	"  --list               prints the names of the cases\n"
+	"\n"
+	"Needs root, debugfs, bpf_pack_ptwalk, and for \"pack\" bpf_pack.\n";
+
+static void report(enum outcome outcome, const char *name, const char *what, const char *why)
+{
+	switch (outcome) {
+	case PASS:
+		ksft_test_result_pass("%s: %s\n", name, what);
+		break;
+	case FAIL:
+		ksft_test_result_fail("%s: %s: %s\n", name, what, why);
+		break;
+	case SKIP:
+		/* Name first and directive last, as KTAP wants it. */
+		ksft_cnt.ksft_xskip++;
+		printf("ok %u %s: %s # SKIP %s\n", ksft_test_num(), name, what, why);
+		break;
+	}
+}
+
+static void run_case(const struct test_case *test, enum expect expect)
+{
+	struct run run = { .expect = expect };
+	long long before = status_value("images served"), after;
+	char what[64];
+
+	images_of_trampolines(&run.trampolines);
+	test->go(&run);
+	after = status_value("images served");
+	report(run.result, test->name, "result", run.why);
+
+	snprintf(what, sizeof(what), "%zu image%s in %s", run.images, run.images == 1 ? "" : "s",
+		 expect == EXPECT_PACK ? "2 MiB packs" : "base pages");
+	if (run.result == SKIP) {
+		run.place = SKIP;
+		snprintf(run.place_why, sizeof(run.place_why), "%.200s", run.why);
+	} else if (!run.images && run.place == PASS) {
+		run.place = FAIL;
+		snprintf(run.place_why, sizeof(run.place_why), "no image was seen");
+	} else if (run.place == PASS && expect == EXPECT_PACK &&
+		   after - before < (long long)run.images) {
+		run.place = FAIL;
+		snprintf(run.place_why, sizeof(run.place_why), "images served went from %lld to %lld",
+			 before, after);
+	}
+	report(run.place, test->name, what, run.place_why);
+}
+
+static bool wanted(const char *name, char **names)
+{
+	if (!*names)
+		return true;
+	for (; *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+/* Calls @visit, where given, for each wanted case; how many there are. */
+static unsigned int each_case(char **names, enum expect expect,
+			      void (*visit)(const struct test_case *, enum expect))
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		for (const struct test_case *test = groups[i]; test->name; test++) {
+			if (!wanted(test->name, names))
+				continue;
+			count++;
+			if (visit)
+				visit(test, expect);
+		}
+	}
+	return count;
+}
+
+static void print_case(const struct test_case *test, enum expect expect)
+{
+	(void)expect;
+	puts(test->name);
+}
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level == LIBBPF_WARN && getenv("VERBOSE"))
+		vfprintf(stderr, format, args);
+	return 0;
+}
+
+/* The objects are found beside this binary, from wherever it is called. */
+static void enter_own_folder(void)
+{
+	char path[PATH_MAX] = "";
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || chdir(dirname(path)))
+		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "expect", required_argument, NULL, 'e' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	enum expect expect = EXPECT_PACK;
+	bool list = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'e' && !strcmp(optarg, "stock")) {
+			expect = EXPECT_STOCK;
+		} else if (option == 'l') {
+			list = true;
+		} else if (option != 'e' || strcmp(optarg, "pack")) {
+			fputs(usage, option == 'h' ? stdout : stderr);
+			return option == 'h' ? 0 : 2;
+		}
+	}
+	if (list) {
+		each_case(argv + optind, expect, print_case);
+		return 0;
+	}
+
+	setlinebuf(stdout);
+	ksft_print_header();
+	if (geteuid())
+		ksft_exit_skip("must be run as root\n");
+	enter_own_folder();
+	libbpf_set_print(quiet);
+	/* Sockets and devices of the tests stay out of the machine's own network. */
+	if (unshare(CLONE_NEWNET) || loopback_up())
+		ksft_exit_fail_msg("network namespace: %s\n", strerror(errno));
+	ksft_set_plan(2 * each_case(argv + optind, expect, NULL));
+	each_case(argv + optind, expect, run_case);
+	ksft_finished();
+}
