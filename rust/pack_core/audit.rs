@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A slow recount of everything that the pool keeps up to date in small steps.
+
+use core::ops::DerefMut;
+
+use crate::bitmap;
+use crate::bitmap::WORD_BITS;
+use crate::geometry::ChunkCount;
+use crate::geometry::Rank;
+use crate::pack::Pack;
+use crate::pack::RangeState;
+use crate::pool::Pool;
+use crate::pool::Slot;
+use crate::runs::Summary;
+use crate::stats::Tallies;
+use crate::stats::Tally;
+
+/// What is wrong in a pool, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The rule that is broken.
+    pub what: &'static str,
+    /// The slot of the pack, if it is one's.
+    pub slot: Option<u32>,
+    /// The chunk, if it is one's.
+    pub chunk: Option<u32>,
+}
+
+impl Flaw {
+    /// A flaw of the pool.
+    fn of_pool(what: &'static str) -> Self {
+        Self {
+            what,
+            slot: None,
+            chunk: None,
+        }
+    }
+
+    /// A flaw of a pack, or of what the pool says about it.
+    fn of_pack(what: &'static str, slot: u32) -> Self {
+        Self {
+            what,
+            slot: Some(slot),
+            chunk: None,
+        }
+    }
+}
+
+/// Returns `flaw` unless `holds`.
+fn ensure(holds: bool, flaw: impl FnOnce() -> Flaw) -> Result<(), Flaw> {
+    if holds {
+        Ok(())
+    } else {
+        Err(flaw())
+    }
+}
+
+/// Checks every invariant of a pool and of its packs, chunk by chunk.
+///
+/// O(chunks · log of a pack) for all packs: some milliseconds for each. For tests and self-tests.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn check_invariants<S, L>(pool: &Pool<S, L>) -> Result<(), Flaw>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    let (mut chunks, mut packs, mut empty) = (0u64, 0u64, 0u64);
+    let mut tallies = Tallies::default();
+    for (id, pack) in pool.occupied() {
+        check_pack(pack, id.slot())?;
+        chunks = chunks.saturating_add(u64::from(pack.chunks().get()));
+        packs = packs.saturating_add(1);
+        empty = empty.saturating_add(u64::from(pack.is_empty()));
+        tallies.replace(&Tallies::default(), pack.tallies());
+    }
+    let stats = pool.stats();
+    ensure(stats.chunks == chunks, || {
+        Flaw::of_pool("the number of chunks is wrong")
+    })?;
+    ensure(stats.packs == packs, || {
+        Flaw::of_pool("the number of packs is wrong")
+    })?;
+    ensure(stats.empty_packs == empty, || {
+        Flaw::of_pool("the number of empty packs is wrong")
+    })?;
+    ensure(stats.tallies == tallies, || {
+        Flaw::of_pool("the sums by state are wrong")
+    })?;
+    ensure(
+        stats.tallies.syncing.ranges == 0 || pool.batch_under_way(),
+        || Flaw::of_pool("ranges wait for a batch that is not under way"),
+    )?;
+    check_index(pool)?;
+    check_list(pool, pool.books().retired(), RangeState::Retired)?;
+    check_list(pool, pool.books().syncing(), RangeState::Syncing)
+}
+
+/// Checks the index across packs.
+fn check_index<S, L>(pool: &Pool<S, L>) -> Result<(), Flaw>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    let holes = pool.books().holes;
+    for rank in Rank::all() {
+        for slot in (0u32..).take(holes.leaves()) {
+            let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
+            let hole = pack
+                .filter(|pack| pack.rank() == rank)
+                .map_or(0, |pack| pack.largest_hole().get());
+            let known = holes.node(holes.leaf(slot), rank);
+            ensure(known == hole, || {
+                Flaw::of_pack("the index across packs has another hole", slot)
+            })?;
+        }
+        for node in 1..holes.leaves() {
+            let left = node.saturating_mul(2);
+            let larger = holes
+                .node(left, rank)
+                .max(holes.node(left.saturating_add(1), rank));
+            ensure(holes.node(node, rank) == larger, || {
+                Flaw::of_pool("a node of the index across packs is not the larger of its children")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a list has exactly the packs with ranges in a state, each once.
+fn check_list<S, L>(
+    pool: &Pool<S, L>,
+    list: impl Iterator<Item = u32>,
+    state: RangeState,
+) -> Result<(), Flaw>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    let has = |pack: &Pack<S>| pack.tallies().of(state).ranges != 0;
+    let wanted = pool.occupied().filter(|(_, pack)| has(pack)).count();
+    let mut found = 0usize;
+    // A pack that is twice on a list closes a ring: one step more than there are packs is enough to see that.
+    for slot in list.take(pool.capacity().saturating_add(1)) {
+        let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
+        ensure(pack.is_some_and(has), || {
+            Flaw::of_pack("a list has a pack with nothing to wait for", slot)
+        })?;
+        found = found.saturating_add(1);
+    }
+    ensure(found == wanted, || {
+        Flaw::of_pool("a list misses a pack, or is a ring")
+    })
+}
+
+/// Checks one pack by looking at every chunk.
+fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
+    let parts = pack.parts();
+    let chunks = pack.chunks().get();
+    let at = |what, chunk| Flaw {
+        what,
+        slot: Some(slot),
+        chunk: Some(chunk),
+    };
+    let mut tallies = Tallies::default();
+    // The state of the range that the chunk before was in.
+    let mut current: Option<RangeState> = None;
+    for chunk in 0..bitmap::first_bit_of(parts.used.len()) {
+        let used = bitmap::get(parts.used, chunk);
+        let coded = [parts.a, parts.b, parts.c]
+            .into_iter()
+            .any(|plane| bitmap::get(plane, chunk));
+        if chunk >= chunks {
+            ensure(used && !coded, || {
+                at("a chunk beyond the last is free or has a state", chunk)
+            })?;
+            continue;
+        }
+        if !used {
+            ensure(!coded, || at("a free chunk has a state", chunk))?;
+            current = None;
+            continue;
+        }
+        if coded {
+            current = parts.state(chunk);
+            ensure(current.is_some(), || {
+                at("the bits of a state mean nothing", chunk)
+            })?;
+        }
+        let state = current.ok_or(at("a used chunk belongs to no range", chunk))?;
+        tallies.add(
+            state,
+            Tally {
+                ranges: u64::from(coded),
+                chunks: 1,
+            },
+        );
+    }
+    ensure(tallies == *pack.tallies(), || {
+        Flaw::of_pack("the counters are wrong", slot)
+    })?;
+    ensure(parts.tree.len() >= parts.used.len(), || {
+        Flaw::of_pack("the index has too few nodes", slot)
+    })?;
+    check_tree(pack, slot)
+}
+
+/// Checks every node of a pack's index against a scan of its span.
+fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
+    let (parts, runs) = (pack.parts(), pack.runs());
+    let leaves = parts.tree.len();
+    let (mut first_node, mut span) = (leaves, WORD_BITS);
+    while first_node >= 1 {
+        for (index, node) in (0u32..).zip(first_node..first_node.saturating_mul(2)) {
+            let first = index.saturating_mul(span);
+            let free = (first..first.saturating_add(span))
+                .map(|chunk| chunk < pack.chunks().get() && !bitmap::get(parts.used, chunk));
+            let known = runs.node(node);
+            ensure(known == scan(free), || Flaw {
+                what: "a node of the index of free runs is not what its span holds",
+                slot: Some(slot),
+                chunk: Some(first),
+            })?;
+        }
+        first_node /= 2;
+        span = span.saturating_mul(2);
+    }
+    ensure(
+        pack.largest_hole() <= ChunkCount::new(pack.chunks().get()),
+        || Flaw::of_pack("the largest hole is larger than the pack", slot),
+    )
+}
+
+/// Summarises a span one chunk at a time.
+fn scan(free: impl Iterator<Item = bool>) -> Summary {
+    let mut summary = Summary::default();
+    let mut only_free = true;
+    for free in free {
+        if free {
+            summary.suffix = summary.suffix.saturating_add(1);
+            summary.longest = summary.longest.max(summary.suffix);
+        } else {
+            summary.suffix = 0;
+            only_free = false;
+        }
+        if only_free {
+            summary.prefix = summary.prefix.saturating_add(1);
+        }
+    }
+    summary
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bits in words: bit `n` is bit `n % 64` of word `n / 64`.
+//!
+//! Bits outside the words read as 0 and cannot be set. No function here can panic.
+
+/// Bits in a word.
+pub(crate) const WORD_BITS: u32 = u64::BITS;
+
+/// Returns the index of the word that holds `bit`.
+#[inline]
+pub(crate) const fn word_of(bit: u32) -> usize {
+    // CAST: `usize` has at least 32 bits.
+    (bit / WORD_BITS) as usize
+}
+
+/// Returns the number of the first bit of the word at `index`; saturates beyond all bits.
+#[inline]
+pub(crate) const fn first_bit_of(index: usize) -> u32 {
+    if index > word_of(u32::MAX) {
+        return u32::MAX;
+    }
+    // CAST: checked above.
+    (index as u32).saturating_mul(WORD_BITS)
+}
+
+/// Returns how many words hold `bits` bits.
+#[inline]
+pub(crate) const fn words_for(bits: u32) -> usize {
+    // CAST: `usize` has at least 32 bits.
+    bits.div_ceil(WORD_BITS) as usize
+}
+
+/// Returns a word with the bits from `bit % 64` up set.
+#[inline]
+pub(crate) const fn from_bit(bit: u32) -> u64 {
+    u64::MAX.wrapping_shl(bit % WORD_BITS)
+}
+
+/// Returns a word with the bits up to and including `bit % 64` set.
+#[inline]
+pub(crate) const fn up_to_bit(bit: u32) -> u64 {
+    u64::MAX.wrapping_shr((WORD_BITS - 1).saturating_sub(bit % WORD_BITS))
+}
+
+/// Reads a word; 0 outside.
+#[inline]
+pub(crate) fn word(words: &[u64], index: usize) -> u64 {
+    words.get(index).copied().unwrap_or(0)
+}
+
+/// Reads a bit.
+#[inline]
+pub(crate) fn get(words: &[u64], bit: u32) -> bool {
+    word(words, word_of(bit)) & (1u64.wrapping_shl(bit)) != 0
+}
+
+/// Writes a bit.
+#[inline]
+pub(crate) fn assign(words: &mut [u64], bit: u32, value: bool) {
+    if let Some(word) = words.get_mut(word_of(bit)) {
+        let mask = 1u64.wrapping_shl(bit);
+        *word = if value { *word | mask } else { *word & !mask };
+    }
+}
+
+/// Writes the bits from `start` up to, not including, `end`. O(words).
+pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
+    let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
+        return;
+    };
+    let (first_word, last_word) = (word_of(start), word_of(last));
+    let words = words
+        .iter_mut()
+        .enumerate()
+        .take(last_word.saturating_add(1));
+    for (index, word) in words.skip(first_word) {
+        let mut mask = u64::MAX;
+        if index == first_word {
+            mask &= from_bit(start);
+        }
+        if index == last_word {
+            mask &= up_to_bit(last);
+        }
+        *word = if value { *word | mask } else { *word & !mask };
+    }
+}
+
+/// Returns the places of the set bits of a word, lowest first.
+pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        if word == 0 {
+            return None;
+        }
+        let bit = word.trailing_zeros();
+        // Clears the lowest set bit.
+        word &= word.wrapping_sub(1);
+        Some(bit)
+    })
+}
+
+/// Returns the length of the longest run of set bits in a word, in a constant number of steps.
+pub(crate) fn longest_run(word: u64) -> u32 {
+    if word == u64::MAX {
+        return WORD_BITS;
+    }
+    // Bit i of the level k: a run of 2^k starts at bit i.
+    let mut levels = [0u64; 6];
+    let mut runs = word;
+    for (level, shift) in levels.iter_mut().zip([1, 2, 4, 8, 16, 32]) {
+        *level = runs;
+        runs &= runs.wrapping_shr(shift);
+    }
+    // The length in binary, from the highest digit down: `starts` are the places where a run of `length` starts.
+    let (mut length, mut starts) = (0u32, u64::MAX);
+    for (level, step) in levels.iter().zip([1u32, 2, 4, 8, 16, 32]).rev() {
+        let longer = starts & level.wrapping_shr(length);
+        if longer != 0 {
+            starts = longer;
+            length = length.saturating_add(step);
+        }
+    }
+    length
+}
+
+/// Returns the lowest place in a word where `length` set bits start, in O(log `length`) steps.
+///
+/// A length of 0 fits at 0; more than 64 fits nowhere.
+pub(crate) fn first_run(word: u64, length: u32) -> Option<u32> {
+    if length > WORD_BITS {
+        return None;
+    }
+    // `starts` are the places where a run of `done` starts; it can double, or grow by what is missing.
+    let (mut starts, mut done) = (word, 1u32);
+    while done < length {
+        let step = done.min(length.saturating_sub(done));
+        starts &= starts.wrapping_shr(step);
+        done = done.saturating_add(step);
+    }
+    match (length, starts) {
+        (0, _) => Some(0),
+        (_, 0) => None,
+        (_, starts) => Some(starts.trailing_zeros()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Random;
+
+    /// The longest run, one bit at a time.
+    fn slow_longest_run(word: u64) -> u32 {
+        let (mut longest, mut run) = (0, 0);
+        for bit in 0..64 {
+            run = if (word >> bit) & 1 == 1 { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
+    }
+
+    /// The first run, one bit at a time.
+    fn slow_first_run(word: u64, length: u32) -> Option<u32> {
+        (0..=64u32.checked_sub(length)?)
+            .find(|s| (*s..*s + length).all(|bit| (word >> bit) & 1 == 1))
+    }
+
+    /// Words that are likely to break something, and random ones of several densities.
+    fn words() -> Vec<u64> {
+        let mut words = vec![
+            0,
+            1,
+            1 << 63,
+            u64::MAX,
+            u64::MAX - 1,
+            u64::MAX >> 1,
+            0x5555_5555_5555_5555,
+        ];
+        for length in 1..64 {
+            for start in 0..=64 - length {
+                words.push((u64::MAX >> (64 - length)) << start);
+            }
+        }
+        let mut random = Random::new(1);
+        for _ in 0..2_000 {
+            let (a, b, c) = (random.next(), random.next(), random.next());
+            words.extend([a, a | b, a | b | c, a & b, !(a & b & c)]);
+        }
+        words
+    }
+
+    #[test]
+    fn longest_runs_are_as_counted() {
+        for word in words() {
+            assert_eq!(longest_run(word), slow_longest_run(word), "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn first_runs_are_as_searched() {
+        for word in words() {
+            for length in [0, 1, 2, 3, 5, 8, 31, 32, 33, 63, 64, 65, u32::MAX] {
+                assert_eq!(
+                    first_run(word, length),
+                    slow_first_run(word, length),
+                    "{word:#x}, {length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn fill_is_a_loop_over_bits() {
+        let edges = [
+            0,
+            1,
+            2,
+            62,
+            63,
+            64,
+            65,
+            127,
+            128,
+            129,
+            191,
+            192,
+            200,
+            u32::MAX,
+        ];
+        for start in edges {
+            for end in edges {
+                for value in [false, true] {
+                    let background = if value { 0 } else { u64::MAX };
+                    let (mut fast, mut slow) = ([background; 3], [background; 3]);
+                    fill(&mut fast, start, end, value);
+                    for bit in (0..192).filter(|bit| (start..end).contains(bit)) {
+                        assign(&mut slow, bit, value);
+                    }
+                    assert_eq!(fast, slow, "{start}..{end} = {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_outside_are_zero_and_stay_so() {
+        let mut words = [0u64; 2];
+        for bit in [128, 129, u32::MAX] {
+            assign(&mut words, bit, true);
+            assert!(!get(&words, bit));
+        }
+        assert_eq!(words, [0; 2]);
+    }
+
+    #[test]
+    fn every_bit_is_its_own() {
+        for bit in 0..128 {
+            let mut words = [0u64; 2];
+            assign(&mut words, bit, true);
+            assert!((0..130).all(|other| get(&words, other) == (other == bit)));
+            assign(&mut words, bit, false);
+            assert_eq!(words, [0; 2]);
+        }
+    }
+
+    #[test]
+    fn masks() {
+        for bit in 0..64 {
+            assert_eq!(from_bit(bit).count_ones(), 64 - bit);
+            assert_eq!(up_to_bit(bit).count_ones(), bit + 1);
+            assert_eq!(from_bit(bit) & up_to_bit(bit), 1 << bit);
+        }
+        assert_eq!(ones(0b1010_0001).collect::<Vec<_>>(), [0, 5, 7]);
+        assert_eq!(ones(u64::MAX).count(), 64);
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Units and places: chunks, ranges of chunks, ranks and pack identities.
+
+use crate::Error;
+
+/// Bytes in a chunk, the unit of allocation.
+///
+/// 64 because the kernel finds an image's header by masking the address of its entry point with this size
+/// (`bpf_jit_binary_pack_hdr()`).
+pub const CHUNK_SIZE: usize = 64;
+
+/// Bytes in a normal pack: what one block of the page tables maps with 4 KiB pages.
+pub const PACK_SIZE: usize = 2 << 20;
+
+/// Chunks in a normal pack.
+pub const PACK_CHUNKS: ChunkCount = ChunkCount(32_768);
+
+/// The most chunks that one pack can have: 128 MiB less one chunk.
+///
+/// Three lengths up to this one share a word in the index of free runs, 21 bits each. No image comes near: a direct
+/// branch does not reach farther either.
+pub const MAX_CHUNKS: ChunkCount = ChunkCount((1 << 21) - 1);
+
+const _: () = assert!(CHUNK_SIZE.is_power_of_two());
+const _: () = assert!(PACK_CHUNKS.as_usize() * CHUNK_SIZE == PACK_SIZE);
+const _: () = assert!(
+    usize::BITS >= u32::BITS,
+    "a chunk number is used as an index"
+);
+
+/// The place of a chunk in its pack, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkIdx(u32);
+
+impl ChunkIdx {
+    /// Makes the place from a number of chunks before it.
+    #[inline]
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// Returns the place of the chunk that holds the byte at `offset`, or [`None`] beyond any pack.
+    #[inline]
+    pub const fn from_byte_offset(offset: usize) -> Option<Self> {
+        let index = offset / CHUNK_SIZE;
+        if index < MAX_CHUNKS.as_usize() {
+            // CAST: below `MAX_CHUNKS`, which is a `u32`.
+            Some(Self(index as u32))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the number of chunks before this one.
+    #[inline]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the offset of the chunk's first byte in its pack.
+    #[inline]
+    pub const fn byte_offset(self) -> usize {
+        // CAST: `usize` has at least 32 bits.
+        (self.0 as usize).saturating_mul(CHUNK_SIZE)
+    }
+}
+
+/// A number of chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkCount(u32);
+
+impl ChunkCount {
+    /// One chunk; as an alignment: none beyond that of every chunk.
+    pub const ONE: Self = Self(1);
+
+    /// Makes a count from a number.
+    #[inline]
+    pub const fn new(count: u32) -> Self {
+        Self(count)
+    }
+
+    /// Returns how many chunks `bytes` need.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] for 0 bytes, [`Error::TooLarge`] for more than any pack can hold.
+    #[inline]
+    pub const fn holding(bytes: usize) -> Result<Self, Error> {
+        let count = bytes.div_ceil(CHUNK_SIZE);
+        if count == 0 {
+            Err(Error::Empty)
+        } else if count > MAX_CHUNKS.as_usize() {
+            Err(Error::TooLarge)
+        } else {
+            // CAST: at most `MAX_CHUNKS`, which is a `u32`.
+            Ok(Self(count as u32))
+        }
+    }
+
+    /// Returns the least multiple of a normal pack's size that holds this many chunks: what to map for them.
+    ///
+    /// Limited to [`MAX_CHUNKS`]; at least one pack.
+    #[inline]
+    pub const fn in_whole_packs(self) -> Self {
+        let packs = self.0.div_ceil(PACK_CHUNKS.0);
+        let packs = if packs == 0 { 1 } else { packs };
+        let count = packs.saturating_mul(PACK_CHUNKS.0);
+        if count > MAX_CHUNKS.0 {
+            MAX_CHUNKS
+        } else {
+            Self(count)
+        }
+    }
+
+    /// Returns the number.
+    #[inline]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the number, as an index or a length.
+    #[inline]
+    pub const fn as_usize(self) -> usize {
+        // CAST: `usize` has at least 32 bits.
+        self.0 as usize
+    }
+
+    /// Returns the number of bytes in this many chunks.
+    #[inline]
+    pub const fn bytes(self) -> usize {
+        self.as_usize().saturating_mul(CHUNK_SIZE)
+    }
+}
+
+/// A run of chunks of one pack.
+///
+/// # Invariants
+///
+/// `count` is at least 1, and `start + count` is at most [`MAX_CHUNKS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkRange {
+    /// The first chunk: the identity of an allocated range.
+    start: ChunkIdx,
+    /// The length.
+    count: ChunkCount,
+}
+
+impl ChunkRange {
+    /// Makes the range of `count` chunks from `start` on, or [`None`] if it is empty or fits into no pack.
+    #[inline]
+    pub const fn new(start: ChunkIdx, count: ChunkCount) -> Option<Self> {
+        match start.0.checked_add(count.0) {
+            // INVARIANT: checked here, both of them.
+            Some(end) if count.0 > 0 && end <= MAX_CHUNKS.0 => Some(Self { start, count }),
+            _ => None,
+        }
+    }
+
+    /// Makes the range from `start` up to, not including, `end`.
+    #[inline]
+    pub(crate) fn between(start: u32, end: u32) -> Option<Self> {
+        Self::new(ChunkIdx(start), ChunkCount(end.checked_sub(start)?))
+    }
+
+    /// Returns the first chunk.
+    #[inline]
+    pub const fn start(self) -> ChunkIdx {
+        self.start
+    }
+
+    /// Returns the number of chunks, at least 1.
+    #[inline]
+    pub const fn count(self) -> ChunkCount {
+        self.count
+    }
+
+    /// Returns the place after the last chunk.
+    #[inline]
+    pub const fn end(self) -> ChunkIdx {
+        // By the type invariants this does not saturate.
+        ChunkIdx(self.start.0.saturating_add(self.count.0))
+    }
+
+    /// Tells whether `chunk` is one of the range's.
+    #[inline]
+    pub const fn contains(self, chunk: ChunkIdx) -> bool {
+        self.start.0 <= chunk.0 && chunk.0 < self.end().0
+    }
+
+    /// Tells whether all of `other` is inside this range.
+    #[inline]
+    pub const fn covers(self, other: Self) -> bool {
+        self.start.0 <= other.start.0 && other.end().0 <= self.end().0
+    }
+}
+
+/// How good a pack is as a home: reservations go to the best rank that has room.
+///
+/// What a rank stands for is the caller's business. Meant for: packs near the kernel's text that are mapped by one
+/// block, then far ones, then packs mapped by small pages.
+///
+/// # Invariants
+///
+/// The number is below [`Rank::COUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rank(u8);
+
+impl Rank {
+    /// How many ranks there are.
+    pub const COUNT: u8 = 4;
+
+    /// The rank that is tried first.
+    // INVARIANT: 0 is below the count.
+    pub const BEST: Self = Self(0);
+
+    /// Makes a rank from a number, 0 for the best, or [`None`] from [`Rank::COUNT`] on.
+    #[inline]
+    pub const fn new(rank: u8) -> Option<Self> {
+        if rank < Self::COUNT {
+            // INVARIANT: just checked.
+            Some(Self(rank))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the number, 0 for the best.
+    #[inline]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Visits all ranks, best first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).filter_map(Self::new)
+    }
+}
+
+/// Names one pack of a pool, for as long as it is in there.
+///
+/// A slot is used again after its pack was taken out; the generation makes the old name an error instead of the name
+/// of a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackId {
+    /// Which slot of the pool.
+    slot: u32,
+    /// Which of the packs that the slot has held; wraps around after 2^32 of them.
+    generation: u32,
+}
+
+impl PackId {
+    /// Makes a name; only a pool does.
+    #[inline]
+    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
+    /// Returns the slot: an index for what the caller keeps beside the pool.
+    #[inline]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+
+    /// Returns which of the slot's packs this one is.
+    #[inline]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_chunks() {
+        let max = MAX_CHUNKS.as_usize() * CHUNK_SIZE;
+        for (bytes, want) in [
+            (0, Err(Error::Empty)),
+            (1, Ok(1)),
+            (63, Ok(1)),
+            (64, Ok(1)),
+            (65, Ok(2)),
+            (128, Ok(2)),
+            (PACK_SIZE, Ok(32_768)),
+            (PACK_SIZE + 1, Ok(32_769)),
+            (max, Ok(MAX_CHUNKS.get())),
+            (max + 1, Err(Error::TooLarge)),
+            (u32::MAX as usize, Err(Error::TooLarge)),
+            (usize::MAX, Err(Error::TooLarge)),
+        ] {
+            let got = ChunkCount::holding(bytes).map(ChunkCount::get);
+            assert_eq!(got, want, "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn chunks_become_bytes() {
+        assert_eq!(ChunkCount::new(0).bytes(), 0);
+        assert_eq!(ChunkCount::ONE.bytes(), 64);
+        assert_eq!(PACK_CHUNKS.bytes(), PACK_SIZE);
+        assert_eq!(ChunkIdx::new(3).byte_offset(), 192);
+    }
+
+    #[test]
+    fn whole_packs() {
+        for (count, want) in [
+            (0, 32_768),
+            (1, 32_768),
+            (32_768, 32_768),
+            (32_769, 65_536),
+            (65_536, 65_536),
+            (65_537, 98_304),
+            (MAX_CHUNKS.get(), MAX_CHUNKS.get()),
+            (u32::MAX, MAX_CHUNKS.get()),
+        ] {
+            assert_eq!(
+                ChunkCount::new(count).in_whole_packs().get(),
+                want,
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn byte_offsets_become_places() {
+        let max = MAX_CHUNKS.as_usize();
+        for (offset, want) in [
+            (0, Some(0)),
+            (63, Some(0)),
+            (64, Some(1)),
+            (max * CHUNK_SIZE - 1, Some(MAX_CHUNKS.get() - 1)),
+            (max * CHUNK_SIZE, None),
+            (usize::MAX, None),
+        ] {
+            assert_eq!(
+                ChunkIdx::from_byte_offset(offset).map(ChunkIdx::get),
+                want,
+                "{offset}"
+            );
+        }
+    }
+
+    #[test]
+    fn ranges_keep_their_invariants() {
+        let max = MAX_CHUNKS.get();
+        for (start, count, ok) in [
+            (0, 0, false),
+            (0, 1, true),
+            (0, max, true),
+            (0, max + 1, false),
+            (1, max, false),
+            (max - 1, 1, true),
+            (max, 1, false),
+            (u32::MAX, 1, false),
+            (1, u32::MAX, false),
+        ] {
+            let range = ChunkRange::new(ChunkIdx::new(start), ChunkCount::new(count));
+            assert_eq!(range.is_some(), ok, "{start} + {count}");
+        }
+    }
+
+    #[test]
+    fn a_range_knows_its_chunks() {
+        let range = ChunkRange::between(4, 7).unwrap();
+        let inside: Vec<u32> = (0..10)
+            .filter(|c| range.contains(ChunkIdx::new(*c)))
+            .collect();
+        assert_eq!(inside, [4, 5, 6]);
+        assert_eq!(range.end().get(), 7);
+        assert!(range.covers(range));
+        assert!(range.covers(ChunkRange::between(5, 7).unwrap()));
+        assert!(!range.covers(ChunkRange::between(5, 8).unwrap()));
+        assert!(!range.covers(ChunkRange::between(3, 5).unwrap()));
+        assert_eq!(ChunkRange::between(7, 4), None);
+    }
+
+    #[test]
+    fn ranks_end() {
+        assert_eq!(Rank::new(0), Some(Rank::BEST));
+        assert!(Rank::new(Rank::COUNT - 1).is_some());
+        assert_eq!(Rank::new(Rank::COUNT), None);
+        assert_eq!(Rank::all().count(), 4);
+    }
+}

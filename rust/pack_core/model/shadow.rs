@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The specification, one cell for each chunk.
+
+use core::ops::DerefMut;
+
+use crate::geometry::ChunkCount;
+use crate::geometry::ChunkIdx;
+use crate::geometry::ChunkRange;
+use crate::geometry::Rank;
+use crate::pack::RangeState;
+use crate::stats::Tallies;
+use crate::stats::Tally;
+
+/// What the shadow knows about one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// The state of the range that has the chunk; none if it is free.
+    state: Option<RangeState>,
+    /// The chunk is the first of its range.
+    first: bool,
+}
+
+/// What the shadow knows about one pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowPack {
+    /// How good a home it is.
+    pub rank: Rank,
+    /// Chunks in the pack.
+    pub chunks: ChunkCount,
+}
+
+/// All packs and chunks, in storage that the caller lends: `P` has one entry for each slot, `C` as many cells as a pack
+/// can have chunks, for each slot.
+pub struct Shadow<P, C> {
+    /// The packs by slot.
+    packs: P,
+    /// The cells, `stride` of them for each slot.
+    cells: C,
+    /// Cells for each slot: the most chunks that a pack can have.
+    stride: usize,
+}
+
+impl<P, C> Shadow<P, C>
+where
+    P: DerefMut<Target = [Option<ShadowPack>]>,
+    C: DerefMut<Target = [Cell]>,
+{
+    /// Makes a shadow without packs, or [`None`] if there are not `stride` cells for each slot.
+    pub fn new(mut packs: P, mut cells: C, stride: ChunkCount) -> Option<Self> {
+        let stride = stride.as_usize();
+        if stride == 0 || cells.len() < packs.len().checked_mul(stride)? {
+            return None;
+        }
+        packs.fill(None);
+        cells.fill(Cell::default());
+        Some(Self {
+            packs,
+            cells,
+            stride,
+        })
+    }
+
+    /// Visits the packs that are there, by slot.
+    pub fn packs(&self) -> impl Iterator<Item = (u32, ShadowPack)> + '_ {
+        (0u32..)
+            .zip(self.packs.iter())
+            .filter_map(|(slot, pack)| Some((slot, (*pack)?)))
+    }
+
+    /// Returns the pack in a slot.
+    pub fn pack(&self, slot: u32) -> Option<ShadowPack> {
+        // CAST: `usize` has at least 32 bits.
+        self.packs.get(slot as usize).copied().flatten()
+    }
+
+    /// Returns the number of slots.
+    pub fn capacity(&self) -> usize {
+        self.packs.len()
+    }
+
+    /// Returns the cells of a slot; none if there is no pack.
+    pub fn cells(&self, slot: u32) -> &[Cell] {
+        let Some(pack) = self.pack(slot) else {
+            return &[];
+        };
+        // CAST: `usize` has at least 32 bits.
+        let first = self.stride.saturating_mul(slot as usize);
+        self.cells
+            .get(first..first.saturating_add(pack.chunks.as_usize()))
+            .unwrap_or(&[])
+    }
+
+    /// Returns the cells of a range, to change.
+    fn cells_of(&mut self, slot: u32, range: ChunkRange) -> &mut [Cell] {
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.stride.saturating_mul(slot as usize);
+        let first = slot.saturating_add(range.start().get() as usize);
+        self.cells
+            .get_mut(first..first.saturating_add(range.count().as_usize()))
+            .unwrap_or(&mut [])
+    }
+
+    /// Puts a pack into the first vacant slot and says which.
+    pub fn add(&mut self, pack: ShadowPack) -> Option<u32> {
+        let (slot, entry) = (0u32..)
+            .zip(self.packs.iter_mut())
+            .find(|(_, entry)| entry.is_none())?;
+        *entry = Some(pack);
+        Some(slot)
+    }
+
+    /// Takes the empty pack of the worst rank in the highest slot out, if more than `keep` are empty.
+    pub fn take_empty(&mut self, keep: usize) -> Option<u32> {
+        let empty = |slot: &u32| self.cells(*slot).iter().all(|cell| cell.state.is_none());
+        let candidates = self.packs().filter(|(slot, _)| empty(slot));
+        let worst = candidates
+            .max_by_key(|(slot, pack)| (pack.rank, *slot))
+            .map(|(slot, _)| slot)?;
+        if self.packs().filter(|(slot, _)| empty(slot)).count() <= keep {
+            return None;
+        }
+        // CAST: `usize` has at least 32 bits.
+        *self.packs.get_mut(worst as usize)? = None;
+        Some(worst)
+    }
+
+    /// Returns where first fit puts `count` chunks: best rank, then lowest slot, then lowest multiple of `align`.
+    pub fn place(&self, count: ChunkCount, align: ChunkCount) -> Option<(u32, ChunkRange)> {
+        for rank in Rank::all() {
+            for (slot, _) in self.packs().filter(|(_, pack)| pack.rank == rank) {
+                let mut free = 0u32;
+                for (end, cell) in (1u32..).zip(self.cells(slot)) {
+                    free = if cell.state.is_some() {
+                        0
+                    } else {
+                        free.saturating_add(1)
+                    };
+                    let start = end.saturating_sub(count.get());
+                    if free >= count.get() && start.checked_rem(align.get()) == Some(0) {
+                        return Some((slot, ChunkRange::new(ChunkIdx::new(start), count)?));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Makes a range that was free one in the state `state`.
+    pub fn take(&mut self, slot: u32, range: ChunkRange, state: RangeState) {
+        for (index, cell) in self.cells_of(slot, range).iter_mut().enumerate() {
+            *cell = Cell {
+                state: Some(state),
+                first: index == 0,
+            };
+        }
+    }
+
+    /// Makes a range free.
+    pub fn free(&mut self, slot: u32, range: ChunkRange) {
+        self.cells_of(slot, range).fill(Cell::default());
+    }
+
+    /// Changes the state of all ranges of all packs that are in the state `from`; none is free.
+    pub fn convert_all(&mut self, from: RangeState, to: Option<RangeState>) -> Tally {
+        let mut tally = Tally::default();
+        for cell in self
+            .cells
+            .iter_mut()
+            .filter(|cell| cell.state == Some(from))
+        {
+            tally = tally.plus(Tally {
+                ranges: u64::from(cell.first),
+                chunks: 1,
+            });
+            *cell = Cell {
+                state: to,
+                first: cell.first && to.is_some(),
+            };
+        }
+        tally
+    }
+
+    /// Returns the range that starts at a chunk.
+    pub fn find(&self, slot: u32, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        // CAST: `usize` has at least 32 bits.
+        let mut cells = self.cells(slot).get(chunk.get() as usize..)?.iter();
+        let first = cells.next().filter(|cell| cell.first)?;
+        let more = cells
+            .take_while(|cell| cell.state.is_some() && !cell.first)
+            .count();
+        let count = u32::try_from(more).ok()?.checked_add(1)?;
+        Some((
+            first.state?,
+            ChunkRange::new(chunk, ChunkCount::new(count))?,
+        ))
+    }
+
+    /// Returns the range that a chunk is part of.
+    pub fn containing(&self, slot: u32, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        // CAST: `usize` has at least 32 bits.
+        self.cells(slot).get(chunk.get() as usize)?.state?;
+        let start = (0..=chunk.get()).rev().map(ChunkIdx::new);
+        start.filter_map(|start| self.find(slot, start)).next()
+    }
+
+    /// Visits all ranges of a slot.
+    pub fn ranges(&self, slot: u32) -> impl Iterator<Item = (RangeState, ChunkRange)> + '_ {
+        let firsts = (0u32..)
+            .zip(self.cells(slot))
+            .filter(|(_, cell)| cell.first);
+        firsts.filter_map(move |(chunk, _)| self.find(slot, ChunkIdx::new(chunk)))
+    }
+
+    /// Returns the `index`-th of all ranges in the state `state`, counted around if there are fewer.
+    pub fn nth(&self, state: RangeState, index: u32) -> Option<(u32, ChunkRange)> {
+        let count = self.in_state(state).count();
+        // CAST: `usize` has at least 32 bits.
+        self.in_state(state)
+            .nth((index as usize).checked_rem(count)?)
+    }
+
+    /// Visits all ranges in a state.
+    fn in_state(&self, state: RangeState) -> impl Iterator<Item = (u32, ChunkRange)> + '_ {
+        self.packs().flat_map(move |(slot, _)| {
+            let firsts = (0u32..).zip(self.cells(slot));
+            let firsts = firsts.filter(move |(_, cell)| cell.first && cell.state == Some(state));
+            firsts.filter_map(move |(chunk, _)| {
+                Some((slot, self.find(slot, ChunkIdx::new(chunk))?.1))
+            })
+        })
+    }
+
+    /// Counts a slot's ranges and chunks.
+    pub fn tallies(&self, slot: u32) -> Tallies {
+        let mut tallies = Tallies::default();
+        for cell in self.cells(slot) {
+            if let Some(state) = cell.state {
+                tallies.add(
+                    state,
+                    Tally {
+                        ranges: u64::from(cell.first),
+                        chunks: 1,
+                    },
+                );
+            }
+        }
+        tallies
+    }
+
+    /// Returns the length of the longest free run of a slot.
+    pub fn largest_hole(&self, slot: u32) -> ChunkCount {
+        let (mut longest, mut run) = (0u32, 0u32);
+        for cell in self.cells(slot) {
+            run = if cell.state.is_some() {
+                0
+            } else {
+                run.saturating_add(1)
+            };
+            longest = longest.max(run);
+        }
+        ChunkCount::new(longest)
+    }
+}

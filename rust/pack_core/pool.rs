@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The set of packs: which pack serves a reservation, and how retired ranges become free again.
+
+use core::ops::DerefMut;
+
+use crate::geometry::ChunkCount;
+use crate::geometry::ChunkIdx;
+use crate::geometry::ChunkRange;
+use crate::geometry::PackId;
+use crate::geometry::Rank;
+use crate::pack::Pack;
+use crate::pack::RangeState;
+use crate::stats::PackStats;
+use crate::stats::PoolStats;
+use crate::stats::Tallies;
+use crate::stats::Tally;
+use crate::tournament::Tournament;
+use crate::Error;
+
+/// The most packs in a pool.
+pub const MAX_SLOTS: usize = 1 << 16;
+
+/// A place for one pack, lent by the caller.
+pub struct Slot<S> {
+    /// The pack, if there is one.
+    pack: Option<Pack<S>>,
+    /// Which of the slot's packs this one is, or the next one will be.
+    generation: u32,
+    /// The next slot on the list of packs with retired ranges.
+    next_retired: Option<u32>,
+    /// The next slot on the list of packs with syncing ranges.
+    next_syncing: Option<u32>,
+}
+
+impl<S> Slot<S> {
+    /// Makes a place without a pack.
+    pub const fn vacant() -> Self {
+        Self {
+            pack: None,
+            generation: 0,
+            next_retired: None,
+            next_syncing: None,
+        }
+    }
+}
+
+/// What [`Pool::reserve`] took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a range that is not retired stays reserved for ever"]
+pub struct Reserved {
+    /// The pack.
+    pub pack: PackId,
+    /// The place in the pack.
+    pub range: ChunkRange,
+}
+
+/// A pack that could not be added, with the reason.
+pub struct AddError<S> {
+    /// The reason.
+    pub error: Error,
+    /// The pack, to use elsewhere or to drop where that is allowed.
+    pub pack: Pack<S>,
+}
+
+impl<S> core::fmt::Debug for AddError<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AddError")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All ranges that were retired when it was made: they become free after one synchronisation of all CPUs.
+///
+/// A batch that is dropped leaves its ranges out of use for ever, and no other batch can be made: wasteful, not unsafe.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "synchronise all CPUs, then release the batch; or cancel it"]
+pub struct Batch {
+    /// Which of the pool's batches it is.
+    serial: u64,
+    /// What it covers.
+    tally: Tally,
+}
+
+impl Batch {
+    /// Returns what the batch covers.
+    #[inline]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+/// A set of packs. `S` is what a pack's words are lent in, `L` the list of slots.
+///
+/// # Invariants
+///
+/// - There are at most [`MAX_SLOTS`] slots.
+/// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere else.
+/// - `tallies`, `chunks`, `packs` and `empty` are the sums over the packs.
+/// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of `first_syncing`
+///   if and only if it has syncing ranges; on each at most once.
+/// - There are syncing ranges only if a batch is under way.
+pub struct Pool<S, L> {
+    /// The places for packs.
+    slots: L,
+    /// The index across packs.
+    holes: Tournament<S>,
+    /// What is not free in all packs, by state.
+    tallies: Tallies,
+    /// Chunks in all packs.
+    chunks: u64,
+    /// Packs.
+    packs: u64,
+    /// Packs without a range.
+    empty: u64,
+    /// The first slot on the list of packs with retired ranges.
+    first_retired: Option<u32>,
+    /// The first slot on the list of packs with syncing ranges.
+    first_syncing: Option<u32>,
+    /// The batch under way.
+    under_way: Option<u64>,
+    /// The next batch.
+    next_serial: u64,
+}
+
+/// What a pool keeps about its packs beyond the sums.
+pub(crate) struct Books<'a, S> {
+    /// The slots.
+    slots: &'a [Slot<S>],
+    /// The index across packs.
+    pub(crate) holes: &'a Tournament<S>,
+    /// The first slot on the list of packs with retired ranges.
+    first_retired: Option<u32>,
+    /// The first slot on the list of packs with syncing ranges.
+    first_syncing: Option<u32>,
+}
+
+impl<S> Books<'_, S> {
+    /// Visits the slots on the list of packs with retired ranges; for ever if the list is a ring.
+    pub(crate) fn retired(&self) -> impl Iterator<Item = u32> + '_ {
+        core::iter::successors(self.first_retired, |slot| {
+            self.slots.get(*slot as usize)?.next_retired
+        })
+    }
+
+    /// Visits the slots on the list of packs with syncing ranges; for ever if the list is a ring.
+    pub(crate) fn syncing(&self) -> impl Iterator<Item = u32> + '_ {
+        core::iter::successors(self.first_syncing, |slot| {
+            self.slots.get(*slot as usize)?.next_syncing
+        })
+    }
+}
+
+impl<S, L> Pool<S, L>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    /// Returns how many words of index a pool with `slots` slots needs: 4,096 (32 KiB) for 1,024 slots.
+    pub const fn index_words(slots: usize) -> usize {
+        Tournament::<S>::words_needed(slots)
+    }
+
+    /// Makes an empty pool for as many packs as there are `slots`. O(slots).
+    ///
+    /// The content of both lent storages does not matter; packs in the slots are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadStorage`] if `index` has fewer words than [`Pool::index_words`], or there is no slot or more than
+    /// [`MAX_SLOTS`].
+    pub fn new(mut slots: L, index: S) -> Result<Self, Error> {
+        if slots.is_empty() || slots.len() > MAX_SLOTS {
+            return Err(Error::BadStorage);
+        }
+        let holes = Tournament::new(index, slots.len()).ok_or(Error::BadStorage)?;
+        for slot in slots.iter_mut() {
+            *slot = Slot::vacant();
+        }
+        // INVARIANT: there is no pack, and all sums and holes are zero.
+        Ok(Self {
+            slots,
+            holes,
+            tallies: Tallies::default(),
+            chunks: 0,
+            packs: 0,
+            empty: 0,
+            first_retired: None,
+            first_syncing: None,
+            under_way: None,
+            next_serial: 0,
+        })
+    }
+
+    /// Returns the number of slots.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Puts a pack into the first vacant slot. O(slots).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if there is none; the pack comes back.
+    pub fn add(&mut self, pack: Pack<S>) -> Result<PackId, AddError<S>> {
+        let vacant = (0u32..)
+            .zip(self.slots.iter_mut())
+            .find(|(_, slot)| slot.pack.is_none());
+        let Some((index, slot)) = vacant else {
+            return Err(AddError {
+                error: Error::Full,
+                pack,
+            });
+        };
+        // INVARIANT: the sums count the pack, and the index knows its hole. It has no range: only a pool makes any, and
+        // gives a pack out only without.
+        self.holes
+            .update(index, pack.rank(), pack.largest_hole().get());
+        self.chunks = self.chunks.saturating_add(u64::from(pack.chunks().get()));
+        self.packs = self.packs.saturating_add(1);
+        self.empty = self.empty.saturating_add(1);
+        slot.pack = Some(pack);
+        Ok(PackId::new(index, slot.generation))
+    }
+
+    /// Takes an empty pack out of the pool, if more than `keep` of those that `filter` accepts are empty. O(slots).
+    ///
+    /// Of several, the one of the worst rank in the highest slot goes. Its name is no longer valid. Drop the pack, and
+    /// what it stands for, with no lock held.
+    pub fn take_empty(
+        &mut self,
+        keep: usize,
+        mut filter: impl FnMut(PackId, &PackStats) -> bool,
+    ) -> Option<(PackId, Pack<S>)> {
+        if self.empty == 0 {
+            return None;
+        }
+        let mut accepted = 0usize;
+        let mut worst: Option<(Rank, u32)> = None;
+        for (id, pack) in self.occupied() {
+            if pack.is_empty() && filter(id, &pack.stats()) {
+                accepted = accepted.saturating_add(1);
+                worst = worst.max(Some((pack.rank(), id.slot())));
+            }
+        }
+        let (_, index) = worst.filter(|_| accepted > keep)?;
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(index as usize)?;
+        let pack = slot.pack.take()?;
+        let id = PackId::new(index, slot.generation);
+        // INVARIANT: the sums no longer count the pack, which is on no list because it has no range.
+        slot.generation = slot.generation.wrapping_add(1);
+        self.holes.update(index, pack.rank(), 0);
+        self.chunks = self.chunks.saturating_sub(u64::from(pack.chunks().get()));
+        self.packs = self.packs.saturating_sub(1);
+        self.empty = self.empty.saturating_sub(1);
+        Some((id, pack))
+    }
+
+    /// Notes that one more round of the caller's clock has passed: see [`PackStats::empty_for`]. O(slots).
+    pub fn age(&mut self) {
+        for pack in self.slots.iter_mut().filter_map(|slot| slot.pack.as_mut()) {
+            pack.age();
+        }
+    }
+
+    /// Takes chunks for `size` bytes, in the first pack of the best rank that has room: Free → Reserved.
+    ///
+    /// The range starts at a multiple of `align` chunks, which is 1 except where placement is being studied.
+    /// O(ranks + log slots + size/64 + log of the pack) for an alignment of 1; else that for each hole that is long
+    /// enough and not aligned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold, [`Error::BadAlign`] if
+    /// `align` is not a power of two, and [`Error::NeedPack`] if no pack has room: then make one with no lock held,
+    /// and, with the lock, ask once more before you add it, because in between another caller may have added one.
+    pub fn reserve(&mut self, size: usize, align: ChunkCount) -> Result<Reserved, Error> {
+        let count = ChunkCount::holding(size)?;
+        if !align.get().is_power_of_two() {
+            return Err(Error::BadAlign);
+        }
+        for rank in Rank::all() {
+            let mut from = 0;
+            while let Some(slot) = self.holes.first_at_least(rank, from, count.get()) {
+                if let Some(id) = self.id_of_slot(slot) {
+                    if let Ok(range) = self.change(id, |pack| pack.reserve(count, align)) {
+                        return Ok(Reserved { pack: id, range });
+                    }
+                }
+                // The hole is long enough, but not where the alignment wants it.
+                from = slot.saturating_add(1);
+            }
+        }
+        Err(Error::NeedPack(count))
+    }
+
+    /// Gives back what follows the first `keep` chunks of a reserved range. O(range/64 + log packs).
+    ///
+    /// The tail must be poison still: it is free at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than there is, [`Error::Stale`],
+    /// [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn trim(
+        &mut self,
+        id: PackId,
+        range: ChunkRange,
+        keep: ChunkCount,
+    ) -> Result<ChunkRange, Error> {
+        self.change(id, |pack| pack.trim(range, keep))
+    }
+
+    /// Notes that a range holds an image that every CPU can see: Reserved → Live. O(range/64).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        self.change(id, |pack| pack.finalize(range))
+    }
+
+    /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved → Retiring. O(range/64).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being freed already: of two
+    /// callers that free the same range, one gets this.
+    pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
+        self.change(id, |pack| pack.begin_retire(chunk))
+    }
+
+    /// Notes that the poison over a range is visible to every CPU's fetch: Retiring → Retired. O(range/64).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn retired(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        self.change(id, |pack| pack.retired(range))
+    }
+
+    /// Gathers all retired ranges into a batch: Retired → Syncing.
+    ///
+    /// The caller then has every CPU synchronise, with no lock held, and releases the batch. [`None`] if nothing is
+    /// retired, or if a batch is under way: its release leads to the next one.
+    /// O(packs with something retired · their words).
+    pub fn seal_retired(&mut self) -> Option<Batch> {
+        if self.under_way.is_some() || self.first_retired.is_none() {
+            return None;
+        }
+        let mut tally = Tally::default();
+        while let Some(slot) = self.pop_retired() {
+            tally = tally.plus(self.on_slot(slot, Pack::seal));
+            self.push_syncing(slot);
+        }
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        self.under_way = Some(serial);
+        Some(Batch { serial, tally })
+    }
+
+    /// Makes the ranges of a batch free, after every CPU was synchronised: Syncing → Free. Returns how much that was.
+    ///
+    /// A batch of another pool has no effect. O(packs of the batch · their words).
+    pub fn release(&mut self, batch: Batch) -> Tally {
+        let mut tally = Tally::default();
+        if self.end(&batch) {
+            while let Some(slot) = self.pop_syncing() {
+                tally = tally.plus(self.on_slot(slot, Pack::release));
+            }
+        }
+        tally
+    }
+
+    /// Puts the ranges of a batch back, after the CPUs could not be synchronised: Syncing → Retired.
+    ///
+    /// A batch of another pool has no effect. O(packs of the batch · their words).
+    pub fn cancel(&mut self, batch: Batch) {
+        if self.end(&batch) {
+            while let Some(slot) = self.pop_syncing() {
+                self.on_slot(slot, Pack::unseal);
+            }
+        }
+    }
+
+    /// Ends the batch that is under way, if it is this one.
+    fn end(&mut self, batch: &Batch) -> bool {
+        let ours = self.under_way == Some(batch.serial);
+        if ours {
+            self.under_way = None;
+        }
+        ours
+    }
+
+    /// Returns the range that starts at `chunk`, with its state. O(range/64).
+    pub fn find(&self, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        self.pack(id)?.find(chunk)
+    }
+
+    /// Returns the range that `chunk` is part of, with its state. O(range/64).
+    pub fn containing(&self, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        self.pack(id)?.containing(chunk)
+    }
+
+    /// Returns the name of the pack that is in a slot now.
+    #[inline]
+    pub fn id_of_slot(&self, slot: u32) -> Option<PackId> {
+        // CAST: `usize` has at least 32 bits.
+        let entry = self.slots.get(slot as usize)?;
+        entry
+            .pack
+            .is_some()
+            .then_some(PackId::new(slot, entry.generation))
+    }
+
+    /// Returns a pack, to look at.
+    #[inline]
+    pub fn pack(&self, id: PackId) -> Option<&Pack<S>> {
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get(id.slot() as usize)?;
+        slot.pack
+            .as_ref()
+            .filter(|_| slot.generation == id.generation())
+    }
+
+    /// Visits all packs with their names, lowest slot first. O(slots).
+    pub fn occupied(&self) -> impl Iterator<Item = (PackId, &Pack<S>)> + '_ {
+        (0u32..).zip(self.slots.iter()).filter_map(|(index, slot)| {
+            let pack = slot.pack.as_ref()?;
+            Some((PackId::new(index, slot.generation), pack))
+        })
+    }
+
+    /// Visits the figures of all packs, lowest slot first. O(slots).
+    pub fn packs(&self) -> impl Iterator<Item = (PackId, PackStats)> + '_ {
+        self.occupied().map(|(id, pack)| (id, pack.stats()))
+    }
+
+    /// Returns the counters of what is not free. O(1).
+    #[inline]
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Tells whether a batch was sealed and neither released nor cancelled.
+    #[inline]
+    pub fn batch_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Returns the pool's figures. O(ranks).
+    pub fn stats(&self) -> PoolStats {
+        let largest = Rank::all().map(|rank| self.holes.largest(rank)).max();
+        PoolStats {
+            packs: self.packs,
+            empty_packs: self.empty,
+            chunks: self.chunks,
+            largest_hole: u64::from(largest.unwrap_or(0)),
+            tallies: self.tallies,
+        }
+    }
+
+    /// Shows what the pool keeps about its packs, to [`check_invariants`](crate::check_invariants).
+    pub(crate) fn books(&self) -> Books<'_, S> {
+        Books {
+            slots: &self.slots,
+            holes: &self.holes,
+            first_retired: self.first_retired,
+            first_syncing: self.first_syncing,
+        }
+    }
+
+    /// Changes a pack, and then everything that the pool knows about it: the only way to change a pack in here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], and what `f` returns.
+    fn change<R>(
+        &mut self,
+        id: PackId,
+        f: impl FnOnce(&mut Pack<S>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
+        let current = slot.generation == id.generation();
+        let pack = slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)?;
+        let (was, was_empty) = (*pack.tallies(), pack.is_empty());
+        let result = f(pack);
+        let (is, is_empty) = (*pack.tallies(), pack.is_empty());
+        let (rank, hole) = (pack.rank(), pack.largest_hole());
+        // INVARIANT: the sums, the index and the list of retired packs follow what happened.
+        self.holes.update(id.slot(), rank, hole.get());
+        self.tallies.replace(&was, &is);
+        match (was_empty, is_empty) {
+            (true, false) => self.empty = self.empty.saturating_sub(1),
+            (false, true) => self.empty = self.empty.saturating_add(1),
+            _ => {}
+        }
+        if was.retired.ranges == 0 && is.retired.ranges != 0 {
+            slot.next_retired = self.first_retired.replace(id.slot());
+        }
+        result
+    }
+
+    /// Changes the pack in a slot, which cannot fail.
+    fn on_slot(&mut self, slot: u32, f: impl FnOnce(&mut Pack<S>) -> Tally) -> Tally {
+        let id = self.id_of_slot(slot).ok_or(Error::Stale);
+        id.and_then(|id| self.change(id, |pack| Ok(f(pack))))
+            .unwrap_or_default()
+    }
+
+    /// Takes the first slot from the list of packs with retired ranges; the caller moves those ranges on.
+    fn pop_retired(&mut self) -> Option<u32> {
+        let first = self.first_retired?;
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(first as usize);
+        self.first_retired = slot.and_then(|slot| slot.next_retired.take());
+        Some(first)
+    }
+
+    /// Puts a slot on the list of packs with syncing ranges.
+    fn push_syncing(&mut self, index: u32) {
+        // CAST: `usize` has at least 32 bits.
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.next_syncing = self.first_syncing.replace(index);
+        }
+    }
+
+    /// Takes the first slot from the list of packs with syncing ranges; the caller moves those ranges on.
+    fn pop_syncing(&mut self) -> Option<u32> {
+        let first = self.first_syncing?;
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(first as usize);
+        self.first_syncing = slot.and_then(|slot| slot.next_syncing.take());
+        Some(first)
+    }
+}

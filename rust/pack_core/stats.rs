@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is where: counters that are kept at every step, and figures derived from them.
+
+use crate::geometry::ChunkCount;
+use crate::geometry::Rank;
+use crate::geometry::CHUNK_SIZE;
+use crate::pack::RangeState;
+
+/// Ranges and their chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many ranges: images, or what is left of them.
+    pub ranges: u64,
+    /// How many chunks they cover.
+    pub chunks: u64,
+}
+
+impl Tally {
+    /// Returns the sum of two tallies.
+    #[inline]
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            ranges: self.ranges.saturating_add(other.ranges),
+            chunks: self.chunks.saturating_add(other.chunks),
+        }
+    }
+
+    /// Returns the difference of two tallies.
+    #[inline]
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            ranges: self.ranges.saturating_sub(other.ranges),
+            chunks: self.chunks.saturating_sub(other.chunks),
+        }
+    }
+
+    /// Returns the tally of one range.
+    #[inline]
+    pub(crate) const fn one(count: ChunkCount) -> Self {
+        Self {
+            ranges: 1,
+            // CAST: widens; `From` is not const.
+            chunks: count.get() as u64,
+        }
+    }
+
+    /// Returns the size of the chunks in bytes.
+    #[inline]
+    pub const fn bytes(self) -> u64 {
+        chunk_bytes(self.chunks)
+    }
+}
+
+/// Returns the size of `chunks` chunks in bytes.
+#[inline]
+const fn chunk_bytes(chunks: u64) -> u64 {
+    // CAST: 64.
+    chunks.saturating_mul(CHUNK_SIZE as u64)
+}
+
+/// One tally for each state of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallies {
+    /// Handed out, not yet final.
+    pub reserved: Tally,
+    /// Final: programs run there.
+    pub live: Tally,
+    /// Being poisoned.
+    pub retiring: Tally,
+    /// Poisoned, waiting for a synchronisation of all CPUs to begin.
+    pub retired: Tally,
+    /// Poisoned, waiting for a synchronisation of all CPUs to end.
+    pub syncing: Tally,
+}
+
+impl Tallies {
+    /// Returns the tally of a state.
+    #[inline]
+    pub const fn of(&self, state: RangeState) -> Tally {
+        match state {
+            RangeState::Reserved => self.reserved,
+            RangeState::Live => self.live,
+            RangeState::Retiring => self.retiring,
+            RangeState::Retired => self.retired,
+            RangeState::Syncing => self.syncing,
+        }
+    }
+
+    /// Returns the tally of a state, to change.
+    #[inline]
+    pub(crate) fn of_mut(&mut self, state: RangeState) -> &mut Tally {
+        match state {
+            RangeState::Reserved => &mut self.reserved,
+            RangeState::Live => &mut self.live,
+            RangeState::Retiring => &mut self.retiring,
+            RangeState::Retired => &mut self.retired,
+            RangeState::Syncing => &mut self.syncing,
+        }
+    }
+
+    /// Counts `tally` in.
+    #[inline]
+    pub(crate) fn add(&mut self, state: RangeState, tally: Tally) {
+        let entry = self.of_mut(state);
+        *entry = entry.plus(tally);
+    }
+
+    /// Counts `tally` out.
+    #[inline]
+    pub(crate) fn remove(&mut self, state: RangeState, tally: Tally) {
+        let entry = self.of_mut(state);
+        *entry = entry.minus(tally);
+    }
+
+    /// Replaces one part of the sums, from what it `was` to what it `is`.
+    pub(crate) fn replace(&mut self, was: &Self, is: &Self) {
+        for state in RangeState::ALL {
+            self.add(state, is.of(state));
+            self.remove(state, was.of(state));
+        }
+    }
+
+    /// Returns the sum over all states: everything that is not free.
+    pub fn total(&self) -> Tally {
+        RangeState::ALL
+            .into_iter()
+            .fold(Tally::default(), |sum, state| sum.plus(self.of(state)))
+    }
+
+    /// Returns what is neither free nor in use: retiring, retired and syncing.
+    pub fn dying(&self) -> Tally {
+        self.retiring.plus(self.retired).plus(self.syncing)
+    }
+}
+
+/// A pool's figures at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Packs in the pool.
+    pub packs: u64,
+    /// Packs in which everything is free.
+    pub empty_packs: u64,
+    /// Chunks of all packs.
+    pub chunks: u64,
+    /// The longest free run, in chunks.
+    pub largest_hole: u64,
+    /// What is not free, by state.
+    pub tallies: Tallies,
+}
+
+/// A pack's figures at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackStats {
+    /// How good a home the pack is.
+    pub rank: Rank,
+    /// Chunks in the pack.
+    pub chunks: u64,
+    /// The longest free run, in chunks.
+    pub largest_hole: u64,
+    /// What is not free, by state.
+    pub tallies: Tallies,
+    /// For how many calls of [`Pool::age`](crate::Pool::age) in a row the pack has been empty; limited to 255.
+    pub empty_for: u8,
+}
+
+/// The figures that are derived in the same way for a pack and for a pool.
+macro_rules! derived_figures {
+    ($($type:ty),+) => {$(
+        impl $type {
+            /// Returns the size of everything in bytes.
+            #[inline]
+            pub const fn bytes(&self) -> u64 {
+                chunk_bytes(self.chunks)
+            }
+
+            /// Returns the number of free chunks.
+            #[inline]
+            pub fn free_chunks(&self) -> u64 {
+                self.chunks.saturating_sub(self.tallies.total().chunks)
+            }
+
+            /// Returns the size of the free chunks in bytes.
+            #[inline]
+            pub fn free_bytes(&self) -> u64 {
+                chunk_bytes(self.free_chunks())
+            }
+
+            /// Returns the size of the longest free run in bytes.
+            #[inline]
+            pub const fn largest_hole_bytes(&self) -> u64 {
+                chunk_bytes(self.largest_hole)
+            }
+
+            /// Returns the part of the free memory that is outside the largest hole, in 1/1000; 0 if nothing is free.
+            pub fn fragmentation(&self) -> u32 {
+                let free = self.free_chunks();
+                per_mille(free.saturating_sub(self.largest_hole), free)
+            }
+
+            /// Returns the part of all memory that is live, in 1/1000.
+            pub fn utilisation(&self) -> u32 {
+                per_mille(self.tallies.live.chunks, self.chunks)
+            }
+        }
+    )+};
+}
+
+derived_figures!(PoolStats, PackStats);
+
+/// Returns `part` of `whole` in 1/1000, rounded down; 0 of nothing.
+fn per_mille(part: u64, whole: u64) -> u32 {
+    let result = part.saturating_mul(1000).checked_div(whole).unwrap_or(0);
+    u32::try_from(result).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn per_mille_at_its_ends() {
+        for (part, whole, want) in [
+            (0, 0, 0),
+            (1, 0, 0),
+            (0, 5, 0),
+            (5, 5, 1000),
+            (1, 3, 333),
+            (2, 3, 666),
+        ] {
+            assert_eq!(per_mille(part, whole), want, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn derived_figures() {
+        let mut stats = PoolStats {
+            packs: 1,
+            empty_packs: 0,
+            chunks: 100,
+            largest_hole: 30,
+            ..Default::default()
+        };
+        stats.tallies.add(
+            RangeState::Live,
+            Tally {
+                ranges: 2,
+                chunks: 20,
+            },
+        );
+        stats.tallies.add(
+            RangeState::Syncing,
+            Tally {
+                ranges: 1,
+                chunks: 40,
+            },
+        );
+        assert_eq!(stats.free_chunks(), 40);
+        assert_eq!(stats.free_bytes(), 2_560);
+        assert_eq!(stats.bytes(), 6_400);
+        assert_eq!(stats.largest_hole_bytes(), 1_920);
+        assert_eq!(stats.fragmentation(), 250);
+        assert_eq!(stats.utilisation(), 200);
+        assert_eq!(
+            stats.tallies.dying(),
+            Tally {
+                ranges: 1,
+                chunks: 40
+            }
+        );
+        assert_eq!(PoolStats::default().fragmentation(), 0);
+        assert_eq!(PoolStats::default().utilisation(), 0);
+    }
+
+    #[test]
+    fn replacing_a_part_of_a_sum() {
+        let one = |chunks| Tally { ranges: 1, chunks };
+        let mut sum = Tallies {
+            live: one(5),
+            retired: one(7),
+            ..Default::default()
+        };
+        let was = Tallies {
+            live: one(5),
+            ..Default::default()
+        };
+        let is = Tallies {
+            retiring: one(5),
+            ..Default::default()
+        };
+        sum.replace(&was, &is);
+        assert_eq!(
+            sum,
+            Tallies {
+                retiring: one(5),
+                retired: one(7),
+                ..Default::default()
+            }
+        );
+    }
+}
