@@ -21,6 +21,20 @@ pub struct Cell {
     first: bool,
 }
 
+impl Cell {
+    /// Returns the state of the range that has the chunk; none if it is free.
+    #[inline]
+    pub fn state(self) -> Option<RangeState> {
+        self.state
+    }
+
+    /// Tells whether the chunk is the first of its range.
+    #[inline]
+    pub fn is_first(self) -> bool {
+        self.first
+    }
+}
+
 /// What the shadow knows about one pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShadowPack {

@@ -81,6 +81,11 @@ where
         &self.pool
     }
 
+    /// Returns the shadow.
+    pub fn shadow(&self) -> &Shadow<P, C> {
+        &self.shadow
+    }
+
     /// Applies an operation to the pool and to the shadow.
     ///
     /// # Errors

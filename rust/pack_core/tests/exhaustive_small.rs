@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Small pools, completely: every state that can be reached, and every operation in each of them.
+
+mod common;
+
+use std::collections::HashSet;
+
+use common::HostTrial;
+use pack_core::model::Op;
+use pack_core::RangeState;
+
+/// The packs of a pool, as (chunks, rank).
+type Packs = &'static [(u32, u8)];
+
+/// A pool with `packs`, after `path`, whose every step the shadow confirms.
+fn arrive(packs: Packs, path: &[Op]) -> HostTrial {
+    let chunks = packs.iter().map(|pack| pack.0).max().unwrap();
+    let mut trial = common::trial(packs.len(), chunks);
+    let adds = packs.iter().map(|(chunks, rank)| Op::Add {
+        chunks: *chunks,
+        rank: *rank,
+    });
+    for op in adds.chain(path.iter().copied()) {
+        if let Err(failure) = trial.step(op) {
+            panic!("{packs:?}: {failure:?} at {op:?} of {path:#?}");
+        }
+    }
+    trial
+}
+
+/// Everything that decides how the pool goes on, as the shadow sees it.
+fn key(trial: &HostTrial) -> Vec<u8> {
+    let mut key = vec![u8::from(trial.pool().batch_under_way())];
+    for slot in 0..trial.pool().capacity() as u32 {
+        key.push(u8::from(trial.shadow().pack(slot).is_some()) + 0xf0);
+        for cell in trial.shadow().cells(slot) {
+            let state = cell.state().map_or(0, |state| 1 + state as u8);
+            key.push(state << 1 | u8::from(cell.is_first()));
+        }
+    }
+    key
+}
+
+/// Every operation that means something in a state.
+fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
+    let largest = packs.iter().map(|pack| pack.0).max().unwrap();
+    let mut ops = vec![Op::Seal, Op::Release, Op::Cancel, Op::Stale];
+    ops.extend((0..2).map(|keep| Op::TakeEmpty { keep }));
+    ops.extend(packs.iter().map(|(chunks, rank)| Op::Add {
+        chunks: *chunks,
+        rank: *rank,
+    }));
+    for size in [0]
+        .into_iter()
+        .chain((0..=largest).map(|chunks| chunks * 64 + 1))
+    {
+        ops.extend((0..2).map(|align| Op::Reserve { size, align }));
+    }
+    for (slot, _) in trial.shadow().packs() {
+        for chunk in 0..largest {
+            ops.extend((1..=largest - chunk).map(|count| Op::Meddle {
+                slot,
+                start: chunk,
+                count,
+            }));
+        }
+    }
+    let number = |state| {
+        let slots = trial.shadow().packs().map(|(slot, _)| slot);
+        slots
+            .map(|slot| trial.shadow().tallies(slot).of(state).ranges as u32)
+            .sum::<u32>()
+    };
+    for nth in 0..number(RangeState::Reserved) {
+        ops.extend([Op::Finalize { nth }, Op::Abandon { nth }]);
+        ops.extend((0..largest + 2).map(|keep| Op::Trim { nth, keep }));
+    }
+    ops.extend((0..number(RangeState::Live)).map(|nth| Op::BeginRetire { nth }));
+    ops.extend((0..number(RangeState::Retiring)).map(|nth| Op::Retired { nth }));
+    ops
+}
+
+/// Visits every state that can be reached, by the shortest way; returns how many there are.
+fn visit_all_states(packs: Packs) -> usize {
+    let mut seen = HashSet::from([key(&arrive(packs, &[]))]);
+    let mut paths = vec![Vec::new()];
+    while !paths.is_empty() {
+        let mut next = Vec::new();
+        for path in &paths {
+            for op in operations(&arrive(packs, path), packs) {
+                let mut path = path.clone();
+                path.push(op);
+                let trial = arrive(packs, &path);
+                if let Err(failure) = trial.verify() {
+                    panic!("{packs:?}: {failure:?} after {path:#?}");
+                }
+                if seen.insert(key(&trial)) {
+                    next.push(path);
+                }
+            }
+        }
+        paths = next;
+    }
+    seen.len()
+}
+
+/// Ways to fill a pack of `chunks` chunks with free chunks and ranges in `states` states.
+fn layouts(chunks: usize, states: usize) -> usize {
+    let mut ways = vec![1usize];
+    for end in 1..=chunks {
+        let ranges: usize = ways.iter().map(|before| before * states).sum();
+        ways.push(ways[end - 1] + ranges);
+    }
+    ways[chunks]
+}
+
+#[test]
+fn every_state_of_one_pack() {
+    for packs in [&[(1, 0)], &[(2, 0)], &[(3, 0)], &[(4, 0)]] as [Packs; 4] {
+        let chunks = packs[0].0 as usize;
+        // The pack may be absent. A batch is under way if and only if something is syncing.
+        assert_eq!(visit_all_states(packs), layouts(chunks, 5) + 1, "{packs:?}");
+    }
+}
+
+#[test]
+fn every_state_of_two_packs() {
+    // Both packs have the same shape, so that each slot is absent or in any of its layouts. With one batch for both,
+    // and every layout of each, all combinations can be reached.
+    let each = layouts(2, 5) + 1;
+    assert_eq!(visit_all_states(&[(2, 0), (2, 0)]), each * each);
+}
+
+#[test]
+fn every_state_of_packs_of_two_ranks() {
+    assert!(visit_all_states(&[(2, 1), (1, 0)]) > 1_000);
+}
+
+#[test]
+#[ignore = "takes a minute: for `host-test.sh --all`"]
+fn every_state_of_a_pack_of_five_chunks() {
+    assert_eq!(visit_all_states(&[(5, 0)]), layouts(5, 5) + 1);
+}
+
+/// Tries all sequences of `depth` more operations out of `ops`; the recount is made after each whole sequence, and so
+/// after each prefix of it, which is a whole sequence of a smaller depth.
+fn try_sequences(packs: Packs, ops: &[Op], path: &mut Vec<Op>, depth: u32) -> usize {
+    if let Err(failure) = arrive(packs, path).verify() {
+        panic!("{packs:?}: {failure:?} after {path:#?}");
+    }
+    let mut tried = 1;
+    for op in ops.iter().take(if depth == 0 { 0 } else { ops.len() }) {
+        path.push(*op);
+        tried += try_sequences(packs, ops, path, depth - 1);
+        path.pop();
+    }
+    tried
+}
+
+#[test]
+fn every_sequence_of_six_on_eight_chunks() {
+    let ops = [
+        Op::Reserve { size: 64, align: 0 },
+        Op::Reserve {
+            size: 129,
+            align: 0,
+        },
+        Op::Reserve {
+            size: 300,
+            align: 2,
+        },
+        Op::Trim { nth: 0, keep: 1 },
+        Op::Finalize { nth: 0 },
+        Op::BeginRetire { nth: 0 },
+        Op::Retired { nth: 0 },
+        Op::Seal,
+        Op::Release,
+    ];
+    let tried = try_sequences(&[(8, 0)], &ops, &mut Vec::new(), 6);
+    assert_eq!(tried, (0..=6).map(|depth| 9usize.pow(depth)).sum());
+}

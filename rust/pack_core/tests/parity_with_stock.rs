@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The same operations give the same layout as the stock allocator of Linux 7.3 (`bpf_prog_pack_alloc()` and
+//! `bpf_prog_pack_free()` in kernel/bpf/core.c): first fit from bit 0 over a linear list of packs.
+//!
+//! Compared with one rank, an alignment of 1, packs of 2 MiB (one memory node) and retired memory that is released at
+//! once. Predictor flushes, which prefer packs by `was_classic`, are never enabled on arm64 and left out.
+
+mod common;
+
+use common::HostPool;
+use pack_core::model::Random;
+use pack_core::ChunkCount;
+use pack_core::ChunkIdx;
+use pack_core::Error;
+use pack_core::Reserved;
+use pack_core::CHUNK_SIZE;
+
+/// What the stock allocator does, with one flag for each chunk. A pack is named by a number that is never used again.
+struct Stock {
+    /// The packs in the order of the list.
+    packs: Vec<(usize, Vec<bool>)>,
+    /// The name of the next pack.
+    next: usize,
+    /// Chunks in a pack.
+    chunks: usize,
+}
+
+impl Stock {
+    fn new(chunks: u32) -> Self {
+        Self {
+            packs: Vec::new(),
+            next: 0,
+            chunks: chunks as usize,
+        }
+    }
+
+    /// The lowest place of `count` clear bits.
+    fn next_zero_area(bits: &[bool], count: usize) -> Option<usize> {
+        let mut start = 0;
+        while start + count <= bits.len() {
+            match bits[start..start + count].iter().rposition(|bit| *bit) {
+                Some(last) => start += last + 1,
+                None => return Some(start),
+            }
+        }
+        None
+    }
+
+    /// Takes chunks for `size` bytes and returns the pack and the first chunk.
+    fn alloc(&mut self, size: usize) -> (usize, usize) {
+        let count = size.div_ceil(CHUNK_SIZE);
+        for (name, bits) in &mut self.packs {
+            if let Some(start) = Self::next_zero_area(bits, count) {
+                bits[start..start + count].fill(true);
+                return (*name, start);
+            }
+        }
+        let mut bits = vec![false; self.chunks];
+        bits[..count].fill(true);
+        self.packs.push((self.next, bits));
+        self.next += 1;
+        (self.next - 1, 0)
+    }
+
+    /// Frees chunks; an empty pack goes at once.
+    fn free(&mut self, name: usize, start: usize, size: usize) {
+        let index = self.packs.iter().position(|pack| pack.0 == name).unwrap();
+        let bits = &mut self.packs[index].1;
+        bits[start..start + size.div_ceil(CHUNK_SIZE)].fill(false);
+        if bits.iter().all(|bit| !bit) {
+            self.packs.remove(index);
+        }
+    }
+
+    /// Tells whether freeing `size` bytes at `start` takes a pack out before the end of the list.
+    fn leaves_a_gap(&self, name: usize, size: usize) -> bool {
+        let index = self.packs.iter().position(|pack| pack.0 == name).unwrap();
+        let used = self.packs[index].1.iter().filter(|bit| **bit).count();
+        used == size.div_ceil(CHUNK_SIZE) && index + 1 < self.packs.len()
+    }
+
+    /// Tells which chunks are used, pack by pack in the order of the list.
+    fn layout(&self) -> Vec<Vec<bool>> {
+        self.packs.iter().map(|pack| pack.1.clone()).collect()
+    }
+}
+
+/// An image, as both allocators know it.
+struct Image {
+    size: usize,
+    stock: (usize, usize),
+    ours: Reserved,
+}
+
+/// Reserves and finalizes, with a new pack where one is needed.
+fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
+    let reserved = pool.reserve(size, ChunkCount::ONE).or_else(|error| {
+        assert_eq!(error, Error::NeedPack(ChunkCount::holding(size).unwrap()));
+        pool.add(common::pack(chunks, 0)).unwrap();
+        pool.reserve(size, ChunkCount::ONE)
+    });
+    let reserved = reserved.unwrap();
+    pool.finalize(reserved.pack, reserved.range).unwrap();
+    reserved
+}
+
+/// Frees, releases at once and takes empty packs out.
+fn free(pool: &mut HostPool, image: &Reserved) {
+    let range = pool.begin_retire(image.pack, image.range.start()).unwrap();
+    pool.retired(image.pack, range).unwrap();
+    let batch = pool.seal_retired().unwrap();
+    assert_eq!(pool.release(batch).ranges, 1);
+    while pool.take_empty(0, |_, _| true).is_some() {}
+}
+
+/// Tells which chunks are used, pack by pack.
+fn layout(pool: &HostPool) -> Vec<Vec<bool>> {
+    let bits = |pack: &common::HostPack| {
+        let mut bits = vec![false; pack.chunks().as_usize()];
+        for (_, range) in pack.ranges() {
+            let (start, end) = (range.start().get() as usize, range.end().get() as usize);
+            bits[start..end].fill(true);
+        }
+        bits
+    };
+    pool.occupied().map(|(_, pack)| bits(pack)).collect()
+}
+
+/// Runs `steps` random operations through both, with up to `most` bytes for each image and about `load` images.
+///
+/// A free that takes a pack out of the middle of the list is left out: see the last test. Returns the largest number of
+/// packs and of images that there were.
+fn compare(seed: u64, chunks: u32, most: u32, load: u32, steps: u32) -> (usize, usize) {
+    let mut random = Random::new(seed);
+    let (mut stock, mut pool) = (Stock::new(chunks), common::pool(64));
+    let mut images: Vec<Image> = Vec::new();
+    let (mut most_packs, mut most_images) = (0, 0);
+    for step in 0..steps {
+        // Above the load more is freed, below it more is made; now and then everything goes.
+        let making = random.below(2 * load) >= images.len() as u32;
+        if making {
+            let size = 1 + random.below(most) as usize;
+            let (stock, ours) = (stock.alloc(size), alloc(&mut pool, chunks, size));
+            let start = ours.range.start().get() as usize;
+            assert_eq!(start, stock.1, "SEED={seed}, step {step}: {size} bytes");
+            images.push(Image { size, stock, ours });
+        } else {
+            let index = random.below(images.len() as u32) as usize;
+            let Image {
+                size,
+                stock: (name, start),
+                ours,
+            } = &images[index];
+            if !stock.leaves_a_gap(*name, *size) {
+                stock.free(*name, *start, *size);
+                free(&mut pool, ours);
+                images.swap_remove(index);
+            }
+        }
+        if step % 16 == 0 {
+            assert!(
+                stock.layout() == layout(&pool),
+                "SEED={seed}, step {step}: layouts differ"
+            );
+        }
+        most_packs = most_packs.max(stock.packs.len());
+        most_images = most_images.max(images.len());
+    }
+    pack_core::check_invariants(&pool).unwrap();
+    (most_packs, most_images)
+}
+
+#[test]
+fn one_pack() {
+    for seed in common::seeds(4) {
+        let (packs, images) = compare(seed, 32_768, 4_096, 300, 6_000);
+        assert!(packs == 1 && images > 250, "{packs} packs, {images} images");
+    }
+}
+
+#[test]
+fn many_packs() {
+    for seed in common::seeds(20) {
+        let (packs, images) = compare(seed, 256, 4_096, 120, 4_000);
+        assert!(packs > 5 && images > 100, "{packs} packs, {images} images");
+    }
+}
+
+#[test]
+fn packs_come_and_go() {
+    for seed in common::seeds(20) {
+        // About one image for each pack: the last pack is often emptied.
+        let (packs, _) = compare(seed, 16, 1_024, 3, 4_000);
+        assert!(packs > 1, "{packs} packs");
+    }
+}
+
+#[test]
+fn images_of_a_whole_pack() {
+    for seed in common::seeds(4) {
+        assert!(compare(seed, 512, 512 * 64, 10, 2_000).0 > 5);
+    }
+}
+
+/// The known difference: after a pack went from the middle, the stock allocator appends the next one to its list, and
+/// so prefers the packs that followed; ours takes the free slot, and so goes on filling from the beginning.
+#[test]
+fn a_pack_that_went_from_the_middle() {
+    let (mut stock, mut pool) = (Stock::new(4), common::pool(4));
+    let size = 4 * CHUNK_SIZE;
+    let images: Vec<Image> = (0..3)
+        .map(|_| Image {
+            size,
+            stock: stock.alloc(size),
+            ours: alloc(&mut pool, 4, size),
+        })
+        .collect();
+    assert!(stock.leaves_a_gap(images[1].stock.0, size));
+    stock.free(images[1].stock.0, 0, size);
+    free(&mut pool, &images[1].ours);
+    let name = stock.alloc(size).0;
+    assert_eq!(stock.packs.iter().position(|pack| pack.0 == name), Some(2));
+    let again = alloc(&mut pool, 4, size);
+    assert_eq!(
+        (again.pack.slot(), again.range.start()),
+        (1, ChunkIdx::new(0))
+    );
+    assert_ne!(again.pack, images[1].ours.pack);
+}

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The protocols that give up the lock between two calls, in every order in which their steps can happen.
+//!
+//! A call on the pool is one step, because a lock is held around it; so is each thing that happens outside the lock. The
+//! threads of a test are lists of steps; a schedule says whose step is next; every schedule is tried.
+
+mod common;
+
+use common::HostPack;
+use common::HostPool;
+use pack_core::Batch;
+use pack_core::ChunkCount;
+use pack_core::ChunkIdx;
+use pack_core::ChunkRange;
+use pack_core::Error;
+use pack_core::PackId;
+use pack_core::RangeState;
+use pack_core::Reserved;
+
+/// Calls `run` with every order of the steps of threads that have `steps` of them; returns how many there are.
+fn every_schedule(steps: &[usize], run: &mut impl FnMut(&[usize])) -> usize {
+    fn extend(left: &mut [usize], order: &mut Vec<usize>, run: &mut impl FnMut(&[usize])) -> usize {
+        if left.iter().all(|steps| *steps == 0) {
+            run(order);
+            return 1;
+        }
+        let mut schedules = 0;
+        for thread in 0..left.len() {
+            if left[thread] > 0 {
+                left[thread] -= 1;
+                order.push(thread);
+                schedules += extend(left, order, run);
+                order.pop();
+                left[thread] += 1;
+            }
+        }
+        schedules
+    }
+    extend(&mut steps.to_vec(), &mut Vec::new(), run)
+}
+
+/// The number of orders: (a + b + …)! / (a! b! …).
+fn number_of_schedules(steps: &[usize]) -> usize {
+    let mut total = 0;
+    let mut number = 1;
+    for steps in steps {
+        for step in 1..=*steps {
+            total += 1;
+            number = number * total / step;
+        }
+    }
+    number
+}
+
+#[test]
+fn schedules_are_all_there() {
+    let mut seen = std::collections::HashSet::new();
+    let count = every_schedule(
+        &[2, 2, 1],
+        &mut |order| assert!(seen.insert(order.to_vec())),
+    );
+    assert_eq!((count, seen.len()), (30, 30));
+    assert_eq!(number_of_schedules(&[2, 2, 1]), 30);
+}
+
+/// A thread that needs memory: it asks; if there is none it makes a pack without the lock, asks once more, adds the
+/// pack if there still is none.
+#[derive(Default)]
+struct Client {
+    step: usize,
+    made: Option<HostPack>,
+    unused: Option<HostPack>,
+    reserved: Option<Reserved>,
+}
+
+impl Client {
+    fn step(&mut self, pool: &mut HostPool, size: usize) {
+        match self.step {
+            0 => self.ask(pool, size),
+            1 if self.reserved.is_none() => self.made = Some(common::pack(8, 0)),
+            2 if self.reserved.is_none() => {
+                self.ask(pool, size);
+                if self.reserved.is_some() {
+                    self.unused = self.made.take();
+                } else {
+                    pool.add(self.made.take().unwrap()).unwrap();
+                    self.ask(pool, size);
+                }
+            }
+            _ => {}
+        }
+        self.step += 1;
+    }
+
+    fn ask(&mut self, pool: &mut HostPool, size: usize) {
+        match pool.reserve(size, ChunkCount::ONE) {
+            Ok(reserved) => self.reserved = Some(reserved),
+            Err(error) => assert_eq!(error, Error::NeedPack(ChunkCount::holding(size).unwrap())),
+        }
+    }
+}
+
+/// Runs clients with the given sizes in chunks; returns the numbers of packs that were added, over all schedules.
+fn supply(sizes: &[usize]) -> std::collections::BTreeSet<u64> {
+    let mut packs = std::collections::BTreeSet::new();
+    let steps = vec![3; sizes.len()];
+    let count = every_schedule(&steps, &mut |order| {
+        let mut pool = common::pool(4);
+        let mut clients: Vec<Client> = sizes.iter().map(|_| Client::default()).collect();
+        for thread in order {
+            clients[*thread].step(&mut pool, sizes[*thread] * 64);
+            pack_core::check_invariants(&pool).unwrap();
+        }
+        let ranges: Vec<Reserved> = clients
+            .iter()
+            .map(|client| client.reserved.unwrap())
+            .collect();
+        for (index, one) in ranges.iter().enumerate() {
+            assert_eq!(one.range.count().as_usize(), sizes[index]);
+            for other in &ranges[..index] {
+                let apart = one.pack != other.pack
+                    || one.range.end() <= other.range.start()
+                    || other.range.end() <= one.range.start();
+                assert!(apart, "{order:?}: {one:?} and {other:?}");
+            }
+        }
+        let made = clients
+            .iter()
+            .filter(|client| client.unused.is_some())
+            .count() as u64;
+        assert!(pool.stats().packs + made <= sizes.len() as u64);
+        packs.insert(pool.stats().packs);
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    packs
+}
+
+#[test]
+fn two_clients_that_fit_into_one_pack_get_one() {
+    assert_eq!(supply(&[4, 4]).into_iter().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn two_clients_that_do_not_fit_get_two() {
+    assert_eq!(supply(&[5, 4]).into_iter().collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn three_clients() {
+    assert_eq!(supply(&[2, 3, 3]).into_iter().collect::<Vec<_>>(), [1]);
+    assert_eq!(supply(&[8, 8, 8]).into_iter().collect::<Vec<_>>(), [3]);
+    // 5 + 3 share a pack, or 4 + 3 do: two packs in any case.
+    assert_eq!(supply(&[5, 4, 3]).into_iter().collect::<Vec<_>>(), [2]);
+}
+
+/// What CPUs may still do with the bytes of a chunk, which the pool knows nothing about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hazard {
+    /// A CPU may run what is there, or what was there.
+    Runs,
+    /// There is poison, but a CPU may have fetched what was there before.
+    Fetched,
+    /// Every CPU sees poison.
+    Clean,
+}
+
+/// A pool with live images, the hazards of its one pack, and what the threads know.
+struct World {
+    pool: HostPool,
+    pack: PackId,
+    hazards: Vec<Hazard>,
+    batch: Option<(usize, Batch)>,
+}
+
+impl World {
+    /// A full pack of images of `count` chunks each.
+    fn full(images: u32, count: u32) -> Self {
+        let mut pool = common::pool(2);
+        let pack = pool.add(common::pack(images * count, 0)).unwrap();
+        for _ in 0..images {
+            let Reserved { range, .. } =
+                pool.reserve(count as usize * 64, ChunkCount::ONE).unwrap();
+            pool.finalize(pack, range).unwrap();
+        }
+        let hazards = vec![Hazard::Runs; (images * count) as usize];
+        Self {
+            pool,
+            pack,
+            hazards,
+            batch: None,
+        }
+    }
+
+    fn poison(&mut self, range: ChunkRange) {
+        let (start, end) = (range.start().get() as usize, range.end().get() as usize);
+        self.hazards[start..end].fill(Hazard::Fetched);
+    }
+
+    /// Every CPU synchronises: nobody has fetched anything from before.
+    fn synchronise(&mut self) {
+        for hazard in self
+            .hazards
+            .iter_mut()
+            .filter(|hazard| **hazard == Hazard::Fetched)
+        {
+            *hazard = Hazard::Clean;
+        }
+    }
+
+    /// I4: what can be handed out is clean.
+    fn check(&self, order: &[usize]) {
+        for (chunk, hazard) in self.hazards.iter().enumerate() {
+            let free = self
+                .pool
+                .containing(self.pack, ChunkIdx::new(chunk as u32))
+                .is_none();
+            assert!(
+                !free || *hazard == Hazard::Clean,
+                "{order:?}: chunk {chunk} is free and {hazard:?}"
+            );
+        }
+    }
+}
+
+/// A thread that frees the image at `chunk`.
+#[derive(Clone, Copy)]
+struct Freer {
+    step: usize,
+    chunk: u32,
+    range: Option<ChunkRange>,
+}
+
+impl Freer {
+    fn new(chunk: u32) -> Self {
+        Self {
+            step: 0,
+            chunk,
+            range: None,
+        }
+    }
+
+    fn step(&mut self, world: &mut World) {
+        match (self.step, self.range) {
+            (0, _) => match world
+                .pool
+                .begin_retire(world.pack, ChunkIdx::new(self.chunk))
+            {
+                Ok(range) => self.range = Some(range),
+                Err(Error::WrongState(_) | Error::NotAllocated) => {}
+                Err(error) => panic!("{error:?}"),
+            },
+            (1, Some(range)) => world.poison(range),
+            (2, Some(range)) => world.pool.retired(world.pack, range).unwrap(),
+            _ => {}
+        }
+        self.step += 1;
+    }
+}
+
+/// A thread that makes retired memory free; with `fails` the CPUs cannot be synchronised.
+#[derive(Clone, Copy)]
+struct Syncer {
+    step: usize,
+    name: usize,
+    fails: bool,
+}
+
+impl Syncer {
+    fn new(name: usize, fails: bool) -> Self {
+        Self {
+            step: 0,
+            name,
+            fails,
+        }
+    }
+
+    fn step(&mut self, world: &mut World) {
+        let mine = world
+            .batch
+            .as_ref()
+            .is_some_and(|(name, _)| *name == self.name);
+        match self.step {
+            0 => {
+                if let Some(batch) = world.pool.seal_retired() {
+                    assert!(world.batch.is_none(), "two batches");
+                    world.batch = Some((self.name, batch));
+                }
+            }
+            1 if mine && !self.fails => world.synchronise(),
+            2 if mine => {
+                let (_, batch) = world.batch.take().unwrap();
+                if self.fails {
+                    world.pool.cancel(batch);
+                } else {
+                    let tally = batch.tally();
+                    assert_eq!(world.pool.release(batch), tally);
+                }
+            }
+            _ => {}
+        }
+        self.step += 1;
+    }
+}
+
+/// Runs two freers and two syncers in every order; returns in how many of them all was free in the end.
+fn free_and_sync(first: u32, second: u32, first_fails: bool) -> (usize, usize) {
+    let steps = [3; 4];
+    let mut all_free = 0;
+    let count = every_schedule(&steps, &mut |order| {
+        let mut world = World::full(2, 2);
+        let mut freers = [Freer::new(first), Freer::new(second)];
+        let mut syncers = [Syncer::new(0, first_fails), Syncer::new(1, false)];
+        for thread in order {
+            match thread {
+                0 | 1 => freers[*thread].step(&mut world),
+                _ => syncers[*thread - 2].step(&mut world),
+            }
+            world.check(order);
+        }
+        pack_core::check_invariants(&world.pool).unwrap();
+        let done = freers.iter().filter(|freer| freer.range.is_some()).count();
+        assert_eq!(done, if first == second { 1 } else { 2 }, "{order:?}");
+        // One more round brings back whatever was too late, and only that was missing.
+        let mut last = Syncer::new(2, false);
+        all_free += usize::from(world.pool.tallies().dying().ranges == 0);
+        for _ in 0..3 {
+            last.step(&mut world);
+            world.check(order);
+        }
+        assert_eq!(world.pool.tallies().dying().ranges, 0, "{order:?}");
+        let live = world.pool.tallies().live.ranges;
+        assert_eq!(live, if first == second { 1 } else { 0 }, "{order:?}");
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    (all_free, count)
+}
+
+#[test]
+fn free_memory_is_clean_in_every_order() {
+    let (all_free, count) = free_and_sync(0, 2, false);
+    assert!(all_free > 0 && all_free < count, "{all_free} of {count}");
+}
+
+#[test]
+fn free_memory_is_clean_when_a_synchronisation_fails() {
+    let (all_free, count) = free_and_sync(0, 2, true);
+    assert!(all_free > 0 && all_free < count, "{all_free} of {count}");
+}
+
+#[test]
+fn of_two_that_free_the_same_image_one_does() {
+    let (all_free, count) = free_and_sync(2, 2, false);
+    assert!(all_free > 0 && all_free < count, "{all_free} of {count}");
+}
+
+/// A reservation that comes in between gets memory only after the release.
+#[test]
+fn reserving_while_memory_is_being_freed() {
+    let steps = [3, 3, 1];
+    let mut served = 0;
+    let count = every_schedule(&steps, &mut |order| {
+        let mut world = World::full(1, 4);
+        let (mut freer, mut syncer) = (Freer::new(0), Syncer::new(0, false));
+        let mut released = false;
+        for thread in order {
+            match thread {
+                0 => freer.step(&mut world),
+                1 => syncer.step(&mut world),
+                _ => match world.pool.reserve(1, ChunkCount::ONE) {
+                    Ok(Reserved { range, .. }) => {
+                        assert!(released, "{order:?}: {range:?}");
+                        assert_eq!(world.hazards[0], Hazard::Clean);
+                        served += 1;
+                    }
+                    Err(error) => assert_eq!(error, Error::NeedPack(ChunkCount::ONE)),
+                },
+            }
+            released |= world.pool.tallies().total().ranges == 0;
+            world.check(order);
+        }
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    // Only the order free, sync, reserve has it.
+    assert_eq!(served, 1);
+}
+
+/// An empty pack is taken out while somebody reserves: he gets a range of a pack that is there, or must bring one.
+#[test]
+fn taking_an_empty_pack_out_while_reserving() {
+    let steps = [3, 2, 2];
+    let (mut kept, mut taken) = (0, 0);
+    let count = every_schedule(&steps, &mut |order| {
+        let mut pool = common::pool(1);
+        let first = pool.add(common::pack(8, 0)).unwrap();
+        let mut client = Client::default();
+        let mut gone = Vec::new();
+        for thread in order {
+            match thread {
+                0 => client.step(&mut pool, 128),
+                1 => gone.extend(pool.take_empty(0, |_, _| true).map(|(id, _)| id)),
+                _ => gone.extend(pool.take_empty(1, |_, _| true).map(|(id, _)| id)),
+            }
+            pack_core::check_invariants(&pool).unwrap();
+            let reserved = client.reserved.map(|reserved| reserved.pack);
+            assert!(
+                reserved.is_none_or(|pack| !gone.contains(&pack)),
+                "{order:?}"
+            );
+        }
+        let Reserved { pack, range } = client.reserved.unwrap();
+        assert_eq!(
+            pool.find(pack, range.start()),
+            Some((RangeState::Reserved, range))
+        );
+        for id in &gone {
+            assert_eq!(pool.begin_retire(*id, range.start()), Err(Error::Stale));
+        }
+        match pack == first {
+            true => kept += 1,
+            false => taken += 1,
+        }
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    assert!(kept > 0 && taken > 0, "{kept}, {taken}");
+}
+
+/// Trimming and finalizing one image while another is reserved: the tail goes to the other, the image stays whole.
+#[test]
+fn trimming_while_reserving() {
+    let steps = [3, 1, 1];
+    let count = every_schedule(&steps, &mut |order| {
+        let mut pool = common::pool(1);
+        let pack = pool.add(common::pack(8, 0)).unwrap();
+        let mut mine: Option<ChunkRange> = None;
+        let mut others = Vec::new();
+        let mut step = 0;
+        for thread in order {
+            match (thread, step) {
+                (0, 0) => {
+                    mine = pool
+                        .reserve(6 * 64, ChunkCount::ONE)
+                        .ok()
+                        .map(|it| it.range)
+                }
+                (0, 1) => {
+                    mine = mine.map(|range| pool.trim(pack, range, ChunkCount::new(2)).unwrap());
+                }
+                (0, _) => {
+                    mine.iter()
+                        .for_each(|range| pool.finalize(pack, *range).unwrap());
+                }
+                _ => others.extend(pool.reserve(4 * 64, ChunkCount::ONE)),
+            }
+            step += usize::from(*thread == 0);
+            pack_core::check_invariants(&pool).unwrap();
+        }
+        if let Some(range) = mine {
+            assert_eq!(range.count().get(), 2);
+            assert_eq!(
+                pool.find(pack, range.start()),
+                Some((RangeState::Live, range))
+            );
+        }
+        assert!(mine.is_some() || !others.is_empty(), "{order:?}");
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+}
