@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A test's view of the kernel's page tables, independent of what `bpf_pack` says about itself.
+//!
+//! Files in `/sys/kernel/debug/bpf_pack_ptwalk`, each guarded by a lock of its own:
+//!
+//! | file    | write               | read                                                       |
+//! |---------|---------------------|------------------------------------------------------------|
+//! | `walk`  | `VA`                | what maps VA, one line                                     |
+//! | `check` | -                   | all mappings of the kernel by kind; each W+X one           |
+//! | `alias` | `VA LENGTH`         | every other mapping of the memory behind the range         |
+//! | `seed`  | `wx`, `alias VA`, `none` | the deliberate violation that is in place             |
+//!
+//! `VA` is hexadecimal, `LENGTH` in bytes, decimal or with `0x`. `check` and `alias` end with a
+//! line `result: ok`, `result: N violations` or `result: incomplete`; a violation has a line that
+//! begins with `violation: `.
+
+use kernel::debugfs::{
+    Dir,
+    File, //
+};
+use kernel::prelude::*;
+use kernel::sync::Mutex;
+
+mod audit;
+mod files;
+mod memory;
+// The module under test uses the same file: it has unit tests on the host.
+#[path = "../../../../../../rust/pagetable.rs"]
+mod pagetable;
+mod seed;
+mod sys;
+
+use files::{
+    AliasQuery,
+    CheckQuery,
+    WalkQuery, //
+};
+use seed::Seed;
+
+module! {
+    type: PtWalk,
+    name: "bpf_pack_ptwalk",
+    authors: ["The bpf_pack developers"],
+    description: "Audit of the kernel's page tables, for tests of bpf_pack",
+    license: "GPL",
+}
+
+/// The files; dropping them takes them away before their data, and with `seed` the violation.
+#[pin_data]
+struct PtWalk {
+    #[pin]
+    _walk: File<Mutex<WalkQuery>>,
+    #[pin]
+    _check: File<Mutex<CheckQuery>>,
+    #[pin]
+    _alias: File<Mutex<AliasQuery>>,
+    #[pin]
+    _seed: File<Mutex<Seed>>,
+    _dir: Dir,
+}
+
+impl kernel::InPlaceModule for PtWalk {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let dir = Dir::new(c"bpf_pack_ptwalk");
+        try_pin_init!(Self {
+            _walk <- files::walk(&dir),
+            _check <- files::check(&dir),
+            _alias <- files::alias(&dir),
+            _seed <- files::seed(&dir),
+            _dir: dir,
+        })
+    }
+}
