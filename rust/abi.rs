@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C functions for other in-kernel JITs: `include/bpf_pack.h`, exported in `exports.c`.
+//!
+//! A module that uses them holds a reference to this one, so they are never called after it left.
+
+use crate::poke::Source;
+use crate::service::GATE;
+use kernel::prelude::*;
+
+/// `bpf_pack_alloc()`: see the header.
+///
+/// # Safety
+///
+/// Must be called in a context that may sleep.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn bpf_pack_alloc(size: u32, flags: u32) -> *mut c_void {
+    let entered = GATE.enter();
+    let address = match entered.target() {
+        Some(service) if flags == 0 => service.alloc(size as usize).ok(),
+        _ => None,
+    };
+    address.map_or(core::ptr::null_mut(), |address| address.as_ptr().cast())
+}
+
+/// `bpf_pack_finalize()`: see the header.
+///
+/// # Safety
+///
+/// Must be called in a context that may sleep, by the owner of the image at `rox`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn bpf_pack_finalize(
+    rox: *mut c_void,
+    rw: *const c_void,
+    size: u32,
+) -> c_int {
+    let entered = GATE.enter();
+    let Some(service) = entered.target() else {
+        return EINVAL.to_errno();
+    };
+    let source = Source {
+        start: rw.cast(),
+        len: size as usize,
+    };
+    match service.finalize(rox as usize, source, source.len) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// `bpf_pack_free()`: see the header.
+///
+/// # Safety
+///
+/// Must be called in a context that may sleep, by the owner of the image at `rox`, and nobody may
+/// enter that image any more.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn bpf_pack_free(rox: *mut c_void, _size: u32) {
+    let entered = GATE.enter();
+    if let Some(service) = entered.target().filter(|_| !rox.is_null()) {
+        service.free(rox as usize);
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What Rust cannot call: static inlines and macros of the kernel's headers, one
+ * function each and no logic. Declared for Rust in sys.rs.
+ */
+#include <linux/ftrace.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+#include <asm/fixmap.h>
+#include <asm/insn-def.h>
+#include <asm/pgtable.h>
+#include <asm/sysreg.h>
+#include <asm/tlbflush.h>
+
+#include "helpers.h"
+
+u64 bpf_pack_helper_prot_rox(void)
+{
+	return pgprot_val(PAGE_KERNEL_ROX);
+}
+
+u64 bpf_pack_helper_prot_fixmap(void)
+{
+	return pgprot_val(FIXMAP_PAGE_NORMAL);
+}
+
+int bpf_pack_helper_fixmap_slot(void)
+{
+	return FIX_TEXT_POKE0;
+}
+
+unsigned long bpf_pack_helper_fixmap_address(void)
+{
+	return __fix_to_virt(FIX_TEXT_POKE0);
+}
+
+u32 bpf_pack_helper_break_insn(void)
+{
+	return AARCH64_BREAK_FAULT;
+}
+
+unsigned long bpf_pack_helper_modules_start(void)
+{
+	return MODULES_VADDR;
+}
+
+unsigned long bpf_pack_helper_vmalloc_start(void)
+{
+	return VMALLOC_START;
+}
+
+unsigned long bpf_pack_helper_vmalloc_end(void)
+{
+	return VMALLOC_END;
+}
+
+unsigned long bpf_pack_helper_vm_flags(bool huge)
+{
+	return VM_FLUSH_RESET_PERMS | (huge ? VM_ALLOW_HUGE_VMAP : 0);
+}
+
+void bpf_pack_helper_vfree(const void *address)
+{
+	vfree(address);
+}
+
+unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
+}
+
+void bpf_pack_helper_flush_tlb(unsigned long start, unsigned long end)
+{
+	flush_tlb_kernel_range(start, end);
+}
+
+u64 bpf_pack_helper_page_to_phys(struct page *page)
+{
+	return page_to_phys(page);
+}
+
+struct page *bpf_pack_helper_virt_to_page(const void *address)
+{
+	return virt_to_page(address);
+}
+
+void *bpf_pack_helper_phys_to_virt(u64 pa)
+{
+	return phys_to_virt(pa);
+}
+
+u64 bpf_pack_helper_ttbr1(void)
+{
+	return read_sysreg(ttbr1_el1);
+}
+
+u64 bpf_pack_helper_tcr(void)
+{
+	return read_sysreg(tcr_el1);
+}
+
+/* The next two run in the ftrace callback and must not be traced themselves. */
+bool notrace bpf_pack_helper_within_module(unsigned long addr)
+{
+	return within_module(addr, THIS_MODULE);
+}
+
+void notrace bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip)
+{
+	ftrace_regs_set_instruction_pointer(fregs, ip);
+}

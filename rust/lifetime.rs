@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What keeps the module in memory, and what lets it go: a reference per live image, a count of
+//! calls in flight, and delayed work that can be cancelled. The kernel crate has none of them.
+
+use core::marker::PhantomPinned;
+use kernel::bindings;
+use kernel::prelude::*;
+use kernel::static_lock_class;
+use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+use kernel::types::Opaque;
+use kernel::ModuleMetadata;
+
+/// This module, for the reference count.
+fn this_module() -> *mut bindings::module {
+    <crate::BpfPack as ModuleMetadata>::THIS_MODULE.as_ptr()
+}
+
+/// Takes a reference to this module, for one live image; `rmmod` then says "in use".
+///
+/// Returns false if the module is being removed: then no new image may be made. Any context.
+#[must_use]
+pub(crate) fn hold_module() -> bool {
+    // SAFETY: A pointer to this very module.
+    unsafe { bindings::try_module_get(this_module()) }
+}
+
+/// Gives the reference of one image back.
+///
+/// The module may be removed at once after this, but not before the calls in flight have ended:
+/// see [`Gate`].
+pub(crate) fn release_module() {
+    // SAFETY: A pointer to this very module; a reference was taken for the image.
+    unsafe { bindings::module_put(this_module()) }
+}
+
+/// Waits until no task is between two voluntary context switches in code that it entered before.
+///
+/// That covers the few instructions of ours before a call is counted and after it is not any more.
+pub(crate) fn wait_for_tasks() {
+    // SAFETY: May sleep here: only called while the module is being set up or removed.
+    unsafe { bindings::synchronize_rcu_tasks() }
+}
+
+/// Through which calls from outside reach a `T` that comes and goes.
+///
+/// Every call is counted, even one that finds nobody: it may sleep in the stock function it goes
+/// on to, with our text on its stack.
+pub(crate) struct Gate<T> {
+    target: Atomic<*mut T>,
+    in_flight: Atomic<i64>,
+}
+
+/// A call in flight. The target stays valid while it lives.
+#[must_use = "the call is in flight only while this lives"]
+pub(crate) struct Entered<'a, T> {
+    gate: &'a Gate<T>,
+}
+
+impl<T> Gate<T> {
+    /// A gate that leads nowhere yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            target: Atomic::new(core::ptr::null_mut()),
+            in_flight: Atomic::new(0),
+        }
+    }
+
+    /// Counts a call. Any context.
+    #[inline]
+    pub(crate) fn enter(&self) -> Entered<'_, T> {
+        // Ordered before the load of the target: `close` reads the two in the other order.
+        self.in_flight.fetch_add(1, Full);
+        Entered { gate: self }
+    }
+
+    /// Lets calls through to `target`.
+    ///
+    /// # Safety
+    ///
+    /// `target` must stay valid and may be shared between tasks until `close` has returned.
+    pub(crate) unsafe fn open(&self, target: *const T) {
+        self.target.store(target.cast_mut(), Release);
+    }
+
+    /// Lets no more calls through and waits for those in flight. Sleeps.
+    ///
+    /// Whoever could still enter must have been sent away first.
+    pub(crate) fn close(&self) {
+        self.target.store(core::ptr::null_mut(), Relaxed);
+        while self.in_flight.fetch_add(0, Full) != 0 {
+            // SAFETY: May sleep here.
+            unsafe { bindings::msleep(1) };
+        }
+    }
+}
+
+impl<T> Entered<'_, T> {
+    /// What the gate leads to, if anything.
+    #[inline]
+    pub(crate) fn target(&self) -> Option<&T> {
+        // SAFETY: Whoever opened the gate keeps the target valid until `close` has returned, and
+        // that waits for this call. Either `close` saw the count, or this sees null.
+        unsafe { self.gate.target.load(Acquire).as_ref() }
+    }
+}
+
+impl<T> Drop for Entered<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.gate.in_flight.fetch_sub(1, Full);
+    }
+}
+
+/// Work that runs once, some time after it was asked for, and never after it was dropped.
+///
+/// # Invariants
+///
+/// `work` is an initialised `delayed_work` whose function is the one given to [`Delayed::new`].
+#[pin_data(PinnedDrop)]
+pub(crate) struct Delayed {
+    #[pin]
+    work: Opaque<bindings::delayed_work>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: Work items may be queued and cancelled from any task.
+unsafe impl Send for Delayed {}
+// SAFETY: As above; the workqueue code has its own locks.
+unsafe impl Sync for Delayed {}
+
+/// A function that a workqueue runs; it gets a pointer that is of no use here.
+pub(crate) type WorkFn = unsafe extern "C" fn(work: *mut bindings::work_struct);
+
+impl Delayed {
+    /// Work that runs `function`, not queued yet.
+    pub(crate) fn new(function: WorkFn) -> impl PinInit<Self> {
+        pin_init!(Self {
+            work <- Opaque::ffi_init(|slot: *mut bindings::delayed_work| {
+                // SAFETY: `slot` is memory for a `delayed_work` that stays where it is. The timer
+                // runs the workqueue's own function and is marked irqsafe, as INIT_DELAYED_WORK()
+                // does it.
+                unsafe {
+                    bindings::init_work_with_key(
+                        &raw mut (*slot).work,
+                        Some(function),
+                        false,
+                        c"bpf_pack_tidy".as_ptr().cast(),
+                        static_lock_class!().as_ptr(),
+                    );
+                    bindings::timer_init_key(
+                        &raw mut (*slot).timer,
+                        Some(bindings::delayed_work_timer_fn),
+                        bindings::TIMER_IRQSAFE,
+                        c"bpf_pack_tidy_timer".as_ptr().cast(),
+                        static_lock_class!().as_ptr(),
+                    );
+                }
+            }),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Has the function run after `delay` jiffies, unless it is queued already. Any context.
+    pub(crate) fn queue(&self, delay: usize) {
+        // SAFETY: By the type invariants the work is initialised; the system queue always exists.
+        unsafe {
+            bindings::queue_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_dfl_wq,
+                self.work.get(),
+                delay,
+            )
+        };
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Delayed {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariants the work is initialised. It may queue itself again: this
+        // copes with that. May sleep.
+        unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
+    }
+}

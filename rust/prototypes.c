@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Compares, at build time, the prototypes that ksym.rs and hook/entry.rs are
+ * written against with those of the kernel's headers. A kernel that changed one
+ * gives a build error that names it, never a crash.
+ */
+#include <linux/bpf.h>
+#include <linux/build_bug.h>
+#include <linux/filter.h>
+#include <linux/kallsyms.h>
+#include <linux/set_memory.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <asm/fixmap.h>
+
+#define EXPECT(function, ...)						\
+	static_assert(__same_type(function, __VA_ARGS__),		\
+		      "the kernel's prototype of " #function		\
+		      "() is not the one that bpf_pack was written for: " \
+		      "bpf_pack cannot be built for this kernel")
+
+/* Hooked: the replacements in hook/entry.rs take over these prototypes. */
+EXPECT(bpf_prog_pack_alloc, void *(u32, bpf_jit_fill_hole_t, bool));
+EXPECT((bpf_jit_fill_hole_t)NULL, void (*)(void *, unsigned int));
+EXPECT(bpf_prog_pack_free, void(void *, u32));
+EXPECT(bpf_jit_binary_pack_finalize,
+       int(struct bpf_binary_header *, struct bpf_binary_header *));
+EXPECT(bpf_arch_text_copy, void *(void *, void *, size_t));
+
+/* Called: the function pointer types in ksym.rs. */
+EXPECT(kallsyms_lookup_name, unsigned long(const char *));
+EXPECT(__vmalloc_node_range_noprof,
+       void *(unsigned long, unsigned long, unsigned long, unsigned long, gfp_t,
+	      pgprot_t, unsigned long, int, const void *));
+EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
+EXPECT(can_set_direct_map, bool(void));
+EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
+EXPECT(copy_to_kernel_nofault, long(void *, const void *, size_t));
+
+/* Read: the layouts that Rust code relies on. */
+static_assert(sizeof(pgprot_t) == sizeof(u64));
+static_assert(offsetof(struct bpf_binary_header, size) == 0);
+static_assert(sizeof_field(struct bpf_binary_header, size) == sizeof(u32));
+EXPECT(bpf_pred_flush_enabled.key.enabled, atomic_t);
+EXPECT(bpf_jit_limit, long);

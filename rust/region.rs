@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One piece of executable memory: allocate, fill with traps, seal, free.
+//!
+//! A region is read-only and executable from the first moment: `__vmalloc_node_range()` maps it
+//! with `PAGE_KERNEL_ROX` while it holds zeroes (`UDF #0`, which trap). `set_memory_*()` refuses
+//! areas with huge mappings and `vmap()` strips the execute permission, so neither can make one.
+//! It is filled with BRK through the linear map; sealing then makes that alias invalid. From then
+//! on nothing maps the memory writable but the window of `poke.rs`.
+
+use crate::ksym::{KernelFns, PgProt};
+use crate::pagetable::{Kind, Leaf, Regime};
+use crate::sys;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::page::PAGE_SIZE;
+use kernel::prelude::*;
+use kernel::sizes::{SZ_2M, SZ_64K};
+
+/// How far a direct branch (`B`, `BL`) reaches, in bytes, either way (Arm ARM, C6.2 `B`).
+const BRANCH_RANGE: usize = 128 << 20;
+
+/// Alignment of every region, in bytes, whatever the size of its leaves.
+pub(crate) const REGION_ALIGN: usize = SZ_2M;
+
+/// Where a region is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Within direct branch range of all kernel text.
+    Near,
+    /// Anywhere in vmalloc space.
+    Far,
+}
+
+/// The largest leaf that may map a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeafLimit {
+    /// A single TLB entry for 2 MiB: a block, or a contiguous run where pages are larger.
+    Huge,
+    /// What a size below 2 MiB gets: 64 KiB contiguous runs with 4 KiB pages.
+    Contiguous,
+    /// Base pages.
+    Page,
+}
+
+/// A range of virtual addresses, end excluded.
+#[derive(Clone, Copy)]
+struct Window {
+    start: usize,
+    end: usize,
+}
+
+/// A region whose linear alias is still writable. Dropped, it is freed.
+#[must_use = "seal it, or the memory stays writable"]
+pub(crate) struct OpenRegion(Region);
+
+/// A sealed region.
+///
+/// # Invariants
+///
+/// - `[base, base + len)` is one vmalloc area that was made by [`OpenRegion::new`] and is freed by
+///   nobody else; it is mapped read-only and executable all along. `base` is a multiple of
+///   [`REGION_ALIGN`], `len` of the page size.
+/// - If `contiguous` is some, the whole region is physically contiguous from there.
+pub(crate) struct Region {
+    kernel: &'static KernelFns,
+    base: NonNull<u8>,
+    len: usize,
+    place: Place,
+    contiguous: Option<u64>,
+    alias_invalid: bool,
+}
+
+// SAFETY: A region is an address range that any task may read, and its methods need no thread.
+unsafe impl Send for Region {}
+// SAFETY: As above: `&Region` only gives out addresses and integers.
+unsafe impl Sync for Region {}
+
+/// The page tables of the running kernel, or [`None`] on a CPU whose registers we do not know.
+fn regime() -> Option<Regime> {
+    // SAFETY: Reads two registers that every kernel context may read.
+    let (ttbr1, tcr) = unsafe { (sys::bpf_pack_helper_ttbr1(), sys::bpf_pack_helper_tcr()) };
+    Regime::from_registers(ttbr1, tcr)
+}
+
+/// Reads the leaf that maps `va` from the live page tables.
+///
+/// `va` must lie in a mapping that exists throughout the call: then its tables do too.
+pub(crate) fn walk(va: usize) -> Option<Leaf> {
+    // CAST: `usize` has 64 bits on arm64.
+    regime()?.walk(va as u64, read_descriptor).leaf()
+}
+
+/// Reads a page-table entry through the linear map.
+fn read_descriptor(pa: u64) -> Option<u64> {
+    // SAFETY: The walk hands in addresses of entries of live kernel page tables, which are ordinary
+    // memory in the linear map. Entries change under us, hence the volatile read.
+    Some(unsafe { sys::bpf_pack_helper_phys_to_virt(pa).cast::<u64>().read_volatile() })
+}
+
+/// The addresses from which all kernel text is in branch range, and the other way round.
+fn near_window(kernel: &KernelFns, len: usize) -> Option<Window> {
+    // SAFETY: These two only return constants.
+    let (lowest, highest) = unsafe {
+        (
+            sys::bpf_pack_helper_modules_start(),
+            sys::bpf_pack_helper_vmalloc_end(),
+        )
+    };
+    let start = kernel.text_end.checked_sub(BRANCH_RANGE)?.max(lowest);
+    let end = kernel.text_start.checked_add(BRANCH_RANGE)?.min(highest);
+    let start = start.checked_next_multiple_of(REGION_ALIGN)?;
+    (end.checked_sub(start)? >= len).then_some(Window { start, end })
+}
+
+/// All of vmalloc space.
+fn far_window() -> Window {
+    // SAFETY: These two only return constants.
+    unsafe {
+        Window {
+            start: sys::bpf_pack_helper_vmalloc_start(),
+            end: sys::bpf_pack_helper_vmalloc_end(),
+        }
+    }
+}
+
+/// A random multiple of [`REGION_ALIGN`] in `window` from where `len` bytes still fit.
+///
+/// The stock kernel's first program is at the same address in every boot; ours are not.
+fn random_start(window: Window, len: usize) -> usize {
+    let room = (window.end - window.start).saturating_sub(len) / REGION_ALIGN;
+    // SAFETY: Callable from any context.
+    let random = unsafe { bindings::get_random_u32() };
+    let steps = (random as usize).checked_rem(room.saturating_add(1)).unwrap_or(0);
+    window.start.saturating_add(steps.saturating_mul(REGION_ALIGN))
+}
+
+impl OpenRegion {
+    /// Allocates `len` bytes (a multiple of 2 MiB, or less than 2 MiB) and fills them with BRK.
+    ///
+    /// May sleep; call it with no lock held. What the page tables then say is up to the kernel:
+    /// ask [`Region::leaf`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory, or no room at this place.
+    pub(crate) fn new(
+        kernel: &'static KernelFns,
+        len: usize,
+        place: Place,
+        limit: LeafLimit,
+    ) -> Result<Self> {
+        let window = match place {
+            Place::Near => near_window(kernel, len).ok_or(ENOMEM)?,
+            Place::Far => far_window(),
+        };
+        let somewhere = Window {
+            start: random_start(window, len),
+            end: window.end,
+        };
+        let base = vmalloc(kernel, len, somewhere, limit)
+            .or_else(|| vmalloc(kernel, len, window, limit))
+            .ok_or(ENOMEM)?;
+        // INVARIANT: It was just allocated with this length, and is not contiguous as far as known.
+        let mut region = Region {
+            kernel,
+            base,
+            len,
+            place,
+            contiguous: None,
+            alias_invalid: false,
+        };
+        let leaf = region.leaf_at(0).ok_or(EFAULT)?;
+        if leaf.covers(region.address() as u64, len as u64) {
+            // INVARIANT: One leaf covers all of it.
+            region.contiguous = Some(leaf.translate(region.address() as u64));
+        }
+        let open = Self(region);
+        open.fill_with_traps()?;
+        Ok(open)
+    }
+
+    /// Writes BRK over the whole region, through the linear map.
+    fn fill_with_traps(&self) -> Result {
+        // SAFETY: Returns a constant.
+        let trap = unsafe { sys::bpf_pack_helper_break_insn() };
+        self.0.for_each_piece(|pa, len| {
+            // SAFETY: The memory is ours by the invariants of `Region`, and its linear alias is
+            // writable until the region is sealed.
+            let words = unsafe {
+                core::slice::from_raw_parts_mut(
+                    sys::bpf_pack_helper_phys_to_virt(pa).cast::<u32>(),
+                    len / size_of::<u32>(),
+                )
+            };
+            words.fill(trap);
+            Ok(())
+        })
+    }
+
+    /// Makes the traps visible to instruction fetch and the linear alias invalid.
+    ///
+    /// No CPU has fetched from here yet, so there is nobody to synchronise.
+    ///
+    /// # Errors
+    ///
+    /// What `set_direct_map_valid_noflush()` returns; the region is freed then.
+    pub(crate) fn seal(self) -> Result<Region> {
+        let mut region = self.0;
+        crate::poke::make_fetchable(region.address(), region.len);
+        // SAFETY: Has no preconditions.
+        region.alias_invalid = unsafe { (region.kernel.can_set_direct_map)() };
+        if region.alias_invalid {
+            region.for_each_piece(|pa, len| region.invalidate_alias(pa, len))?;
+        }
+        Ok(region)
+    }
+}
+
+/// Allocates and maps; `None` if there is no memory or no room in `window`.
+fn vmalloc(
+    kernel: &KernelFns,
+    len: usize,
+    window: Window,
+    limit: LeafLimit,
+) -> Option<NonNull<u8>> {
+    let gfp = bindings::GFP_KERNEL | bindings::__GFP_ZERO | bindings::__GFP_NOWARN;
+    // SAFETY: Return constants.
+    let (flags, prot) = unsafe {
+        (
+            sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page),
+            PgProt(sys::bpf_pack_helper_prot_rox()),
+        )
+    };
+    // SAFETY: A fresh read-only area of vmalloc space, in a context that may sleep.
+    let address = unsafe {
+        (kernel.vmalloc_node_range)(
+            len,
+            REGION_ALIGN,
+            window.start,
+            window.end,
+            gfp,
+            prot,
+            flags,
+            bindings::NUMA_NO_NODE,
+            vmalloc as *const c_void,
+        )
+    };
+    NonNull::new(address.cast())
+}
+
+impl Region {
+    /// The length below 2 MiB for which the kernel uses 64 KiB contiguous runs of 4 KiB pages.
+    pub(crate) const CONTIGUOUS_LEN: usize = SZ_2M - SZ_64K;
+
+    /// The first address.
+    pub(crate) fn address(&self) -> usize {
+        self.base.as_ptr() as usize
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where it was asked to be.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether the linear alias was made invalid; otherwise the kernel's policy
+    /// (`rodata=` other than full) leaves it writable.
+    pub(crate) fn alias_invalid(&self) -> bool {
+        self.alias_invalid
+    }
+
+    /// Whether `[offset, offset + len)` is inside.
+    pub(crate) fn contains(&self, offset: usize, len: usize) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
+    }
+
+    /// The leaf that maps `offset`, read from the live page tables.
+    fn leaf_at(&self, offset: usize) -> Option<Leaf> {
+        walk(self.address().checked_add(offset)?)
+    }
+
+    /// The kind of leaf that maps the region, read from the live page tables: of the first byte.
+    pub(crate) fn leaf(&self) -> Option<Kind> {
+        Some(self.leaf_at(0)?.kind())
+    }
+
+    /// Whether one TLB entry maps at least 2 MiB of it at a time.
+    pub(crate) fn is_huge(&self) -> bool {
+        self.leaf_at(0).is_some_and(|leaf| leaf.span >= SZ_2M as u64)
+    }
+
+    /// The physical address of `offset`, or `None` outside.
+    pub(crate) fn physical(&self, offset: usize) -> Option<u64> {
+        if !self.contains(offset, 1) {
+            return None;
+        }
+        if let Some(start) = self.contiguous {
+            return start.checked_add(offset as u64);
+        }
+        let address = self.address().checked_add(offset)?;
+        // SAFETY: By the invariants the address is in a live vmalloc area.
+        let pa = unsafe {
+            let page = bindings::vmalloc_to_page(address as *const c_void);
+            if page.is_null() {
+                return None;
+            }
+            sys::bpf_pack_helper_page_to_phys(page)
+        };
+        pa.checked_add((address & (PAGE_SIZE - 1)) as u64)
+    }
+
+    /// Calls `f` with the physical address and the length of each contiguous piece, in order.
+    fn for_each_piece(&self, mut f: impl FnMut(u64, usize) -> Result) -> Result {
+        if let Some(start) = self.contiguous {
+            return f(start, self.len);
+        }
+        for offset in (0..self.len).step_by(PAGE_SIZE) {
+            f(self.physical(offset).ok_or(EFAULT)?, PAGE_SIZE)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the linear alias of one piece invalid, with one call and one ranged TLBI.
+    fn invalidate_alias(&self, pa: u64, len: usize) -> Result {
+        // CAST: At most 64 MiB in pages.
+        let pages = (len / PAGE_SIZE) as c_uint;
+        // SAFETY: The pages belong to this region by its invariants, and nobody uses their linear
+        // alias: only this module knows them, and it writes through `poke.rs` from here on.
+        // `vfree()` restores the alias because of VM_FLUSH_RESET_PERMS.
+        unsafe {
+            let alias = sys::bpf_pack_helper_phys_to_virt(pa);
+            let page = sys::bpf_pack_helper_virt_to_page(alias);
+            to_result((self.kernel.set_direct_map_valid)(page, pages, false))?;
+            sys::bpf_pack_helper_flush_tlb(alias as usize, (alias as usize).saturating_add(len));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    /// Unmaps and frees. May sleep.
+    fn drop(&mut self) {
+        // SAFETY: By the invariants nobody else frees the area; who drops the last reference to a
+        // region has made sure that nobody executes in it.
+        unsafe { sys::bpf_pack_helper_vfree(self.base.as_ptr().cast()) };
+    }
+}

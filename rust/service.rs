@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The allocator as a service: reserve, finalize, write, retire.
+//!
+//! It joins the decisions of `pack_core` with the effects of `region.rs` and `poke.rs`.
+//!
+//! # Locks
+//!
+//! In this order: `grow`, then `state`. `state` is held only while the books are read or changed:
+//! never across a page allocation, a mapping change, a write into a pack, an interrupt to other
+//! CPUs or a wait. `grow` is held while a region is made, so that two tasks that find the packs full
+//! do not both make one.
+
+#![deny(unsafe_code)]
+
+use crate::counters::{Counter, Counters};
+use crate::ksym::KernelFns;
+use crate::lifetime::{hold_module, release_module, Delayed, Gate, WorkFn};
+use crate::owners::Owners;
+use crate::poke::{self, Source, INSN_SIZE};
+use crate::region::{LeafLimit, OpenRegion, Place, Region, REGION_ALIGN};
+use core::ptr::NonNull;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, Mutex};
+use kernel::time::msecs_to_jiffies;
+use pack_core::{
+    Batch, ChunkCount, ChunkIdx, ChunkRange, Error as Refused, Pack, PackId, PackStats, Pool,
+    PoolStats, RangeState, Rank, Slot,
+};
+
+/// Packs at most: 1 GiB of programs, if each has 2 MiB.
+pub(crate) const MAX_PACKS: usize = 512;
+
+/// Bytes of an image at most. More than the verifier lets a program have.
+pub(crate) const MAX_IMAGE: usize = 64 << 20;
+
+/// Milliseconds between two rounds of tidying up.
+const TIDY_INTERVAL: u32 = 1000;
+
+/// Through which the JIT's calls, the exported functions and the delayed work reach the service.
+pub(crate) static GATE: Gate<Service> = Gate::new();
+
+/// What the module parameters say.
+#[derive(Clone, Copy)]
+pub(crate) struct Config {
+    /// Packs near the kernel text at most; 0 = all packs anywhere.
+    pub(crate) near_packs: usize,
+    /// Rounds of tidying that an empty pack survives.
+    pub(crate) retain_rounds: u32,
+    /// The largest leaf to ask for.
+    pub(crate) leaf: LeafLimit,
+    /// Images start at a multiple of this, in chunks: 1, but for measuring.
+    pub(crate) align: ChunkCount,
+    /// For self-tests: no region is ever to be had.
+    pub(crate) no_memory: bool,
+}
+
+/// Why an image was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// New images are stopped by the control.
+    Draining,
+    /// The module is being removed.
+    Leaving,
+    /// No memory or no room.
+    NoMemory,
+    /// Size 0, or more than [`MAX_IMAGE`].
+    Size,
+}
+
+type Words = KVVec<u64>;
+type Slots = KVVec<Slot<Words>>;
+
+/// The books.
+///
+/// # Invariants
+///
+/// A slot of `pool` holds a pack if and only if the same slot of `regions` holds its region, and
+/// `owners` knows that region by this slot.
+struct State {
+    pool: Pool<Words, Slots>,
+    regions: KVVec<Option<Arc<Region>>>,
+    owners: Owners,
+    near_packs: usize,
+}
+
+/// An image, or part of one: where it is in the books and in memory.
+struct Found {
+    id: PackId,
+    range: ChunkRange,
+    state: RangeState,
+    region: Arc<Region>,
+    /// Bytes from the start of the region to the address that was looked up.
+    offset: usize,
+}
+
+/// The allocator.
+#[pin_data]
+pub(crate) struct Service {
+    // Dropped first: the work uses what follows.
+    #[pin]
+    tidy: Delayed,
+    #[pin]
+    grow: Mutex<()>,
+    #[pin]
+    state: Mutex<State>,
+    kernel: &'static KernelFns,
+    config: Config,
+    draining: Atomic<bool>,
+    pub(crate) counters: Counters,
+}
+
+/// One pack, for those who show it.
+pub(crate) struct PackReport {
+    /// What the books say.
+    pub(crate) stats: PackStats,
+    /// The memory.
+    pub(crate) region: Arc<Region>,
+}
+
+impl State {
+    fn new() -> Result<Self> {
+        let mut slots = Slots::with_capacity(MAX_PACKS, GFP_KERNEL)?;
+        let mut regions = KVVec::with_capacity(MAX_PACKS, GFP_KERNEL)?;
+        for _ in 0..MAX_PACKS {
+            slots.push(Slot::vacant(), GFP_KERNEL)?;
+            regions.push(None, GFP_KERNEL)?;
+        }
+        let index = Words::zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS), GFP_KERNEL)?;
+        Ok(Self {
+            pool: Pool::new(slots, index).map_err(|_| EINVAL)?,
+            regions,
+            owners: Owners::new(MAX_PACKS)?,
+            near_packs: 0,
+        })
+    }
+
+    fn region(&self, id: PackId) -> Option<&Arc<Region>> {
+        self.regions.get(id.slot() as usize)?.as_ref()
+    }
+
+    /// Looks up the image that `address` lies in, at its start or inside.
+    fn find(&self, address: usize) -> Option<Found> {
+        let (slot, offset) = self.owners.find(address)?;
+        let id = self.pool.id_of_slot(slot)?;
+        let chunk = ChunkIdx::from_byte_offset(offset & !(pack_core::CHUNK_SIZE - 1))?;
+        let (state, range) = self.pool.containing(id, chunk)?;
+        Some(Found {
+            id,
+            range,
+            state,
+            region: self.region(id)?.clone(),
+            offset,
+        })
+    }
+
+    /// Enters a new region.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there are [`MAX_PACKS`]; what was handed in is dropped by the caller's unwinding,
+    /// outside of the lock if the caller holds its own reference.
+    fn add(&mut self, pack: Pack<Words>, region: &Arc<Region>) -> Result {
+        let id = self.pool.add(pack).map_err(|_| ENOSPC)?;
+        let place = self.regions.get_mut(id.slot() as usize).ok_or(ENOSPC)?;
+        // INVARIANT: All three know it from here on; the owners have room for every slot.
+        *place = Some(region.clone());
+        self.owners.insert(region.address(), region.len(), id.slot())?;
+        if region.place() == Place::Near {
+            self.near_packs = self.near_packs.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Takes out one region that has been empty for `rounds`; the caller drops it unlocked.
+    fn take_idle(&mut self, rounds: u32) -> Option<(Pack<Words>, Arc<Region>)> {
+        let (id, pack) = self.pool.take_empty(0, |_, stats| u32::from(stats.empty_for) >= rounds)?;
+        // INVARIANT: All three forget it.
+        let region = self.regions.get_mut(id.slot() as usize)?.take()?;
+        self.owners.remove(region.address());
+        if region.place() == Place::Near {
+            self.near_packs = self.near_packs.saturating_sub(1);
+        }
+        Some((pack, region))
+    }
+}
+
+impl Found {
+    /// Whether the address that was looked up is the image's first.
+    fn is_start(&self) -> bool {
+        self.offset == self.start()
+    }
+
+    /// Offset of the image in its region.
+    fn start(&self) -> usize {
+        self.range.start().byte_offset()
+    }
+
+    /// Whether `len` bytes from the address that was looked up are inside the image.
+    fn holds(&self, len: usize) -> bool {
+        self.offset
+            .checked_add(len)
+            .is_some_and(|end| end <= self.start().saturating_add(self.range.count().bytes()))
+    }
+}
+
+/// How good a home a region is.
+fn rank_of(region: &Region) -> Rank {
+    let rank = match (region.is_huge(), region.place()) {
+        (true, Place::Near) => 0,
+        (true, Place::Far) => 1,
+        (false, Place::Near) => 2,
+        (false, Place::Far) => 3,
+    };
+    Rank::new(rank).unwrap_or(Rank::BEST)
+}
+
+impl Service {
+    /// An empty service; the first image makes the first pack.
+    ///
+    /// `tidy` is called by a workqueue and must lead to [`Service::tidy_up`].
+    pub(crate) fn new(
+        kernel: &'static KernelFns,
+        config: Config,
+        tidy: WorkFn,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            tidy <- Delayed::new(tidy),
+            grow <- new_mutex!(()),
+            state <- new_mutex!(State::new()?),
+            kernel,
+            config,
+            draining: Atomic::new(false),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The kernel's symbols.
+    pub(crate) fn kernel(&self) -> &'static KernelFns {
+        self.kernel
+    }
+
+    /// Stops new images, or lets them come again.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Relaxed);
+    }
+
+    /// Whether new images are stopped.
+    pub(crate) fn draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Whether `address` lies in one of our packs. May sleep.
+    pub(crate) fn owns(&self, address: usize) -> bool {
+        self.state.lock().owners.find(address).is_some()
+    }
+
+    /// Reserves `size` bytes: 64-byte aligned, filled with BRK. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refusal`]; each is counted.
+    pub(crate) fn alloc(&self, size: usize) -> Result<NonNull<u8>, Refusal> {
+        let result = self.try_alloc(size);
+        let refused = &self.counters.refused;
+        let counter: &Counter = match result {
+            Ok(_) => &self.counters.served,
+            Err(Refusal::Draining) => &refused.draining,
+            Err(Refusal::Leaving) => &refused.leaving,
+            Err(Refusal::NoMemory) => &refused.no_memory,
+            Err(Refusal::Size) => &refused.size,
+        };
+        counter.inc();
+        result
+    }
+
+    fn try_alloc(&self, size: usize) -> Result<NonNull<u8>, Refusal> {
+        if self.draining() {
+            return Err(Refusal::Draining);
+        }
+        if size == 0 || size > MAX_IMAGE {
+            return Err(Refusal::Size);
+        }
+        if !hold_module() {
+            return Err(Refusal::Leaving);
+        }
+        self.reserve(size).inspect_err(|_| release_module())
+    }
+
+    /// Finds room, makes room, or makes a pack.
+    fn reserve(&self, size: usize) -> Result<NonNull<u8>, Refusal> {
+        if let Some(address) = self.reserve_in_packs(size)? {
+            return Ok(address);
+        }
+        if self.reclaim() {
+            if let Some(address) = self.reserve_in_packs(size)? {
+                return Ok(address);
+            }
+        }
+        let _growing = self.grow.lock();
+        // Another task may have made a pack while this one waited.
+        if let Some(address) = self.reserve_in_packs(size)? {
+            return Ok(address);
+        }
+        let (pack, region) = self.make_pack(size).map_err(|_| Refusal::NoMemory)?;
+        let added = self.state.lock().add(pack, &region);
+        added.map_err(|_| Refusal::NoMemory)?;
+        self.counters.regions_made.inc();
+        self.reserve_in_packs(size)?.ok_or(Refusal::NoMemory)
+    }
+
+    /// Takes room in the packs there are; `None` if there is none.
+    fn reserve_in_packs(&self, size: usize) -> Result<Option<NonNull<u8>>, Refusal> {
+        let mut state = self.state.lock();
+        let reserved = match state.pool.reserve(size, self.config.align) {
+            Ok(reserved) => reserved,
+            Err(Refused::NeedPack(_)) => return Ok(None),
+            Err(_) => return Err(Refusal::Size),
+        };
+        let start = reserved.range.start().byte_offset();
+        let address = state
+            .region(reserved.pack)
+            .and_then(|region| region.address().checked_add(start));
+        Ok(address.and_then(|address| NonNull::new(address as *mut u8)))
+    }
+
+    /// Makes a region for an image of `size` bytes and books for it, with no lock but `grow` held.
+    fn make_pack(&self, size: usize) -> Result<(Pack<Words>, Arc<Region>)> {
+        if self.config.no_memory {
+            return Err(ENOMEM);
+        }
+        let region = Arc::new(self.make_region(size)?, GFP_KERNEL)?;
+        let chunks = ChunkCount::holding(region.len()).map_err(|_| EINVAL)?;
+        let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
+        let pack = Pack::new(words, chunks, rank_of(&region)).map_err(|_| EINVAL)?;
+        Ok((pack, region))
+    }
+
+    /// Maps memory for an image of `size` bytes in the best way that can be had: 2 MiB leaves
+    /// before smaller ones, near the kernel text before far from it.
+    fn make_region(&self, size: usize) -> Result<Region> {
+        let len = size.checked_next_multiple_of(REGION_ALIGN).ok_or(EINVAL)?;
+        let near = self.state.lock().near_packs < self.config.near_packs;
+        let places = if near {
+            &[Place::Near, Place::Far][..]
+        } else {
+            &[Place::Far][..]
+        };
+        if self.config.leaf == LeafLimit::Huge {
+            for &place in places {
+                // The kernel falls back to base pages by itself: then this one is dropped.
+                let region = self.open_and_seal(len, place, LeafLimit::Huge);
+                if let Some(region) = region.ok().filter(Region::is_huge) {
+                    return Ok(region);
+                }
+            }
+        }
+        for &place in places {
+            let contiguous = self.config.leaf != LeafLimit::Page && size <= Region::CONTIGUOUS_LEN;
+            let (len, limit) = if contiguous {
+                (Region::CONTIGUOUS_LEN, LeafLimit::Contiguous)
+            } else {
+                (len, LeafLimit::Page)
+            };
+            if let Ok(region) = self.open_and_seal(len, place, limit) {
+                return Ok(region);
+            }
+        }
+        Err(ENOMEM)
+    }
+
+    fn open_and_seal(&self, len: usize, place: Place, limit: LeafLimit) -> Result<Region> {
+        OpenRegion::new(self.kernel, len, place, limit)?.seal()
+    }
+
+    /// Copies `source` to the image that starts at `address` and makes it executable on every CPU.
+    ///
+    /// Of what was reserved, `used` bytes are kept; the rest goes back to the pack. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `address` is not the start of an image of ours, or a length is wrong; `EBUSY` if
+    /// the image was finalized before; `EFAULT` if `source` cannot be read: the image can then only
+    /// be freed.
+    pub(crate) fn finalize(&self, address: usize, source: Source, used: usize) -> Result {
+        let found = {
+            let mut state = self.state.lock();
+            let mut found = state.find(address).ok_or_else(|| self.misused(EINVAL))?;
+            let keep = ChunkCount::holding(used).map_err(|_| self.misused(EINVAL))?;
+            if !found.is_start() || used > source.len.next_multiple_of(pack_core::CHUNK_SIZE) {
+                return Err(self.misused(EINVAL));
+            }
+            if source.len % INSN_SIZE != 0 || !found.holds(source.len.min(keep.bytes())) {
+                return Err(self.misused(EINVAL));
+            }
+            if found.state != RangeState::Reserved {
+                return Err(self.misused(EBUSY));
+            }
+            let was = found.range.count();
+            found.range = state
+                .pool
+                .trim(found.id, found.range, keep)
+                .map_err(|_| self.misused(EINVAL))?;
+            let trimmed = was.bytes().saturating_sub(found.range.count().bytes());
+            self.counters.trimmed.add(trimmed as u64);
+            found
+        };
+        let source = Source {
+            len: source.len.min(found.range.count().bytes()),
+            ..source
+        };
+        self.copy(&found, source)?;
+        self.synchronise();
+        let finalized = self.state.lock().pool.finalize(found.id, found.range);
+        self.counters.finalized.inc();
+        finalized.map_err(|_| self.misused(EINVAL))
+    }
+
+    /// Writes into an image that is being made in place, such as a trampoline. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `[address, address + source.len)` is not inside one image of ours or not 4-byte
+    /// aligned; `EFAULT` if `source` cannot be read.
+    pub(crate) fn write(&self, address: usize, source: Source) -> Result {
+        let found = self.state.lock().find(address);
+        let found = found.ok_or_else(|| self.misused(EINVAL))?;
+        let writable = matches!(found.state, RangeState::Reserved | RangeState::Live);
+        if !writable || !found.holds(source.len) {
+            return Err(self.misused(EINVAL));
+        }
+        self.copy(&found, source)?;
+        self.synchronise();
+        if found.state == RangeState::Reserved {
+            // There is no finalize for these: the first write is it.
+            let _ = self.state.lock().pool.finalize(found.id, found.range);
+        }
+        self.counters.written.inc();
+        Ok(())
+    }
+
+    fn copy(&self, found: &Found, source: Source) -> Result {
+        poke::copy(self.kernel, &found.region, found.offset, source).inspect_err(|error| {
+            self.counters.copy_errors.inc();
+            pr_err!("copy of {} bytes failed: {:?}\n", source.len, error);
+        })
+    }
+
+    /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
+    ///
+    /// Its bytes are BRK when this returns. An address that is not the start of an image, or whose
+    /// image is being freed already, is reported and changes nothing.
+    pub(crate) fn free(&self, address: usize) {
+        let retiring = {
+            let mut state = self.state.lock();
+            state
+                .find(address)
+                .filter(Found::is_start)
+                .and_then(|found| {
+                    let chunk = found.range.start();
+                    let range = state.pool.begin_retire(found.id, chunk).ok()?;
+                    Some(Found { range, ..found })
+                })
+        };
+        let Some(found) = retiring else {
+            self.misused(EINVAL);
+            return;
+        };
+        let len = found.range.count().bytes();
+        poke::fill_with_traps(self.kernel, &found.region, found.start(), len);
+        let retired = self.state.lock().pool.retired(found.id, found.range);
+        debug_assert!(retired.is_ok());
+        self.counters.freed.inc();
+        self.tidy_later();
+        release_module();
+    }
+
+    /// Counts and reports a call that makes no sense; returns the error for the caller.
+    fn misused(&self, error: Error) -> Error {
+        self.counters.misuse.inc();
+        pr_err!("a caller passed a bad address or size ({:?}); nothing was changed\n", error);
+        error
+    }
+
+    /// Synchronises all CPUs. Whatever was retired before becomes free by the same event.
+    fn synchronise(&self) {
+        let batch = self.state.lock().pool.seal_retired();
+        self.synchronise_for(batch);
+    }
+
+    /// Synchronises all CPUs if something waits for it; true if something became free.
+    fn reclaim(&self) -> bool {
+        let batch = self.state.lock().pool.seal_retired();
+        let any = batch.is_some();
+        if any {
+            self.synchronise_for(batch);
+        }
+        any
+    }
+
+    fn synchronise_for(&self, batch: Option<Batch>) {
+        poke::synchronise_cpus();
+        self.counters.synchronised.inc();
+        if let Some(batch) = batch {
+            let released = self.state.lock().pool.release(batch);
+            self.counters.released.add(released.ranges);
+        }
+    }
+
+    /// Has [`Service::tidy_up`] run in a while.
+    fn tidy_later(&self) {
+        self.tidy.queue(msecs_to_jiffies(TIDY_INTERVAL));
+    }
+
+    /// Makes what was retired free and gives packs back that have been empty for a while.
+    pub(crate) fn tidy_up(&self) {
+        self.reclaim();
+        self.state.lock().pool.age();
+        self.give_back(self.config.retain_rounds);
+        let stats = self.state.lock().pool.stats();
+        if stats.empty_packs > 0 || stats.tallies.dying().ranges > 0 {
+            self.tidy_later();
+        }
+    }
+
+    /// Frees packs that have been empty for `rounds` rounds, one by one and unlocked.
+    fn give_back(&self, rounds: u32) {
+        loop {
+            let taken = self.state.lock().take_idle(rounds);
+            if taken.is_none() {
+                return;
+            }
+            drop(taken);
+            self.counters.regions_freed.inc();
+        }
+    }
+
+    /// The totals.
+    pub(crate) fn stats(&self) -> PoolStats {
+        self.state.lock().pool.stats()
+    }
+
+    /// The pack in `slot`, below [`MAX_PACKS`].
+    pub(crate) fn pack(&self, slot: u32) -> Option<PackReport> {
+        let state = self.state.lock();
+        let id = state.pool.id_of_slot(slot)?;
+        Some(PackReport {
+            stats: state.pool.pack(id)?.stats(),
+            region: state.region(id)?.clone(),
+        })
+    }
+
+    /// Before removal, when nothing is live and nobody can call any more: synchronises all CPUs
+    /// over what was freed last and gives every pack back.
+    pub(crate) fn wind_up(&self) {
+        self.reclaim();
+        self.give_back(0);
+    }
+}
