@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Callers that are wrong: an error, and nothing lost. */
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "bpf_pack.h"
+#include "client.h"
+#include "image.h"
+
+/* Some data of this module: an address that is not in any pack. */
+static u32 foreign[64];
+
+static bool bad_finalize(void)
+{
+	struct image image = { .allocated = 4096, .size = 4096, .value = 0xabcdef01 };
+	void *source = image_source(SZ_8K, image.value);
+	bool ok = true;
+
+	image.rox = bpf_pack_alloc(image.allocated, 0);
+	EXPECT(source && image.rox);
+	if (!source || !image.rox)
+		goto out;
+	/* Sizes. */
+	EXPECT(bpf_pack_finalize(image.rox, source, 0) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox, source, 4095) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox, source, 4096 + 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox, source, SZ_8K) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox, source, ~3U) == -EINVAL);
+	/* Addresses inside the image. */
+	EXPECT(bpf_pack_finalize(image.rox + 1, source, 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox + 4, source, 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize(image.rox + 64, source, 64) == -EINVAL);
+	/* Addresses elsewhere. */
+	EXPECT(bpf_pack_finalize(NULL, source, 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize(foreign, source, 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize(source, source, 64) == -EINVAL);
+	EXPECT(bpf_pack_finalize((void *)bad_finalize, source, 64) == -EINVAL);
+	/* None of it changed anything. */
+	EXPECT(traps(image.rox, image.allocated) == 0);
+	EXPECT(bpf_pack_finalize(image.rox, source, image.size) == 0);
+	EXPECT(image_intact(&image));
+	EXPECT(image_free(&image));
+	/* And it is over. */
+	EXPECT(bpf_pack_finalize(image.rox, source, image.size) == -EINVAL);
+out:
+	kvfree(source);
+	return ok;
+}
+
+static bool final_twice(void)
+{
+	struct image image;
+	void *other = image_source(512, 2);
+	bool ok = true;
+
+	EXPECT(other);
+	EXPECT(image_make(&image, 512, 1) == 0);
+	if (other && image.rox) {
+		EXPECT(bpf_pack_finalize(image.rox, other, 512) == -EBUSY);
+		EXPECT(bpf_pack_finalize(image.rox, other, 64) == -EBUSY);
+		EXPECT(image_intact(&image));
+	}
+	if (image.rox)
+		EXPECT(image_free(&image));
+	kvfree(other);
+	return ok;
+}
+
+static bool unreadable_source(void)
+{
+	struct image image = { .allocated = SZ_8K };
+	/* The last page of the address space, which holds error pointers. */
+	const void *nowhere = (const void *)-PAGE_SIZE;
+	bool ok = true;
+
+	image.rox = bpf_pack_alloc(image.allocated, 0);
+	EXPECT(image.rox);
+	if (image.rox) {
+		EXPECT(bpf_pack_finalize(image.rox, nowhere, 64) == -EFAULT);
+		EXPECT(image_free(&image));
+	}
+	return ok;
+}
+
+static bool bad_free(void)
+{
+	struct image image;
+	bool ok = true;
+
+	bpf_pack_free(NULL, 64);
+	bpf_pack_free(foreign, sizeof(foreign));
+	bpf_pack_free((void *)bad_free, 64);
+	EXPECT(image_make(&image, 1024, 0x77777777) == 0);
+	if (!image.rox)
+		return false;
+	bpf_pack_free(image.rox + 1, 1024);
+	bpf_pack_free(image.rox + 4, 1024);
+	bpf_pack_free(image.rox + 64, 64);
+	EXPECT(image_intact(&image));
+	EXPECT(image_free(&image));
+	return ok;
+}
+
+static bool double_free(void)
+{
+	struct image before, image, after;
+	void *rox;
+	bool ok = true;
+
+	EXPECT(image_make(&before, 1024, 1) == 0);
+	EXPECT(image_make(&image, 1024, 2) == 0);
+	EXPECT(image_make(&after, 1024, 3) == 0);
+	rox = image.rox;
+	if (rox) {
+		EXPECT(image_free(&image));
+		bpf_pack_free(rox, 1024);
+		bpf_pack_free(rox, 1024);
+		EXPECT(traps(rox, 1024) == 0);
+	}
+	/* The neighbours live, and the range is handed out once, not thrice. */
+	EXPECT(!before.rox || image_intact(&before));
+	EXPECT(!after.rox || image_intact(&after));
+	EXPECT(image_make(&image, 1024, 4) == 0);
+	EXPECT(!before.rox || image_intact(&before));
+	EXPECT(!after.rox || image_intact(&after));
+	EXPECT(!image.rox || image_free(&image));
+	EXPECT(!before.rox || image_free(&before));
+	EXPECT(!after.rox || image_free(&after));
+	return ok;
+}
+
+const struct client_case client_misuse_cases[] = {
+	{ "finalize refuses wrong sizes and addresses", bad_finalize },
+	{ "an image is final once", final_twice },
+	{ "freeing a wrong address changes nothing", bad_free },
+	{ "a double free loses nothing", double_free },
+	{ "a source that cannot be read is an error", unreadable_source },
+	{ }
+};

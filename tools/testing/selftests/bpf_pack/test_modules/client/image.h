@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tiny JIT makes: a function that returns a number, then words that
+ * depend on that number and their place, so that a wrong, missing or moved byte
+ * is seen.
+ */
+#ifndef BPF_PACK_CLIENT_IMAGE_H
+#define BPF_PACK_CLIENT_IMAGE_H
+
+#include <linux/types.h>
+
+/* Bytes of the function alone: the smallest image. */
+#define IMAGE_MIN 16
+
+/**
+ * struct image - an image in executable memory
+ * @rox: where it is
+ * @allocated: bytes asked for
+ * @size: bytes of the image, a multiple of 4
+ * @value: what it returns
+ */
+struct image {
+	void *rox;
+	u32 allocated;
+	u32 size;
+	u32 value;
+};
+
+/* image_source - makes the image of @size bytes that returns @value; kvfree() it. */
+void *image_source(u32 size, u32 value);
+
+/* image_make - allocates @allocated bytes and finalizes the largest image in them. */
+int image_make(struct image *image, u32 allocated, u32 value);
+
+/* image_free - frees the image; true if its bytes trapped at once. */
+bool image_free(struct image *image);
+
+/* image_intact - true if every byte is right and a call returns the value. */
+bool image_intact(const struct image *image);
+
+/* image_call - calls the function at @rox. */
+u32 image_call(const void *rox);
+
+/*
+ * traps - 0 if each of the @size bytes at @rox is that of a BRK instruction,
+ * -EFAULT if nothing is mapped there, -EILSEQ if something else is there.
+ */
+int traps(const void *rox, u32 size);
+
+#endif /* BPF_PACK_CLIENT_IMAGE_H */
