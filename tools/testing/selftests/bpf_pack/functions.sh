@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# Shell functions for the tests here, for any POSIX shell with busybox or GNU
+# tools. A test sources this file, calls start_test, then check, check_fails,
+# run_cases and skip_case for each of its cases, and ends with finish_test.
+
+export LC_ALL=C
+
+DIR=$(cd "$(dirname "$0")" && pwd)
+DEBUGFS=/sys/kernel/debug
+STATUS=$DEBUGFS/bpf_pack/status
+CONTROL=$DEBUGFS/bpf_pack/control
+WALK=$DEBUGFS/bpf_pack_ptwalk
+
+# first_of FILE... - the first one that exists; fails where none does.
+first_of() {
+	for candidate in "$@"; do
+		if [ -e "$candidate" ]; then
+			echo "$candidate"
+			return
+		fi
+	done
+	return 1
+}
+
+# Beside the installed test, in a kernel tree, or in this project's build tree.
+BUILT=$DIR/../../../../build
+TOOLS=$(dirname "$(first_of "$DIR/run_progs" "$BUILT/selftests/bpf_pack/run_progs" || echo "$DIR/.")")
+# shellcheck source=/dev/null
+. "$(first_of "$DIR/ktap_helpers.sh" "$DIR/../kselftest/ktap_helpers.sh" \
+	"$BUILT/kit/arm64/source/tools/testing/selftests/kselftest/ktap_helpers.sh")"
+
+# module NAME - the path of NAME.ko, in MODULE_DIR where that is set.
+module() {
+	first_of "${MODULE_DIR:-}/$1.ko" "$DIR/$1.ko" "$BUILT/module/arm64/$1.ko"
+}
+
+# comment - shows standard input as KTAP comments.
+comment() {
+	sed 's/^/# /'
+}
+
+# --- set-up and clean-up -----------------------------------------------------
+
+SAVED_SETTINGS='kernel.kptr_restrict net.core.bpf_jit_harden net.core.bpf_jit_limit
+kernel.ftrace_enabled'
+
+# setting NAME - where the kernel keeps a sysctl.
+setting() {
+	echo "/proc/sys/$(echo "$1" | tr . /)"
+}
+
+# set_setting NAME VALUE - as sysctl does it, with the kernel's own error.
+set_setting() {
+	echo "$2" 2>&1 >"$(setting "$1")"
+}
+
+push_config() {
+	for name in $SAVED_SETTINGS; do
+		if [ -e "$(setting "$name")" ]; then
+			cat "$(setting "$name")" >"$WORK/setting.$name"
+		fi
+	done
+}
+
+pop_config() {
+	for name in $SAVED_SETTINGS; do
+		if [ -e "$WORK/setting.$name" ] &&
+			! cmp -s "$WORK/setting.$name" "$(setting "$name")"; then
+			cat "$WORK/setting.$name" >"$(setting "$name")" || true
+		fi
+	done
+}
+
+# cleanup - leaves the machine as it was, however the test ended.
+cleanup() {
+	trap - EXIT
+	for pid in $HOLDERS; do
+		kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+	done
+	pop_config
+	if is_loaded bpf_pack; then
+		unload_pack || true
+	fi
+	if is_loaded bpf_pack_ptwalk; then
+		rmmod bpf_pack_ptwalk || true
+	fi
+	if [ -z "$FINISHED" ]; then
+		ktap_test_fail "$TEST: ended early"
+		ktap_set_plan $((KTAP_TESTNO - 1))
+		ktap_print_totals
+		rm -rf "$WORK"
+		exit "$KSFT_FAIL"
+	fi
+	rm -rf "$WORK"
+}
+
+# start_test NAME - what every test does first.
+start_test() {
+	TEST=$1 FINISHED='' HOLDERS='' MARKS=0
+	ktap_print_header
+	if [ "$(id -u)" -ne 0 ]; then
+		skip_all "must be run as root"
+	fi
+	if is_loaded bpf_pack; then
+		skip_all "bpf_pack is loaded already: run it on a machine where it is not"
+	fi
+	WORK=$(mktemp -d)
+	trap cleanup EXIT
+	trap 'exit 130' INT TERM
+	push_config
+	set_setting kernel.kptr_restrict 0
+	mark_log
+}
+
+# need_module NAME... - skips the whole test where a module was not built.
+need_module() {
+	for name in "$@"; do
+		module "$name" >/dev/null || skip_all "$name.ko is not there"
+	done
+}
+
+# need_tool NAME... - skips the whole test where a program of ours was not built.
+need_tool() {
+	for name in "$@"; do
+		[ -x "$TOOLS/$name" ] || skip_all "$name was not built: run make"
+	done
+}
+
+# skip_all REASON
+skip_all() {
+	FINISHED=1
+	skip_case "$TEST" "$1"
+	ktap_set_plan 1
+	ktap_print_totals
+	exit "$KSFT_SKIP"
+}
+
+# finish_test - the plan and the totals; the kernel's log is the last case.
+finish_test() {
+	check "the kernel did not complain" log_is_clean
+	FINISHED=1
+	ktap_set_plan $((KTAP_TESTNO - 1))
+	ktap_finished
+}
+
+# --- cases -------------------------------------------------------------------
+
+# check DESCRIPTION COMMAND... - passes where COMMAND does; its output is shown
+# where it does not.
+check() {
+	description=$1
+	shift
+	if "$@" >"$WORK/check.log" 2>&1; then
+		ktap_test_pass "$TEST: $description"
+	else
+		ktap_test_fail "$TEST: $description"
+		{
+			echo "failed: $*"
+			cat "$WORK/check.log"
+		} | comment
+	fi
+}
+
+# check_fails DESCRIPTION PATTERN COMMAND... - passes where COMMAND fails and
+# says something that matches PATTERN.
+check_fails() {
+	description=$1 pattern=$2
+	shift 2
+	if "$@" >"$WORK/check.log" 2>&1; then
+		echo "succeeded: $*" >>"$WORK/check.log"
+		ktap_test_fail "$TEST: $description"
+		comment <"$WORK/check.log"
+	elif grep -qiE "$pattern" "$WORK/check.log"; then
+		ktap_test_pass "$TEST: $description"
+	else
+		ktap_test_fail "$TEST: $description"
+		comment <"$WORK/check.log"
+	fi
+}
+
+# skip_case DESCRIPTION REASON
+skip_case() {
+	case $1 in
+	"$TEST"*) __ktap_test ok "$1" "SKIP $2" ;;
+	*) __ktap_test ok "$TEST: $1" "SKIP $2" ;;
+	esac
+	KTAP_CNT_SKIP=$((KTAP_CNT_SKIP + 1))
+}
+
+# take_cases LABEL - reads KTAP lines and makes cases of this test of them. A
+# tool that died before its totals is a failed case.
+take_cases() {
+	complete=''
+	while IFS= read -r line; do
+		name=${line#*ok }
+		name=${name#* }
+		name=${name#- }
+		case $line in
+		"ok "*"# SKIP"*) skip_case "$1: ${name%% # SKIP*}" "${name##*# SKIP }" ;;
+		"ok "*) ktap_test_pass "$TEST: $1: $name" ;;
+		"not ok "*) ktap_test_fail "$TEST: $1: $name" ;;
+		"# Totals:"*) complete=1 ;;
+		"#"* | "Bail out!"*) echo "# ${line###}" ;;
+		esac
+	done
+	if [ -z "$complete" ]; then
+		ktap_test_fail "$TEST: $1: ended early"
+	fi
+}
+
+# run_cases LABEL COMMAND... - runs a tool that prints KTAP.
+run_cases() {
+	label=$1
+	shift
+	"$@" >"$WORK/cases.log" 2>&1 || true
+	take_cases "$label" <"$WORK/cases.log"
+}
+
+# loop_until COMMAND... - tries until it succeeds; fails after 30 s.
+loop_until() {
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 300 ] || return 1
+		sleep 0.1
+	done
+}
+
+# --- the kernel's log --------------------------------------------------------
+
+# mark_log - what is logged from here on counts.
+mark_log() {
+	MARKS=$((MARKS + 1))
+	MARK="bpf_pack_selftest $$ $TEST mark $MARKS"
+	echo "$MARK" >/dev/kmsg
+}
+
+# log_since_mark
+log_since_mark() {
+	dmesg | awk -v mark="$MARK" 'found { print } index($0, mark) { found = 1 }'
+}
+
+log_is_clean() {
+	! log_since_mark | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
+}
+
+# --- bpf_pack ----------------------------------------------------------------
+
+is_loaded() {
+	grep -q "^$1 " /proc/modules
+}
+
+# load_pack [PARAMETER=VALUE]...
+load_pack() {
+	insmod "$(module bpf_pack)" "$@"
+}
+
+# unload_pack - waits for images whose freeing is still under way.
+unload_pack() {
+	loop_until no_live_images && rmmod bpf_pack
+}
+
+load_walk() {
+	is_loaded bpf_pack_ptwalk || insmod "$(module bpf_pack_ptwalk)"
+}
+
+# status_value KEY - the number after "KEY:" in the status file. With
+# placement.c the only place that knows its format.
+status_value() {
+	awk -v key="$1" '
+		{ line = $0; sub(/^[ \t]+/, "", line) }
+		index(line, key) == 1 && substr(line, length(key) + 1) ~ /^[ \t]*:/ {
+			sub(/^[^:]*:[ \t]*/, "", line)
+			print line + 0
+			found = 1
+			exit
+		}
+		END { exit !found }' "$STATUS"
+}
+
+live_images() {
+	status_value 'live images'
+}
+
+images_served() {
+	status_value 'images served'
+}
+
+no_live_images() {
+	[ "$(live_images)" -eq 0 ]
+}
+
+# live_is N - true where exactly N images live; prints how many do.
+live_is() {
+	echo "live images: $(live_images), wanted: $1"
+	[ "$(live_images)" -eq "$1" ]
+}
+
+control() {
+	echo "$1" >"$CONTROL"
+}
+
+# --- programs that stay ------------------------------------------------------
+
+# hold_start LABEL ARGUMENT... - runs hold_progs in the background until its
+# programs are loaded; HOLDER is its process.
+hold_start() {
+	hold_log=$WORK/hold.$1
+	shift
+	"$TOOLS/hold_progs" "$@" >"$hold_log" 2>&1 &
+	HOLDER=$!
+	HOLDERS="$HOLDERS $HOLDER"
+	loop_until grep -q '^ready' "$hold_log"
+}
+
+# hold_stop PROCESS - ends it; its exit status says whether every program gave
+# the right result every time.
+hold_stop() {
+	kill -TERM "$1"
+	wait "$1"
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loads programs and keeps running them until it gets SIGTERM, so that a test
+ * can do things meanwhile. Ends with status 1 if any result was ever wrong.
+ */
+#include "run.h"
+#include "generate.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_FILTERS 1000
+#define FIRST_VALUE 1000
+
+static const char usage[] =
+	"Usage: hold_progs [--count N] [--attach]\n"
+	"\n"
+	"Loads N socket filters (default 1), prints \"image ADDRESS LENGTH\" for each and\n"
+	"\"ready\", runs them all again and again until SIGTERM, and then prints how often.\n"
+	"\n"
+	"  --attach  attaches a tracepoint, a kprobe and a fentry program as well, and\n"
+	"            fires them each time\n";
+
+/* An attached program and how often it must have fired. */
+struct firing {
+	const char *name;
+	struct bpf_object *object;
+	struct bpf_link *link;
+};
+
+static volatile sig_atomic_t stopped;
+static struct run run;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+static void print_images(int fd)
+{
+	struct image_list list = {};
+
+	images_of_program(fd, &list);
+	for (size_t i = 0; i < list.count; i++)
+		printf("image 0x%llx %llu\n", (unsigned long long)list.image[i].address,
+		       (unsigned long long)list.image[i].length);
+}
+
+static void start_firing(struct firing *firing)
+{
+	struct state state = { .pid = getpid() };
+	struct bpf_program *prog;
+
+	firing->object = run_load(&run, firing->name);
+	if (!firing->object)
+		return;
+	prog = bpf_object__next_program(firing->object, NULL);
+	state_write(&run, firing->object, &state);
+	firing->link = bpf_program__attach(prog);
+	if (!firing->link)
+		run_fail(&run, "attach %s: %s", firing->name, strerror(errno));
+	print_images(bpf_program__fd(prog));
+}
+
+/* Makes the event of each program happen once and sees that each saw it. */
+static void fire(struct firing *firing, size_t count, int fentry)
+{
+	__u64 before[4];
+
+	for (size_t i = 0; i < count; i++)
+		before[i] = state_read(&run, firing[i].object).hits;
+	run_test(&run, fentry, NULL, 0);
+	for (size_t i = 0; i < count; i++)
+		if (state_read(&run, firing[i].object).hits == before[i])
+			run_fail(&run, "%s did not fire", firing[i].name);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "count", required_argument, NULL, 'c' },
+		{ "attach", no_argument, NULL, 'a' },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	struct firing firing[] = { { "fentry" }, { "kprobe" }, { "tracepoint" } };
+	size_t count = 1, attached = 0;
+	unsigned long rounds = 0;
+	int fds[MAX_FILTERS], option, fentry = -1, err;
+	char path[PATH_MAX] = "";
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'c') {
+			count = strtoul(optarg, NULL, 0);
+		} else if (option == 'a') {
+			attached = sizeof(firing) / sizeof(*firing);
+		} else {
+			fputs(usage, option == 'h' ? stdout : stderr);
+			return option == 'h' ? 0 : 2;
+		}
+	}
+	if (count > MAX_FILTERS) {
+		fprintf(stderr, "at most %d\n", MAX_FILTERS);
+		return 2;
+	}
+	setlinebuf(stdout);
+	signal(SIGTERM, stop);
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || chdir(dirname(path)))
+		return 1;
+
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = load_constant(FIRST_VALUE + i);
+		if (fds[i] < 0) {
+			printf("load: %s\n", strerror(-fds[i]));
+			return 1;
+		}
+		print_images(fds[i]);
+	}
+	for (size_t i = 0; i < attached; i++)
+		start_firing(&firing[i]);
+	if (attached && run.result == PASS)
+		fentry = run_prog_fd(&run, firing[0].object, "fentry");
+	if (run.result == PASS)
+		puts("ready");
+	while (!stopped && run.result == PASS) {
+		for (size_t i = 0; i < count; i++) {
+			run_expect(&run, "result", run_filter(fds[i], &err), FIRST_VALUE + i);
+			run_expect(&run, "error", err, 0);
+		}
+		if (attached)
+			fire(firing, attached, fentry);
+		rounds++;
+		usleep(1000);
+	}
+	for (size_t i = 0; i < attached; i++) {
+		bpf_link__destroy(firing[i].link);
+		bpf_object__close(firing[i].object);
+	}
+	printf("%lu rounds\n", rounds);
+	if (run.result != PASS)
+		printf("wrong: %s\n", run.why);
+	return run.result != PASS || !rounds;
+}
