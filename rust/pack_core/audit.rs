@@ -6,6 +6,8 @@ use core::ops::DerefMut;
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
+use crate::counting::length;
+use crate::counting::numbered;
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
 use crate::pack::Pack;
@@ -107,12 +109,12 @@ where
 {
     let holes = pool.books().holes;
     for rank in Rank::all() {
-        for slot in (0u32..).take(holes.leaves()) {
+        for (slot, node) in numbered(holes.leaves()..holes.leaves().saturating_mul(2)) {
             let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
             let hole = pack
                 .filter(|pack| pack.rank() == rank)
                 .map_or(0, |pack| pack.largest_hole().get());
-            let known = holes.node(holes.leaf(slot), rank);
+            let known = holes.node(node, rank);
             ensure(known == hole, || {
                 Flaw::of_pack("the index across packs has another hole", slot)
             })?;
@@ -141,7 +143,7 @@ where
     L: DerefMut<Target = [Slot<S>]>,
 {
     let has = |pack: &Pack<S>| pack.tallies().of(state).ranges != 0;
-    let wanted = pool.occupied().filter(|(_, pack)| has(pack)).count();
+    let wanted = length(pool.occupied().filter(|(_, pack)| has(pack)));
     let mut found = 0usize;
     // A pack that is twice on a list closes a ring: one step more than there are packs is enough to see that.
     for slot in list.take(pool.capacity().saturating_add(1)) {
@@ -214,7 +216,7 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     let leaves = parts.tree.len();
     let (mut first_node, mut span) = (leaves, WORD_BITS);
     while first_node >= 1 {
-        for (index, node) in (0u32..).zip(first_node..first_node.saturating_mul(2)) {
+        for (index, node) in numbered(first_node..first_node.saturating_mul(2)) {
             let first = index.saturating_mul(span);
             let free = (first..first.saturating_add(span))
                 .map(|chunk| chunk < pack.chunks().get() && !bitmap::get(parts.used, chunk));
@@ -251,4 +253,92 @@ fn scan(free: impl Iterator<Item = bool>) -> Summary {
         }
     }
     summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::tests::damage;
+    use crate::pool::tests::pack;
+    use crate::pool::tests::pool;
+    use crate::pool::tests::TestPool;
+    use crate::pool::Batch;
+
+    /// A pool with one pack of 150 chunks, in which there is a range in every state, and holes.
+    fn one_of_each() -> (TestPool, Batch) {
+        let mut pool = pool(2);
+        let id = pool.add(pack(150, 0)).unwrap();
+        let sizes = [3, 70, 1, 20, 2, 9];
+        let ranges = sizes.map(|chunks| {
+            let size = ChunkCount::new(chunks).bytes();
+            pool.reserve(size, ChunkCount::ONE).unwrap().range
+        });
+        pool.finalize(id, ranges[1]).unwrap();
+        for range in [ranges[2], ranges[3], ranges[4], ranges[5]] {
+            pool.begin_retire(id, range.start()).unwrap();
+        }
+        pool.retired(id, ranges[2]).unwrap();
+        let batch = pool.seal_retired().unwrap();
+        assert_eq!(pool.release(batch).chunks, 1);
+        pool.retired(id, ranges[3]).unwrap();
+        let batch = pool.seal_retired().unwrap();
+        pool.retired(id, ranges[4]).unwrap();
+        let tallies = pool.tallies();
+        assert!(RangeState::ALL
+            .into_iter()
+            .all(|state| tallies.of(state).ranges == 1));
+        (pool, batch)
+    }
+
+    #[test]
+    fn every_bit_of_the_books_is_checked() {
+        let (mut pool, _batch) = one_of_each();
+        assert_eq!(check_invariants(&pool), Ok(()));
+        let words = Pack::<Vec<u64>>::words_needed(ChunkCount::new(150));
+        let bitmaps = 4 * bitmap::words_for(150);
+        for word in 0..words {
+            for bit in 0..64 {
+                // Node 0 does not exist, and a node has 63 bits.
+                if word == bitmaps || (word > bitmaps && bit == 63) {
+                    continue;
+                }
+                let flip = |pack: &mut Pack<Vec<u64>>| pack.storage_mut()[word] ^= 1 << bit;
+                damage(&mut pool, 0, flip);
+                assert!(check_invariants(&pool).is_err(), "word {word}, bit {bit}");
+                damage(&mut pool, 0, flip);
+            }
+        }
+        assert_eq!(check_invariants(&pool), Ok(()));
+    }
+
+    #[test]
+    fn every_counter_is_checked() {
+        for state in RangeState::ALL {
+            for tally in [
+                Tally {
+                    ranges: 1,
+                    chunks: 0,
+                },
+                Tally {
+                    ranges: 0,
+                    chunks: 1,
+                },
+            ] {
+                let (mut pool, _batch) = one_of_each();
+                damage(&mut pool, 0, |pack| pack.tallies_mut().add(state, tally));
+                assert!(check_invariants(&pool).is_err(), "{state:?}: {tally:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_flaw_says_where() {
+        let (mut pool, _batch) = one_of_each();
+        // Chunk 149 is free.
+        damage(&mut pool, 0, |pack| {
+            pack.storage_mut()[2] |= 1 << (149 - 128)
+        });
+        let flaw = check_invariants(&pool).unwrap_err();
+        assert_eq!((flaw.slot, flaw.chunk), (Some(0), Some(149)));
+    }
 }

@@ -4,6 +4,8 @@
 //!
 //! Bits outside the words read as 0 and cannot be set. No function here can panic.
 
+use crate::probe;
+
 /// Bits in a word.
 pub(crate) const WORD_BITS: u32 = u64::BITS;
 
@@ -70,11 +72,11 @@ pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
         return;
     };
     let (first_word, last_word) = (word_of(start), word_of(last));
-    let words = words
-        .iter_mut()
-        .enumerate()
-        .take(last_word.saturating_add(1));
-    for (index, word) in words.skip(first_word) {
+    let Some(words) = words.get_mut(first_word..) else {
+        return;
+    };
+    for (index, word) in (first_word..=last_word).zip(words) {
+        probe::visit();
         let mut mask = u64::MAX;
         if index == first_word {
             mask &= from_bit(start);
@@ -113,7 +115,7 @@ pub(crate) fn longest_run(word: u64) -> u32 {
     }
     // The length in binary, from the highest digit down: `starts` are the places where a run of `length` starts.
     let (mut length, mut starts) = (0u32, u64::MAX);
-    for (level, step) in levels.iter().zip([1u32, 2, 4, 8, 16, 32]).rev() {
+    for (level, step) in levels.iter().rev().zip([32u32, 16, 8, 4, 2, 1]) {
         let longer = starts & level.wrapping_shr(length);
         if longer != 0 {
             starts = longer;

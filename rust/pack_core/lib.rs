@@ -100,6 +100,7 @@
 
 pub mod audit;
 mod bitmap;
+mod counting;
 mod error;
 pub mod geometry;
 pub mod model;
@@ -111,6 +112,7 @@ pub mod stats;
 mod tournament;
 
 pub use audit::check_invariants;
+pub use audit::Flaw;
 pub use error::Error;
 pub use geometry::ChunkCount;
 pub use geometry::ChunkIdx;

@@ -10,6 +10,7 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
 use crate::geometry::MAX_CHUNKS;
+use crate::probe;
 use crate::runs;
 use crate::runs::Runs;
 use crate::stats::PackStats;
@@ -151,6 +152,7 @@ impl Parts<'_> {
     /// Returns a word of the bitmap of first chunks.
     #[inline]
     fn starts(&self, index: usize) -> u64 {
+        probe::visit();
         bitmap::word(self.a, index) | bitmap::word(self.b, index) | bitmap::word(self.c, index)
     }
 
@@ -159,7 +161,8 @@ impl Parts<'_> {
         // A range ends where something is free or something else starts.
         let mut mask = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
         let first_word = bitmap::word_of(start);
-        for (index, used) in self.used.iter().enumerate().skip(first_word) {
+        let words = self.used.get(first_word..).unwrap_or_default();
+        for (index, used) in (first_word..usize::MAX).zip(words) {
             let ends = (!used | self.starts(index)) & mask;
             if ends != 0 {
                 let end = bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros());
@@ -289,6 +292,18 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Gives the lent storage back.
     pub fn into_storage(self) -> S {
         self.storage
+    }
+
+    /// Returns the lent words, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn storage_mut(&mut self) -> &mut [u64] {
+        &mut self.storage
+    }
+
+    /// Returns the counters, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn tallies_mut(&mut self) -> &mut Tallies {
+        &mut self.tallies
     }
 
     /// Cuts the lent words into their parts.
@@ -497,6 +512,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             .zip(parts.b.iter_mut())
             .zip(parts.c.iter())
         {
+            probe::visit();
             let retired = *a & *c;
             *a &= !retired;
             *b |= retired;
@@ -513,6 +529,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             .zip(parts.b.iter_mut())
             .zip(parts.c.iter())
         {
+            probe::visit();
             let syncing = *b & *c;
             *b &= !syncing;
             *a |= syncing;
@@ -533,6 +550,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let chunks = self.chunks.get();
         let mut released = Tally::default();
         for index in 0..bitmap::words_for(chunks) {
+            probe::visit();
             let parts = self.parts();
             let syncing = bitmap::word(parts.b, index) & bitmap::word(parts.c, index);
             for bit in bitmap::ones(syncing) {
@@ -571,3 +589,6 @@ fn cut_mut(words: &mut [u64], at: usize) -> (&mut [u64], &mut [u64]) {
     let at = at.min(words.len());
     words.split_at_mut_checked(at).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 use core::ops::DerefMut;
 
+use crate::counting::numbered;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -205,9 +206,7 @@ where
     ///
     /// [`Error::Full`] if there is none; the pack comes back.
     pub fn add(&mut self, pack: Pack<S>) -> Result<PackId, AddError<S>> {
-        let vacant = (0u32..)
-            .zip(self.slots.iter_mut())
-            .find(|(_, slot)| slot.pack.is_none());
+        let vacant = numbered(self.slots.iter_mut()).find(|(_, slot)| slot.pack.is_none());
         let Some((index, slot)) = vacant else {
             return Err(AddError {
                 error: Error::Full,
@@ -428,7 +427,7 @@ where
 
     /// Visits all packs with their names, lowest slot first. O(slots).
     pub fn occupied(&self) -> impl Iterator<Item = (PackId, &Pack<S>)> + '_ {
-        (0u32..).zip(self.slots.iter()).filter_map(|(index, slot)| {
+        numbered(self.slots.iter()).filter_map(|(index, slot)| {
             let pack = slot.pack.as_ref()?;
             Some((PackId::new(index, slot.generation), pack))
         })
@@ -538,3 +537,6 @@ where
         Some(first)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

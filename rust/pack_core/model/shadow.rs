@@ -4,6 +4,8 @@
 
 use core::ops::DerefMut;
 
+use crate::counting::length;
+use crate::counting::numbered;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -77,9 +79,7 @@ where
 
     /// Visits the packs that are there, by slot.
     pub fn packs(&self) -> impl Iterator<Item = (u32, ShadowPack)> + '_ {
-        (0u32..)
-            .zip(self.packs.iter())
-            .filter_map(|(slot, pack)| Some((slot, (*pack)?)))
+        numbered(self.packs.iter()).filter_map(|(slot, pack)| Some((slot, (*pack)?)))
     }
 
     /// Returns the pack in a slot.
@@ -117,9 +117,7 @@ where
 
     /// Puts a pack into the first vacant slot and says which.
     pub fn add(&mut self, pack: ShadowPack) -> Option<u32> {
-        let (slot, entry) = (0u32..)
-            .zip(self.packs.iter_mut())
-            .find(|(_, entry)| entry.is_none())?;
+        let (slot, entry) = numbered(self.packs.iter_mut()).find(|(_, entry)| entry.is_none())?;
         *entry = Some(pack);
         Some(slot)
     }
@@ -131,7 +129,7 @@ where
         let worst = candidates
             .max_by_key(|(slot, pack)| (pack.rank, *slot))
             .map(|(slot, _)| slot)?;
-        if self.packs().filter(|(slot, _)| empty(slot)).count() <= keep {
+        if length(self.packs().filter(|(slot, _)| empty(slot))) <= keep {
             return None;
         }
         // CAST: `usize` has at least 32 bits.
@@ -144,7 +142,7 @@ where
         for rank in Rank::all() {
             for (slot, _) in self.packs().filter(|(_, pack)| pack.rank == rank) {
                 let mut free = 0u32;
-                for (end, cell) in (1u32..).zip(self.cells(slot)) {
+                for (end, cell) in (1..u32::MAX).zip(self.cells(slot)) {
                     free = if cell.state.is_some() {
                         0
                     } else {
@@ -162,7 +160,7 @@ where
 
     /// Makes a range that was free one in the state `state`.
     pub fn take(&mut self, slot: u32, range: ChunkRange, state: RangeState) {
-        for (index, cell) in self.cells_of(slot, range).iter_mut().enumerate() {
+        for (index, cell) in numbered(self.cells_of(slot, range)) {
             *cell = Cell {
                 state: Some(state),
                 first: index == 0,
@@ -200,9 +198,7 @@ where
         // CAST: `usize` has at least 32 bits.
         let mut cells = self.cells(slot).get(chunk.get() as usize..)?.iter();
         let first = cells.next().filter(|cell| cell.first)?;
-        let more = cells
-            .take_while(|cell| cell.state.is_some() && !cell.first)
-            .count();
+        let more = length(cells.take_while(|cell| cell.state.is_some() && !cell.first));
         let count = u32::try_from(more).ok()?.checked_add(1)?;
         Some((
             first.state?,
@@ -220,15 +216,13 @@ where
 
     /// Visits all ranges of a slot.
     pub fn ranges(&self, slot: u32) -> impl Iterator<Item = (RangeState, ChunkRange)> + '_ {
-        let firsts = (0u32..)
-            .zip(self.cells(slot))
-            .filter(|(_, cell)| cell.first);
+        let firsts = numbered(self.cells(slot)).filter(|(_, cell)| cell.first);
         firsts.filter_map(move |(chunk, _)| self.find(slot, ChunkIdx::new(chunk)))
     }
 
     /// Returns the `index`-th of all ranges in the state `state`, counted around if there are fewer.
     pub fn nth(&self, state: RangeState, index: u32) -> Option<(u32, ChunkRange)> {
-        let count = self.in_state(state).count();
+        let count = length(self.in_state(state));
         // CAST: `usize` has at least 32 bits.
         self.in_state(state)
             .nth((index as usize).checked_rem(count)?)
@@ -237,7 +231,7 @@ where
     /// Visits all ranges in a state.
     fn in_state(&self, state: RangeState) -> impl Iterator<Item = (u32, ChunkRange)> + '_ {
         self.packs().flat_map(move |(slot, _)| {
-            let firsts = (0u32..).zip(self.cells(slot));
+            let firsts = numbered(self.cells(slot));
             let firsts = firsts.filter(move |(_, cell)| cell.first && cell.state == Some(state));
             firsts.filter_map(move |(chunk, _)| {
                 Some((slot, self.find(slot, ChunkIdx::new(chunk))?.1))

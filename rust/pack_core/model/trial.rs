@@ -10,6 +10,7 @@ use super::shadow::Shadow;
 use super::shadow::ShadowPack;
 use crate::audit;
 use crate::audit::Flaw;
+use crate::counting::length;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -66,7 +67,7 @@ where
 {
     /// Makes a trial of a pool and a shadow that have no packs and the same number of slots.
     pub fn new(pool: Pool<S, L>, shadow: Shadow<P, C>, supply: F) -> Option<Self> {
-        let alike = pool.stats().packs == 0 && shadow.packs().count() == 0;
+        let alike = pool.stats().packs == 0 && shadow.packs().next().is_none();
         (alike && pool.capacity() == shadow.capacity()).then_some(Self {
             pool,
             shadow,
@@ -142,7 +143,7 @@ where
     pub fn verify(&self) -> Result<(), Failure> {
         audit::check_invariants(&self.pool).map_err(Failure::Flawed)?;
         ensure(
-            self.pool.stats().packs == self.shadow.packs().count() as u64,
+            self.pool.stats().packs == length(self.shadow.packs()) as u64,
             "the number of packs",
         )?;
         ensure(
