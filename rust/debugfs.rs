@@ -74,6 +74,10 @@ fn show_status(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "packs: {}", stats.packs)?;
     writeln!(f, "empty packs: {}", stats.empty_packs)?;
     writeln!(f, "pack bytes: {}", stats.bytes())?;
+    // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
+    // reserved.
+    let images = tallies.live.plus(tallies.reserved);
+    writeln!(f, "images: {}", images.ranges)?;
     writeln!(f, "live images: {}", tallies.live.ranges)?;
     writeln!(f, "live bytes: {}", tallies.live.bytes())?;
     writeln!(f, "reserved images: {}", tallies.reserved.ranges)?;

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.
+#
+# kbuild reads this file too, where the module is built inside a kernel tree.
+
+ifdef KERNELRELEASE
+
+CONFIG_ARM64_BPF_PACK ?= m
+obj-$(CONFIG_ARM64_BPF_PACK) += rust/
+
+else
+
+KERNEL ?= arm64
+export KERNEL
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check module clean distclean
+
+help:
+	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
+	@echo
+	@echo '  make demo       the main job: boot the stock arm64 kernel, insert the module, load'
+	@echo '                  BPF programs with bpftool and show where they are and how mapped'
+	@echo '  make test       the test suite (about 30 minutes on 2 cores the first time)'
+	@echo '  make test-all   the same and the slow parts: all kernel flavours, more CPUs'
+	@echo '  make check      formatting and lints only'
+	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
+	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
+	@echo '  make distclean  remove build/ altogether'
+	@echo
+	@echo '  KERNEL=NAME     flavour for demo and module: arm64 (default), cloud-arm64,'
+	@echo '                  rt-arm64, arm64-16k'
+	@echo
+	@echo 'Everything is set up on the way, under build/. See README.md.'
+
+demo:
+	@scripts/demo --kernel $(KERNEL)
+
+test:
+	@scripts/test
+
+test-all:
+	@scripts/test --all
+
+check:
+	@scripts/check
+
+module:
+	@scripts/module $(KERNEL)
+
+clean:
+	@scripts/toolchain clean
+
+distclean:
+	@scripts/toolchain distclean
+
+endif

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs the tests that need no kernel: those of the allocator's decisions. They
+# run with the Rust of the host, if there is one, and with the Rust that the
+# kernel was built with.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+CRATES=(rust/pack_core)
+WORK=$BUILD/host-test
+
+usage() {
+	cat <<USAGE
+Usage: scripts/host-test.sh [--all]
+
+Runs the host tests with the host's cargo, if it has one, and with the cargo of
+the toolchain tree, if that was set up; inside the tree only with that.
+
+  --all   also runs the tests that take minutes
+
+The last line is "host tests: N passed, N failed, N skipped", summed from what
+the test runners said. The exit status is 0 only if some test ran and none failed.
+
+Environment:
+  SEED               run the seeded tests with this seed alone: a failing test
+                     prints the seed to use
+USAGE
+}
+
+passed=0 failed=0 skipped=0
+SELECTION=()
+
+# cargo_test CRATE TARGET OUTPUT COMMAND... - tests CRATE with "COMMAND... cargo"
+# and keeps what the runners said in OUTPUT.
+cargo_test() {
+	local crate=$1 target=$2 output=$3
+	shift 3
+	"$@" env CARGO_TARGET_DIR="$target" CARGO_TERM_COLOR=never \
+		cargo test --manifest-path "$ROOT/$crate/Cargo.toml" --offline --locked \
+		--no-fail-fast -- "${SELECTION[@]}" 2>&1 | tee "$output"
+}
+
+# sum OUTPUT - adds up the result lines of all runners in OUTPUT and prints
+# "PASSED FAILED IGNORED RUNNERS".
+sum() {
+	awk '/^test result: / {
+		for (i = 2; i <= NF; i++) {
+			if ($i == "passed;") passed += $(i - 1)
+			if ($i == "failed;") failed += $(i - 1)
+			if ($i == "ignored;") ignored += $(i - 1)
+		}
+		runners++
+	}
+	END { printf "%d %d %d %d\n", passed, failed, ignored, runners }' "$1"
+}
+
+# suite NAME COMMAND... - tests all crates with "COMMAND... cargo".
+suite() {
+	local name=$1 crate output status p f i runners
+	shift
+	for crate in "${CRATES[@]}"; do
+		output=$WORK/$name-${crate##*/}.out
+		mkdir -p "$WORK"
+		: >"$output"
+		status=0
+		step "host tests of $crate ($name)" "read $output; a failing seeded test names its SEED" \
+			cargo_test "$crate" "$WORK/$name" "$output" "$@" || status=$?
+		read -r p f i runners < <(sum "$output")
+		if [ "$status" -ne 0 ]; then
+			grep -E "panicked at|^SEED=|^error" "$output" >&2 || true
+			# A run that broke off has no failed test to show for it.
+			[ "$f" -gt 0 ] || f=1
+		fi
+		grep -E '^test .* ignored' "$output" | sed 's/^test /  skipped: /' >&2 || true
+		say "  $name: $p passed, $f failed, $i skipped in $runners runners"
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + i))
+	done
+}
+
+# skip REASON - counts a suite that cannot run here.
+skip() {
+	say "  skipped: $1"
+	skipped=$((skipped + 1))
+}
+
+case ${1:-} in
+'') ;;
+--all) SELECTION=(--include-ignored) ;;
+-h | --help)
+	usage
+	exit 0
+	;;
+*)
+	usage >&2
+	exit 2
+	;;
+esac
+
+if in_toolchain; then
+	suite kernel-rust
+else
+	if command -v cargo >/dev/null; then
+		suite host-rust
+	else
+		skip "the host has no cargo"
+	fi
+	if "$ROOT/scripts/toolchain" status >/dev/null 2>&1; then
+		suite kernel-rust "$ROOT/scripts/toolchain" run
+	else
+		skip "no toolchain tree; scripts/toolchain setup makes it"
+	fi
+fi
+
+echo "host tests: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
