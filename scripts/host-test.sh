@@ -73,7 +73,7 @@ suite() {
 			# A run that broke off has no failed test to show for it.
 			[ "$f" -gt 0 ] || f=1
 		fi
-		grep -E '^test .* ignored' "$output" | sed 's/^test /  skipped: /' >&2 || true
+		grep -E '^test .* \.\.\. ignored' "$output" | sed 's/^test /  skipped: /' >&2 || true
 		say "  $name: $p passed, $f failed, $i skipped in $runners runners"
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + i))
 	done

@@ -145,7 +145,8 @@ where
     let has = |pack: &Pack<S>| pack.tallies().of(state).ranges != 0;
     let wanted = length(pool.occupied().filter(|(_, pack)| has(pack)));
     let mut found = 0usize;
-    // A pack that is twice on a list closes a ring: one step more than there are packs is enough to see that.
+    // A pack that is twice on a list closes a ring: one step more than there are packs is enough to
+    // see that.
     for slot in list.take(pool.capacity().saturating_add(1)) {
         let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
         ensure(pack.is_some_and(has), || {

@@ -113,7 +113,8 @@ pub(crate) fn longest_run(word: u64) -> u32 {
         *level = runs;
         runs &= runs.wrapping_shr(shift);
     }
-    // The length in binary, from the highest digit down: `starts` are the places where a run of `length` starts.
+    // The length in binary, from the highest digit down: `starts` are the places where a run of
+    // `length` starts.
     let (mut length, mut starts) = (0u32, u64::MAX);
     for (level, step) in levels.iter().rev().zip([32u32, 16, 8, 4, 2, 1]) {
         let longer = starts & level.wrapping_shr(length);
@@ -132,7 +133,8 @@ pub(crate) fn first_run(word: u64, length: u32) -> Option<u32> {
     if length > WORD_BITS {
         return None;
     }
-    // `starts` are the places where a run of `done` starts; it can double, or grow by what is missing.
+    // `starts` are the places where a run of `done` starts; it can double, or grow by what is
+    // missing.
     let (mut starts, mut done) = (word, 1u32);
     while done < length {
         let step = done.min(length.saturating_sub(done));

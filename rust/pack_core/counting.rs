@@ -2,8 +2,9 @@
 
 //! Counting what an iterator yields, without a panic.
 //!
-//! `Iterator::enumerate`, `Iterator::count` and `0..` check for overflow and panic; no sequence here is long enough for
-//! that, but a compiler cannot know. These saturate, so that the absence of panics can be checked in the object code.
+//! `Iterator::enumerate`, `Iterator::count` and `0..` check for overflow and panic; no sequence
+//! here is long enough for that, but a compiler cannot know. These saturate, so that the absence of
+//! panics can be checked in the object code.
 
 /// Numbers the items from 0.
 #[inline]

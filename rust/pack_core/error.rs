@@ -8,7 +8,8 @@ use crate::pack::RangeState;
 /// Why an operation was refused. A refused operation has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// No pack has room. Not a failure: make a pack of at least this many chunks with no lock held, add it, ask again.
+    /// No pack has room. Not a failure: make a pack of at least this many chunks with no lock held,
+    /// add it, ask again.
     NeedPack(ChunkCount),
     /// Nothing was asked for: a size of 0 bytes, or a trim to 0 chunks.
     Empty,

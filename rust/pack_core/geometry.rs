@@ -6,8 +6,8 @@ use crate::Error;
 
 /// Bytes in a chunk, the unit of allocation.
 ///
-/// 64 because the kernel finds an image's header by masking the address of its entry point with this size
-/// (`bpf_jit_binary_pack_hdr()`).
+/// 64 because the kernel finds an image's header by masking the address of its entry point with
+/// this size (`bpf_jit_binary_pack_hdr()`).
 pub const CHUNK_SIZE: usize = 64;
 
 /// Bytes in a normal pack: what one block of the page tables maps with 4 KiB pages.
@@ -18,8 +18,8 @@ pub const PACK_CHUNKS: ChunkCount = ChunkCount(32_768);
 
 /// The most chunks that one pack can have: 128 MiB less one chunk.
 ///
-/// Three lengths up to this one share a word in the index of free runs, 21 bits each. No image comes near: a direct
-/// branch does not reach farther either.
+/// Three lengths up to this one share a word in the index of free runs, 21 bits each. No image
+/// comes near: a direct branch does not reach farther either.
 pub const MAX_CHUNKS: ChunkCount = ChunkCount((1 << 21) - 1);
 
 const _: () = assert!(CHUNK_SIZE.is_power_of_two());
@@ -98,7 +98,8 @@ impl ChunkCount {
         }
     }
 
-    /// Returns the least multiple of a normal pack's size that holds this many chunks: what to map for them.
+    /// Returns the least multiple of a normal pack's size that holds this many chunks: what to map
+    /// for them.
     ///
     /// Limited to [`MAX_CHUNKS`]; at least one pack.
     #[inline]
@@ -147,7 +148,8 @@ pub struct ChunkRange {
 }
 
 impl ChunkRange {
-    /// Makes the range of `count` chunks from `start` on, or [`None`] if it is empty or fits into no pack.
+    /// Makes the range of `count` chunks from `start` on, or [`None`] if it is empty or fits into
+    /// no pack.
     #[inline]
     pub const fn new(start: ChunkIdx, count: ChunkCount) -> Option<Self> {
         match start.0.checked_add(count.0) {
@@ -197,8 +199,8 @@ impl ChunkRange {
 
 /// How good a pack is as a home: reservations go to the best rank that has room.
 ///
-/// What a rank stands for is the caller's business. Meant for: packs near the kernel's text that are mapped by one
-/// block, then far ones, then packs mapped by small pages.
+/// What a rank stands for is the caller's business. Meant for: packs near the kernel's text that
+/// are mapped by one block, then far ones, then packs mapped by small pages.
 ///
 /// # Invariants
 ///
@@ -239,8 +241,8 @@ impl Rank {
 
 /// Names one pack of a pool, for as long as it is in there.
 ///
-/// A slot is used again after its pack was taken out; the generation makes the old name an error instead of the name
-/// of a stranger.
+/// A slot is used again after its pack was taken out; the generation makes the old name an error
+/// instead of the name of a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackId {
     /// Which slot of the pool.

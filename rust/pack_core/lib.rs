@@ -2,49 +2,57 @@
 
 //! Decisions of a program-pack allocator, over plain integers.
 //!
-//! Programs of a JIT live in *packs*: 2 MiB of memory that is mapped read-only and executable as one block. This crate
-//! keeps the books. It knows nothing of addresses, mappings, caches or CPUs; it never allocates, sleeps or panics, and
-//! it contains no `unsafe` code. So it runs as it is in the kernel and in tests on any host.
+//! Programs of a JIT live in *packs*: 2 MiB of memory that is mapped read-only and executable as
+//! one block. This crate keeps the books. It knows nothing of addresses, mappings, caches or CPUs;
+//! it never allocates, sleeps or panics, and it contains no `unsafe` code. So it runs as it is in
+//! the kernel and in tests on any host.
 //!
 //! # Vocabulary
 //!
 //! - A **chunk** is 64 bytes, the unit of everything ([`ChunkIdx`], [`ChunkCount`]).
-//! - A **pack** is a number of chunks, normally 32,768 ([`Pack`]); larger ones hold images above 2 MiB. Its **rank**
-//!   says how good a home it is ([`Rank`]).
-//! - A **range** is a run of chunks of one pack that was handed out as a whole ([`ChunkRange`]). Its first chunk is its
-//!   identity.
+//! - A **pack** is a number of chunks, normally 32,768 ([`Pack`]); larger ones hold images above 2
+//!   MiB. Its **rank** says how good a home it is ([`Rank`]).
+//! - A **range** is a run of chunks of one pack that was handed out as a whole ([`ChunkRange`]).
+//!   Its first chunk is its identity.
 //! - A **pool** is a set of packs, each in a **slot** ([`Pool`], [`PackId`]).
-//! - A **batch** is all ranges that wait for one and the same synchronisation of all CPUs ([`Batch`]).
+//! - A **batch** is all ranges that wait for one and the same synchronisation of all CPUs
+//!   ([`Batch`]).
 //!
 //! # Life of a range
 //!
 //! ```text
-//! Free --reserve--> Reserved --finalize--> Live --begin_retire--> Retiring --retired--> Retired
-//!  ^                   |                                             ^                   |   ^
-//!  |                   +----------------begin_retire-----------------+       seal_retired|   |cancel
-//!  |                                                                                     v   |
-//!  +-------------------------------------release---------------------------------------Syncing
+//! Free --reserve--> Reserved --finalize--> Live
+//!  ^                   |                    |
+//!  |                   +----begin_retire----+
+//!  |                             |
+//!  |                             v                       <-----cancel------
+//!  |                         Retiring --retired--> Retired --seal_retired--> Syncing
+//!  |                                                                            |
+//!  +----------------------------------release-----------------------------------+
 //! ```
 //!
-//! The caller does what a step stands for *before* it tells the pool about it, except for `begin_retire`, which is how
-//! it becomes the one that does it: copy the image, make it visible, `finalize`; `begin_retire`, write poison, make it
-//! visible, `retired`; `seal_retired`, synchronise all CPUs, `release`. All of that happens with no lock held.
+//! The caller does what a step stands for *before* it tells the pool about it, except for
+//! `begin_retire`, which is how it becomes the one that does it: copy the image, make it visible,
+//! `finalize`; `begin_retire`, write poison, make it visible, `retired`; `seal_retired`,
+//! synchronise all CPUs, `release`. All of that happens with no lock held.
 //!
 //! # Invariants
 //!
 //! - Ranges never overlap and never leave their pack.
-//! - A chunk is free if and only if no range has it. It can be handed out only if no range has had it since the pack
-//!   was added, or if the last one was released, or trimmed, which is only possible before anything could branch there.
-//! - A range is released only by a batch that was sealed after the range was retired. A range that is retired while a
-//!   batch is under way waits for the next one.
-//! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `seal_retired`, `release`) needs no
-//!   memory and cannot fail on a range that is allocated.
+//! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
+//!   it since the pack was added, or if the last one was released, or trimmed, which is only
+//!   possible before anything could branch there.
+//! - A range is released only by a batch that was sealed after the range was retired. A range that
+//!   is retired while a batch is under way waits for the next one.
+//! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `seal_retired`,
+//!   `release`) needs no memory and cannot fail on a range that is allocated.
 //! - [`check_invariants`] recounts all of it.
 //!
 //! # Policy
 //!
-//! First fit: the lowest place in the first pack of the best rank that has room. Low packs fill, high packs drain and
-//! can be taken out. The indexes that make this fast are described in `runs.rs` and `tournament.rs`.
+//! First fit: the lowest place in the first pack of the best rank that has room. Low packs fill,
+//! high packs drain and can be taken out. The indexes that make this fast are described in
+//! `runs.rs` and `tournament.rs`.
 //!
 //! # Example
 //!

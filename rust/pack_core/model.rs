@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A second opinion: a shadow that decides what is right, and seeded operations to compare the pool with it.
+//! A second opinion: a shadow that decides what is right, and seeded operations to compare the pool
+//! with it.
 //!
-//! The [`Shadow`] is the specification in its most naive form, one cell for each chunk and nothing cached; the
-//! [`Trial`] applies every [`Op`] to the pool and to the shadow and compares all that they say. Like the rest of the
-//! crate it neither allocates nor panics: host tests and the self-test in the kernel run the same code.
+//! The [`Shadow`] is the specification in its most naive form, one cell for each chunk and nothing
+//! cached; the [`Trial`] applies every [`Op`] to the pool and to the shadow and compares all that
+//! they say. Like the rest of the crate it neither allocates nor panics: host tests and the
+//! self-test in the kernel run the same code.
 
 mod op;
 mod random;

@@ -56,8 +56,9 @@ impl RangeState {
 
     /// Returns the state's bits in the planes A, B and C.
     ///
-    /// C says that the range is dying, and then A that it is [`Retired`](Self::Retired) and B that it is
-    /// [`Syncing`](Self::Syncing): so the steps that concern all such ranges work on whole words.
+    /// C says that the range is dying, and then A that it is [`Retired`](Self::Retired) and B that
+    /// it is [`Syncing`](Self::Syncing): so the steps that concern all such ranges work on whole
+    /// words.
     #[inline]
     const fn code(self) -> (bool, bool, bool) {
         match self {
@@ -85,13 +86,15 @@ impl RangeState {
 
 /// The book of one pack.
 ///
-/// The lent words hold, one after the other: the *used* bitmap, three planes A, B and C, and the index of free runs
-/// ([`runs`](crate::runs)). 5 bits for each chunk: 20 KiB for a 2 MiB pack. A range's state stands in the planes at its
-/// first chunk and nowhere else; so the planes also say where ranges start, and freeing a range needs no memory.
+/// The lent words hold, one after the other: the *used* bitmap, three planes A, B and C, and the
+/// index of free runs ([`runs`](crate::runs)). 5 bits for each chunk: 20 KiB for a 2 MiB pack. A
+/// range's state stands in the planes at its first chunk and nowhere else; so the planes also say
+/// where ranges start, and freeing a range needs no memory.
 ///
 /// # Invariants
 ///
-/// - `chunks` is at least 1 and at most [`MAX_CHUNKS`], and `storage` has at least [`Pack::words_needed`] words.
+/// - `chunks` is at least 1 and at most [`MAX_CHUNKS`], and `storage` has at least
+///   [`Pack::words_needed`] words.
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap.
@@ -220,13 +223,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadStorage`] if `storage` has fewer words than [`Pack::words_needed`], or `chunks` is 0 or more than
-    /// [`MAX_CHUNKS`].
+    /// [`Error::BadStorage`] if `storage` has fewer words than [`Pack::words_needed`], or `chunks`
+    /// is 0 or more than [`MAX_CHUNKS`].
     pub fn new(storage: S, chunks: ChunkCount, rank: Rank) -> Result<Self, Error> {
         if chunks.get() == 0 || chunks > MAX_CHUNKS || storage.len() < Self::words_needed(chunks) {
             return Err(Error::BadStorage);
         }
-        // INVARIANT: the size was checked; `clear` makes all chunks free, of which nothing is in any state.
+        // INVARIANT: the size was checked; `clear` makes all chunks free, of which nothing is in
+        // any state.
         let mut pack = Self {
             storage,
             chunks,
@@ -408,7 +412,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             .place(count, align)
             .and_then(|start| ChunkRange::new(ChunkIdx::new(start), count))
             .ok_or(Error::NeedPack(count))?;
-        // INVARIANT: the chunks were free; they become one range, with its state at the first, counted.
+        // INVARIANT: the chunks were free; they become one range, with its state at the first,
+        // counted.
         let mut parts = self.parts_mut();
         parts.set_used(range.start().get(), range.end().get(), true);
         parts.set_state(range.start().get(), Some(RangeState::Reserved));
@@ -421,7 +426,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than there is, and those of [`Pack::verify`].
+    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than there is, and those of
+    /// [`Pack::verify`].
     pub(crate) fn trim(
         &mut self,
         range: ChunkRange,
@@ -457,7 +463,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Changes the state of `range`, which must be a range of this pack in the state `from`.
     fn change(&mut self, range: ChunkRange, from: RangeState, to: RangeState) {
-        // INVARIANT: the state stays at the first chunk, and the range is counted under its new state.
+        // INVARIANT: the state stays at the first chunk, and the range is counted under its new
+        // state.
         self.parts_mut().set_state(range.start().get(), Some(to));
         self.tallies.remove(from, Tally::one(range.count()));
         self.tallies.add(to, Tally::one(range.count()));
@@ -478,7 +485,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is retiring or further already.
+    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is retiring or
+    /// further already.
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {

@@ -72,9 +72,11 @@ impl<S> core::fmt::Debug for AddError<S> {
     }
 }
 
-/// All ranges that were retired when it was made: they become free after one synchronisation of all CPUs.
+/// All ranges that were retired when it was made: they become free after one synchronisation of all
+/// CPUs.
 ///
-/// A batch that is dropped leaves its ranges out of use for ever, and no other batch can be made: wasteful, not unsafe.
+/// A batch that is dropped leaves its ranges out of use for ever, and no other batch can be made:
+/// wasteful, not unsafe.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "synchronise all CPUs, then release the batch; or cancel it"]
 pub struct Batch {
@@ -97,10 +99,11 @@ impl Batch {
 /// # Invariants
 ///
 /// - There are at most [`MAX_SLOTS`] slots.
-/// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere else.
+/// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere
+///   else.
 /// - `tallies`, `chunks`, `packs` and `empty` are the sums over the packs.
-/// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of `first_syncing`
-///   if and only if it has syncing ranges; on each at most once.
+/// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
+///   `first_syncing` if and only if it has syncing ranges; on each at most once.
 /// - There are syncing ranges only if a batch is under way.
 pub struct Pool<S, L> {
     /// The places for packs.
@@ -158,7 +161,8 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    /// Returns how many words of index a pool with `slots` slots needs: 4,096 (32 KiB) for 1,024 slots.
+    /// Returns how many words of index a pool with `slots` slots needs: 4,096 (32 KiB) for 1,024
+    /// slots.
     pub const fn index_words(slots: usize) -> usize {
         Tournament::<S>::words_needed(slots)
     }
@@ -169,8 +173,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::BadStorage`] if `index` has fewer words than [`Pool::index_words`], or there is no slot or more than
-    /// [`MAX_SLOTS`].
+    /// [`Error::BadStorage`] if `index` has fewer words than [`Pool::index_words`], or there is no
+    /// slot or more than [`MAX_SLOTS`].
     pub fn new(mut slots: L, index: S) -> Result<Self, Error> {
         if slots.is_empty() || slots.len() > MAX_SLOTS {
             return Err(Error::BadStorage);
@@ -213,8 +217,8 @@ where
                 pack,
             });
         };
-        // INVARIANT: the sums count the pack, and the index knows its hole. It has no range: only a pool makes any, and
-        // gives a pack out only without.
+        // INVARIANT: the sums count the pack, and the index knows its hole. It has no range: only a
+        // pool makes any, and gives a pack out only without.
         self.holes
             .update(index, pack.rank(), pack.largest_hole().get());
         self.chunks = self.chunks.saturating_add(u64::from(pack.chunks().get()));
@@ -224,10 +228,11 @@ where
         Ok(PackId::new(index, slot.generation))
     }
 
-    /// Takes an empty pack out of the pool, if more than `keep` of those that `filter` accepts are empty. O(slots).
+    /// Takes an empty pack out of the pool, if more than `keep` of those that `filter` accepts are
+    /// empty. O(slots).
     ///
-    /// Of several, the one of the worst rank in the highest slot goes. Its name is no longer valid. Drop the pack, and
-    /// what it stands for, with no lock held.
+    /// Of several, the one of the worst rank in the highest slot goes. Its name is no longer valid.
+    /// Drop the pack, and what it stands for, with no lock held.
     pub fn take_empty(
         &mut self,
         keep: usize,
@@ -249,7 +254,8 @@ where
         let slot = self.slots.get_mut(index as usize)?;
         let pack = slot.pack.take()?;
         let id = PackId::new(index, slot.generation);
-        // INVARIANT: the sums no longer count the pack, which is on no list because it has no range.
+        // INVARIANT: the sums no longer count the pack, which is on no list because it has no
+        // range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
         self.chunks = self.chunks.saturating_sub(u64::from(pack.chunks().get()));
@@ -258,24 +264,27 @@ where
         Some((id, pack))
     }
 
-    /// Notes that one more round of the caller's clock has passed: see [`PackStats::empty_for`]. O(slots).
+    /// Notes that one more round of the caller's clock has passed: see [`PackStats::empty_for`].
+    /// O(slots).
     pub fn age(&mut self) {
         for pack in self.slots.iter_mut().filter_map(|slot| slot.pack.as_mut()) {
             pack.age();
         }
     }
 
-    /// Takes chunks for `size` bytes, in the first pack of the best rank that has room: Free → Reserved.
+    /// Takes chunks for `size` bytes, in the first pack of the best rank that has room: Free →
+    /// Reserved.
     ///
-    /// The range starts at a multiple of `align` chunks, which is 1 except where placement is being studied.
-    /// O(ranks + log slots + size/64 + log of the pack) for an alignment of 1; else that for each hole that is long
-    /// enough and not aligned.
+    /// The range starts at a multiple of `align` chunks, which is 1 except where placement is being
+    /// studied. O(ranks + log slots + size/64 + log of the pack) for an alignment of 1; else that
+    /// for each hole that is long enough and not aligned.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold, [`Error::BadAlign`] if
-    /// `align` is not a power of two, and [`Error::NeedPack`] if no pack has room: then make one with no lock held,
-    /// and, with the lock, ask once more before you add it, because in between another caller may have added one.
+    /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold,
+    /// [`Error::BadAlign`] if `align` is not a power of two, and [`Error::NeedPack`] if no pack has
+    /// room: then make one with no lock held, and, with the lock, ask once more before you add it,
+    /// because in between another caller may have added one.
     pub fn reserve(&mut self, size: usize, align: ChunkCount) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
         if !align.get().is_power_of_two() {
@@ -296,7 +305,8 @@ where
         Err(Error::NeedPack(count))
     }
 
-    /// Gives back what follows the first `keep` chunks of a reserved range. O(range/64 + log packs).
+    /// Gives back what follows the first `keep` chunks of a reserved range. O(range/64 + log
+    /// packs).
     ///
     /// The tail must be poison still: it is free at once.
     ///
@@ -322,17 +332,19 @@ where
         self.change(id, |pack| pack.finalize(range))
     }
 
-    /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved → Retiring. O(range/64).
+    /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved →
+    /// Retiring. O(range/64).
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being freed already: of two
-    /// callers that free the same range, one gets this.
+    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being
+    /// freed already: of two callers that free the same range, one gets this.
     pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
         self.change(id, |pack| pack.begin_retire(chunk))
     }
 
-    /// Notes that the poison over a range is visible to every CPU's fetch: Retiring → Retired. O(range/64).
+    /// Notes that the poison over a range is visible to every CPU's fetch: Retiring → Retired.
+    /// O(range/64).
     ///
     /// # Errors
     ///
@@ -343,9 +355,9 @@ where
 
     /// Gathers all retired ranges into a batch: Retired → Syncing.
     ///
-    /// The caller then has every CPU synchronise, with no lock held, and releases the batch. [`None`] if nothing is
-    /// retired, or if a batch is under way: its release leads to the next one.
-    /// O(packs with something retired · their words).
+    /// The caller then has every CPU synchronise, with no lock held, and releases the batch.
+    /// [`None`] if nothing is retired, or if a batch is under way: its release leads to the next
+    /// one. O(packs with something retired · their words).
     pub fn seal_retired(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
@@ -361,7 +373,8 @@ where
         Some(Batch { serial, tally })
     }
 
-    /// Makes the ranges of a batch free, after every CPU was synchronised: Syncing → Free. Returns how much that was.
+    /// Makes the ranges of a batch free, after every CPU was synchronised: Syncing → Free. Returns
+    /// how much that was.
     ///
     /// A batch of another pool has no effect. O(packs of the batch · their words).
     pub fn release(&mut self, batch: Batch) -> Tally {
@@ -374,7 +387,8 @@ where
         tally
     }
 
-    /// Puts the ranges of a batch back, after the CPUs could not be synchronised: Syncing → Retired.
+    /// Puts the ranges of a batch back, after the CPUs could not be synchronised: Syncing →
+    /// Retired.
     ///
     /// A batch of another pool has no effect. O(packs of the batch · their words).
     pub fn cancel(&mut self, batch: Batch) {
@@ -472,7 +486,8 @@ where
         }
     }
 
-    /// Changes a pack, and then everything that the pool knows about it: the only way to change a pack in here.
+    /// Changes a pack, and then everything that the pool knows about it: the only way to change a
+    /// pack in here.
     ///
     /// # Errors
     ///
@@ -511,7 +526,8 @@ where
             .unwrap_or_default()
     }
 
-    /// Takes the first slot from the list of packs with retired ranges; the caller moves those ranges on.
+    /// Takes the first slot from the list of packs with retired ranges; the caller moves those
+    /// ranges on.
     fn pop_retired(&mut self) -> Option<u32> {
         let first = self.first_retired?;
         // CAST: `usize` has at least 32 bits.
@@ -528,7 +544,8 @@ where
         }
     }
 
-    /// Takes the first slot from the list of packs with syncing ranges; the caller moves those ranges on.
+    /// Takes the first slot from the list of packs with syncing ranges; the caller moves those
+    /// ranges on.
     fn pop_syncing(&mut self) -> Option<u32> {
         let first = self.first_syncing?;
         // CAST: `usize` has at least 32 bits.

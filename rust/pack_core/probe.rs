@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts the words and tree nodes that a search looks at, so that tests can bound complexity without a clock.
+//! Counts the words and tree nodes that a search looks at, so that tests can bound complexity
+//! without a clock.
 //!
 //! Nothing is left of it outside unit tests.
 

@@ -2,16 +2,18 @@
 
 //! The index of free runs inside a pack: where is the first hole of at least `n` chunks?
 //!
-//! A segment tree over the words of the *used* bitmap. A node knows three lengths about its span: the free run at its
-//! beginning, the one at its end and the longest one; the two children of a node give its own three. The tree is
-//! implicit: node 1 is the root, the children of node `i` are `2i` and `2i + 1`, and with `leaves` leaves node
-//! `leaves + w` is word `w`. Leaves are not stored: the bitmap word says the same in a few instructions.
+//! A segment tree over the words of the *used* bitmap. A node knows three lengths about its span:
+//! the free run at its beginning, the one at its end and the longest one; the two children of a
+//! node give its own three. The tree is implicit: node 1 is the root, the children of node `i` are
+//! `2i` and `2i + 1`, and with `leaves` leaves node `leaves + w` is word `w`. Leaves are not
+//! stored: the bitmap word says the same in a few instructions.
 //!
-//! Why this index. The policy is address-ordered first fit: low chunks fill, high ones drain, so that holes meet and
-//! packs empty; on allocation traces it fragments no worse than best fit and far less than next fit. Its naive form
-//! scans, which is what the stock allocator does for every image. A list or a tree of holes would need a node for
-//! each hole, hence memory when freeing, which is not allowed to fail. Here the index has a fixed size (1/8 word for
-//! each bit of the bitmap, 4 KiB for a 2 MiB pack), and with `W` words a first fit looks at O(log W) nodes however
+//! Why this index. The policy is address-ordered first fit: low chunks fill, high ones drain, so
+//! that holes meet and packs empty; on allocation traces it fragments no worse than best fit and
+//! far less than next fit. Its naive form scans, which is what the stock allocator does for every
+//! image. A list or a tree of holes would need a node for each hole, hence memory when freeing,
+//! which is not allowed to fail. Here the index has a fixed size (1/8 word for each bit of the
+//! bitmap, 4 KiB for a 2 MiB pack), and with `W` words a first fit looks at O(log W) nodes however
 //! many images there are; setting or clearing `k` words costs O(k + log W).
 
 use crate::bitmap;
@@ -100,8 +102,8 @@ pub(crate) const fn leaves_for(words: usize) -> usize {
 ///
 /// # Invariants
 ///
-/// `tree.len()` is a power of two and at least `used.len()`. Words that do not exist count as used. After
-/// [`refresh`] of all words that changed, each stored node summarises its span.
+/// `tree.len()` is a power of two and at least `used.len()`. Words that do not exist count as used.
+/// After [`refresh`] of all words that changed, each stored node summarises its span.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
     /// The bitmap, one bit for each chunk: set if not free.
@@ -225,7 +227,8 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Brings the index up to date after the words from `first_word` to `last_word`, inclusive, changed.
+/// Brings the index up to date after the words from `first_word` to `last_word`, inclusive,
+/// changed.
 ///
 /// O(words + log of all words).
 pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_word: usize) {

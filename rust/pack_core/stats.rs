@@ -162,7 +162,8 @@ pub struct PackStats {
     pub largest_hole: u64,
     /// What is not free, by state.
     pub tallies: Tallies,
-    /// For how many calls of [`Pool::age`](crate::Pool::age) in a row the pack has been empty; limited to 255.
+    /// For how many calls of [`Pool::age`](crate::Pool::age) in a row the pack has been empty;
+    /// limited to 255.
     pub empty_for: u8,
 }
 
@@ -194,7 +195,8 @@ macro_rules! derived_figures {
                 chunk_bytes(self.largest_hole)
             }
 
-            /// Returns the part of the free memory that is outside the largest hole, in 1/1000; 0 if nothing is free.
+            /// Returns the part of the free memory that is outside the largest hole, in 1/1000; 0
+            /// if nothing is free.
             pub fn fragmentation(&self) -> u32 {
                 let free = self.free_chunks();
                 per_mille(free.saturating_sub(self.largest_hole), free)

@@ -2,10 +2,11 @@
 
 //! The index across packs: which is the first pack of a rank with a hole of at least `n` chunks?
 //!
-//! For each rank a complete binary tree over the slots; a leaf is the largest hole of the slot's pack (0 in the trees
-//! of other ranks), an inner node the larger of its children. With `P` slots the leftmost pack that fits is found, and
-//! a changed hole is noted, in O(log P), however full the packs are. The nodes of the four ranks stand side by side,
-//! two to a word: 32 bytes for each slot.
+//! For each rank a complete binary tree over the slots; a leaf is the largest hole of the slot's
+//! pack (0 in the trees of other ranks), an inner node the larger of its children. With `P` slots
+//! the leftmost pack that fits is found, and a changed hole is noted, in O(log P), however full the
+//! packs are. The nodes of the four ranks stand side by side, two to a word: 32 bytes for each
+//! slot.
 
 use core::ops::DerefMut;
 
@@ -26,7 +27,8 @@ const _: () = assert!(STRIDE * PER_WORD == Rank::COUNT as usize);
 /// - `leaves` is a power of two, and `words` has at least `2 * leaves * STRIDE` words.
 /// - An inner node is the larger of its two children.
 pub(crate) struct Tournament<S> {
-    /// The lent words; node 1 is the root, the children of node `i` are `2i` and `2i + 1`, node 0 is unused.
+    /// The lent words; node 1 is the root, the children of node `i` are `2i` and `2i + 1`, node 0
+    /// is unused.
     words: S,
     /// Leaves of each tree.
     leaves: usize,
@@ -117,7 +119,8 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         }
     }
 
-    /// Returns the first slot not before `from` whose value is at least `wanted`, which must not be 0. O(log slots).
+    /// Returns the first slot not before `from` whose value is at least `wanted`, which must not be
+    /// 0. O(log slots).
     pub(crate) fn first_at_least(&self, rank: Rank, from: u32, wanted: u32) -> Option<u32> {
         let mut node = self.leaf(from);
         if node >= self.leaves.saturating_mul(2) || self.largest(rank) < wanted {
@@ -125,7 +128,8 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         }
         // Upwards, to a tree that is to the right of all that was seen and has one.
         while self.node(node, rank) < wanted {
-            // From a right child on, everything under the parent was seen: go on to where it is a left child.
+            // From a right child on, everything under the parent was seen: go on to where it is a
+            // left child.
             while node % 2 == 1 {
                 if node == 1 {
                     return None;

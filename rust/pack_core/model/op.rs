@@ -6,8 +6,9 @@ use super::random::Random;
 
 /// One operation of a [`Trial`](super::Trial).
 ///
-/// A range is named by its number among those in the state that the operation asks for, counted around. So every
-/// sequence of operations means something, also after some were left out: failing sequences can be made shorter.
+/// A range is named by its number among those in the state that the operation asks for, counted
+/// around. So every sequence of operations means something, also after some were left out: failing
+/// sequences can be made shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Adds a pack of `chunks` chunks and of rank `rank` % 4.
@@ -94,8 +95,8 @@ pub struct Limits {
 
 /// Makes operations from a seed.
 ///
-/// It goes through phases in which the pool rather fills or rather drains, so that both a crowded and a nearly empty
-/// pool are met.
+/// It goes through phases in which the pool rather fills or rather drains, so that both a crowded
+/// and a nearly empty pool are met.
 #[derive(Clone, Debug)]
 pub struct Generator {
     /// The numbers.

@@ -2,7 +2,8 @@
 
 //! Reproducible pseudo-random numbers.
 
-/// A generator of pseudo-random numbers (SplitMix64): the same seed gives the same numbers everywhere.
+/// A generator of pseudo-random numbers (SplitMix64): the same seed gives the same numbers
+/// everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

@@ -46,8 +46,8 @@ pub struct ShadowPack {
     pub chunks: ChunkCount,
 }
 
-/// All packs and chunks, in storage that the caller lends: `P` has one entry for each slot, `C` as many cells as a pack
-/// can have chunks, for each slot.
+/// All packs and chunks, in storage that the caller lends: `P` has one entry for each slot, `C` as
+/// many cells as a pack can have chunks, for each slot.
 pub struct Shadow<P, C> {
     /// The packs by slot.
     packs: P,
@@ -122,7 +122,8 @@ where
         Some(slot)
     }
 
-    /// Takes the empty pack of the worst rank in the highest slot out, if more than `keep` are empty.
+    /// Takes the empty pack of the worst rank in the highest slot out, if more than `keep` are
+    /// empty.
     pub fn take_empty(&mut self, keep: usize) -> Option<u32> {
         let empty = |slot: &u32| self.cells(*slot).iter().all(|cell| cell.state.is_none());
         let candidates = self.packs().filter(|(slot, _)| empty(slot));
@@ -137,7 +138,8 @@ where
         Some(worst)
     }
 
-    /// Returns where first fit puts `count` chunks: best rank, then lowest slot, then lowest multiple of `align`.
+    /// Returns where first fit puts `count` chunks: best rank, then lowest slot, then lowest
+    /// multiple of `align`.
     pub fn place(&self, count: ChunkCount, align: ChunkCount) -> Option<(u32, ChunkRange)> {
         for rank in Rank::all() {
             for (slot, _) in self.packs().filter(|(_, pack)| pack.rank == rank) {
@@ -220,7 +222,8 @@ where
         firsts.filter_map(move |(chunk, _)| self.find(slot, ChunkIdx::new(chunk)))
     }
 
-    /// Returns the `index`-th of all ranges in the state `state`, counted around if there are fewer.
+    /// Returns the `index`-th of all ranges in the state `state`, counted around if there are
+    /// fewer.
     pub fn nth(&self, state: RangeState, index: u32) -> Option<(u32, ChunkRange)> {
         let count = length(self.in_state(state));
         // CAST: `usize` has at least 32 bits.

@@ -356,8 +356,8 @@ pub(crate) fn damage(pool: &mut TestPool, slot: usize, f: impl FnOnce(&mut Pack<
         .unwrap();
 }
 
-/// A pool of one 2 MiB pack with `images` live images of one chunk with holes of one chunk between them, and the
-/// rest free.
+/// A pool of one 2 MiB pack with `images` live images of one chunk with holes of one chunk between
+/// them, and the rest free.
 fn riddled(images: u32) -> (TestPool, PackId) {
     let mut pool = pool(1024);
     let id = pool.add(pack(32_768, 0)).unwrap();

@@ -126,8 +126,8 @@ fn every_state_of_one_pack() {
 
 #[test]
 fn every_state_of_two_packs() {
-    // Both packs have the same shape, so that each slot is absent or in any of its layouts. With one batch for both,
-    // and every layout of each, all combinations can be reached.
+    // Both packs have the same shape, so that each slot is absent or in any of its layouts. With
+    // one batch for both, and every layout of each, all combinations can be reached.
     let each = layouts(2, 5) + 1;
     assert_eq!(visit_all_states(&[(2, 0), (2, 0)]), each * each);
 }
@@ -143,8 +143,8 @@ fn every_state_of_a_pack_of_six_chunks() {
     assert_eq!(visit_all_states(&[(6, 0)]), layouts(6, 5) + 1);
 }
 
-/// Tries all sequences of `depth` more operations out of `ops`; the recount is made after each whole sequence, and so
-/// after each prefix of it, which is a whole sequence of a smaller depth.
+/// Tries all sequences of `depth` more operations out of `ops`; the recount is made after each
+/// whole sequence, and so after each prefix of it, which is a whole sequence of a smaller depth.
 fn try_sequences(packs: Packs, ops: &[Op], path: &mut Vec<Op>, depth: u32) -> usize {
     if let Err(failure) = arrive(packs, path).verify() {
         panic!("{packs:?}: {failure:?} after {path:#?}");

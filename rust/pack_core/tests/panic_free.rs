@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No function of the crate can panic: none of the code that a compiler makes of it refers to the panic machinery.
+//! No function of the crate can panic: none of the code that a compiler makes of it refers to the
+//! panic machinery.
 //!
-//! In the kernel a panic is a BUG(). So this compiles the crate, and an instance of everything that is generic in it, as
-//! the kernel does (optimised, with overflow checks) and looks for the names of panics in the object files.
+//! In the kernel a panic is a BUG(). So this compiles the crate, and an instance of everything that
+//! is generic in it, as the kernel does (optimised, with overflow checks) and looks for the names
+//! of panics in the object files.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -44,7 +46,8 @@ fn compile(folder: &Path, source: &str, name: &str, options: &[&str]) {
     assert!(status.success(), "{name} does not compile");
 }
 
-/// Returns the symbols of panics in an object file: those of the modules `core::panicking` and alike.
+/// Returns the symbols of panics in an object file: those of the modules `core::panicking` and
+/// alike.
 fn panics(object: &Path) -> Vec<String> {
     let bytes = std::fs::read(object).unwrap();
     let names = bytes.split(|byte| !byte.is_ascii_graphic());

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same operations give the same layout as the stock allocator of Linux 7.3 (`bpf_prog_pack_alloc()` and
-//! `bpf_prog_pack_free()` in kernel/bpf/core.c): first fit from bit 0 over a linear list of packs.
+//! The same operations give the same layout as the stock allocator of Linux 7.3
+//! (`bpf_prog_pack_alloc()` and `bpf_prog_pack_free()` in kernel/bpf/core.c): first fit from bit 0
+//! over a linear list of packs.
 //!
-//! Compared with one rank, an alignment of 1, packs of 2 MiB (one memory node) and retired memory that is released at
-//! once. Predictor flushes, which prefer packs by `was_classic`, are never enabled on arm64 and left out.
+//! Compared with one rank, an alignment of 1, packs of 2 MiB (one memory node) and retired memory
+//! that is released at once. Predictor flushes, which prefer packs by `was_classic`, are never
+//! enabled on arm64 and left out.
 
 mod common;
 
@@ -16,7 +18,8 @@ use pack_core::Error;
 use pack_core::Reserved;
 use pack_core::CHUNK_SIZE;
 
-/// What the stock allocator does, with one flag for each chunk. A pack is named by a number that is never used again.
+/// What the stock allocator does, with one flag for each chunk. A pack is named by a number that is
+/// never used again.
 struct Stock {
     /// The packs in the order of the list.
     packs: Vec<(usize, Vec<bool>)>,
@@ -127,10 +130,11 @@ fn layout(pool: &HostPool) -> Vec<Vec<bool>> {
     pool.occupied().map(|(_, pack)| bits(pack)).collect()
 }
 
-/// Runs `steps` random operations through both, with up to `most` bytes for each image and about `load` images.
+/// Runs `steps` random operations through both, with up to `most` bytes for each image and about
+/// `load` images.
 ///
-/// A free that takes a pack out of the middle of the list is left out: see the last test. Returns the largest number of
-/// packs and of images that there were.
+/// A free that takes a pack out of the middle of the list is left out: see the last test. Returns
+/// the largest number of packs and of images that there were.
 fn compare(seed: u64, chunks: u32, most: u32, load: u32, steps: u32) -> (usize, usize) {
     let mut random = Random::new(seed);
     let (mut stock, mut pool) = (Stock::new(chunks), common::pool(64));
@@ -203,8 +207,9 @@ fn images_of_a_whole_pack() {
     }
 }
 
-/// The known difference: after a pack went from the middle, the stock allocator appends the next one to its list, and
-/// so prefers the packs that followed; ours takes the free slot, and so goes on filling from the beginning.
+/// The known difference: after a pack went from the middle, the stock allocator appends the next
+/// one to its list, and so prefers the packs that followed; ours takes the free slot, and so goes
+/// on filling from the beginning.
 #[test]
 fn a_pack_that_went_from_the_middle() {
     let (mut stock, mut pool) = (Stock::new(4), common::pool(4));

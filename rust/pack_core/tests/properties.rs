@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Seeded operations against the shadow, in many geometries, with a recount of everything after every step.
+//! Seeded operations against the shadow, in many geometries, with a recount of everything after
+//! every step.
 //!
 //! `SEED=n` runs that seed alone.
 

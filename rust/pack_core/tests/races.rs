@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The protocols that give up the lock between two calls, in every order in which their steps can happen.
+//! The protocols that give up the lock between two calls, in every order in which their steps can
+//! happen.
 //!
-//! A call on the pool is one step, because a lock is held around it; so is each thing that happens outside the lock. The
-//! threads of a test are lists of steps; a schedule says whose step is next; every schedule is tried.
+//! A call on the pool is one step, because a lock is held around it; so is each thing that happens
+//! outside the lock. The threads of a test are lists of steps; a schedule says whose step is next;
+//! every schedule is tried.
 
 mod common;
 
@@ -18,7 +20,8 @@ use pack_core::PackId;
 use pack_core::RangeState;
 use pack_core::Reserved;
 
-/// Calls `run` with every order of the steps of threads that have `steps` of them; returns how many there are.
+/// Calls `run` with every order of the steps of threads that have `steps` of them; returns how many
+/// there are.
 fn every_schedule(steps: &[usize], run: &mut impl FnMut(&[usize])) -> usize {
     fn extend(left: &mut [usize], order: &mut Vec<usize>, run: &mut impl FnMut(&[usize])) -> usize {
         if left.iter().all(|steps| *steps == 0) {
@@ -64,8 +67,8 @@ fn schedules_are_all_there() {
     assert_eq!(number_of_schedules(&[2, 2, 1]), 30);
 }
 
-/// A thread that needs memory: it asks; if there is none it makes a pack without the lock, asks once more, adds the
-/// pack if there still is none.
+/// A thread that needs memory: it asks; if there is none it makes a pack without the lock, asks
+/// once more, adds the pack if there still is none.
 #[derive(Default)]
 struct Client {
     step: usize,
@@ -101,7 +104,8 @@ impl Client {
     }
 }
 
-/// Runs clients with the given sizes in chunks; returns the numbers of packs that were added, over all schedules.
+/// Runs clients with the given sizes in chunks; returns the numbers of packs that were added, over
+/// all schedules.
 fn supply(sizes: &[usize]) -> std::collections::BTreeSet<u64> {
     let mut packs = std::collections::BTreeSet::new();
     let steps = vec![3; sizes.len()];
@@ -303,7 +307,8 @@ impl Syncer {
     }
 }
 
-/// Runs two freers and two syncers in every order; returns in how many of them all was free in the end.
+/// Runs two freers and two syncers in every order; returns in how many of them all was free in the
+/// end.
 fn free_and_sync(first: u32, second: u32, first_fails: bool) -> (usize, usize) {
     let steps = [3; 4];
     let mut all_free = 0;
@@ -385,7 +390,8 @@ fn reserving_while_memory_is_being_freed() {
     assert_eq!(served, 1);
 }
 
-/// An empty pack is taken out while somebody reserves: he gets a range of a pack that is there, or must bring one.
+/// An empty pack is taken out while somebody reserves: he gets a range of a pack that is there, or
+/// must bring one.
 #[test]
 fn taking_an_empty_pack_out_while_reserving() {
     let steps = [3, 2, 2];
@@ -425,7 +431,8 @@ fn taking_an_empty_pack_out_while_reserving() {
     assert!(kept > 0 && taken > 0, "{kept}, {taken}");
 }
 
-/// Trimming and finalizing one image while another is reserved: the tail goes to the other, the image stays whole.
+/// Trimming and finalizing one image while another is reserved: the tail goes to the other, the
+/// image stays whole.
 #[test]
 fn trimming_while_reserving() {
     let steps = [3, 1, 1];

@@ -89,7 +89,8 @@ pub fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// Runs `steps` operations from each seed; on failure panics with the seed and a short sequence that fails too.
+/// Runs `steps` operations from each seed; on failure panics with the seed and a short sequence
+/// that fails too.
 #[track_caller]
 pub fn check_seeds(limits: Limits, count: u64, steps: usize) {
     for seed in seeds(count) {
@@ -99,7 +100,8 @@ pub fn check_seeds(limits: Limits, count: u64, steps: usize) {
             let short = shrink(&ops, |ops| replay(&limits, ops).is_err());
             let (_, shrunk) = replay(&limits, &short).unwrap_err();
             panic!(
-                "SEED={seed}: step {step}: {failure:?}\n{limits:?}\n{} operations suffice ({shrunk:?}):\n{short:#?}",
+                "\nSEED={seed}: step {step}: {failure:?}\n{limits:?}\n\
+                 {} operations suffice ({shrunk:?}):\n{short:#?}",
                 short.len()
             );
         }

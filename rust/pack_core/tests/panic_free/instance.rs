@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every function of the crate that the kernel module calls, made concrete, so that a compiler emits code for all of
-//! them. With `--cfg control` there is also one that can panic.
+//! Every function of the crate that the kernel module calls, made concrete, so that a compiler
+//! emits code for all of them. With `--cfg control` there is also one that can panic.
 
 #![no_std]
 
@@ -25,7 +25,8 @@ pub type Words = &'static mut [u64];
 pub type Slot = pack_core::Slot<Words>;
 pub type Pack = pack_core::Pack<Words>;
 pub type Pool = pack_core::Pool<Words, &'static mut [Slot]>;
-pub type Shadow = model::Shadow<&'static mut [Option<model::ShadowPack>], &'static mut [model::Cell]>;
+pub type Shadow =
+    model::Shadow<&'static mut [Option<model::ShadowPack>], &'static mut [model::Cell]>;
 pub type Trial = model::Trial<
     Words,
     &'static mut [Slot],
@@ -45,31 +46,45 @@ macro_rules! emit {
 }
 
 emit! {
-    pack_new(words: Words, chunks: ChunkCount, rank: Rank) -> Result<Pack, Error> { Pack::new(words, chunks, rank) }
+    pack_new(words: Words, chunks: ChunkCount, rank: Rank) -> Result<Pack, Error> {
+        Pack::new(words, chunks, rank)
+    }
     pack_words(chunks: ChunkCount) -> usize { Pack::words_needed(chunks) }
     pack_ranges(pack: &Pack, f: &mut dyn FnMut(RangeState, ChunkRange)) -> () {
         pack.ranges().for_each(|(state, range)| f(state, range))
     }
-    pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> { Pool::new(slots, index) }
+    pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> {
+        Pool::new(slots, index)
+    }
     pool_words(slots: usize) -> usize { Pool::index_words(slots) }
     add(pool: &mut Pool, pack: Pack) -> Result<PackId, AddError<Words>> { pool.add(pack) }
     take_empty(pool: &mut Pool, keep: usize) -> Option<(PackId, Pack)> {
         pool.take_empty(keep, |_, stats| stats.empty_for > 3)
     }
     age(pool: &mut Pool) -> () { pool.age() }
-    reserve(pool: &mut Pool, size: usize, align: ChunkCount) -> Result<Reserved, Error> { pool.reserve(size, align) }
-    trim(pool: &mut Pool, id: PackId, range: ChunkRange, keep: ChunkCount) -> Result<ChunkRange, Error> {
+    reserve(pool: &mut Pool, size: usize, align: ChunkCount) -> Result<Reserved, Error> {
+        pool.reserve(size, align)
+    }
+    trim(
+        pool: &mut Pool, id: PackId, range: ChunkRange, keep: ChunkCount
+    ) -> Result<ChunkRange, Error> {
         pool.trim(id, range, keep)
     }
-    finalize(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> { pool.finalize(id, range) }
+    finalize(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        pool.finalize(id, range)
+    }
     begin_retire(pool: &mut Pool, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
         pool.begin_retire(id, chunk)
     }
-    retired(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> { pool.retired(id, range) }
+    retired(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        pool.retired(id, range)
+    }
     seal_retired(pool: &mut Pool) -> Option<Batch> { pool.seal_retired() }
     release(pool: &mut Pool, batch: Batch) -> Tally { pool.release(batch) }
     cancel(pool: &mut Pool, batch: Batch) -> () { pool.cancel(batch) }
-    find(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> { pool.find(id, chunk) }
+    find(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        pool.find(id, chunk)
+    }
     containing(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
         pool.containing(id, chunk)
     }
@@ -77,7 +92,9 @@ emit! {
     stats(pool: &Pool) -> (PoolStats, u32, u32) {
         (pool.stats(), pool.stats().fragmentation(), pool.stats().utilisation())
     }
-    packs(pool: &Pool, f: &mut dyn FnMut(PackId, PackStats)) -> () { pool.packs().for_each(|(id, stats)| f(id, stats)) }
+    packs(pool: &Pool, f: &mut dyn FnMut(PackId, PackStats)) -> () {
+        pool.packs().for_each(|(id, stats)| f(id, stats))
+    }
     check(pool: &Pool) -> Result<(), Flaw> { pack_core::check_invariants(pool) }
     trial_new(pool: Pool, shadow: Shadow, supply: fn(usize) -> Option<Words>) -> Option<Trial> {
         Trial::new(pool, shadow, supply)
@@ -87,7 +104,9 @@ emit! {
     trial_finish(trial: &mut Trial) -> Result<(), model::Failure> { trial.finish() }
     offset(offset: usize) -> Option<ChunkIdx> { ChunkIdx::from_byte_offset(offset) }
     whole(chunks: ChunkCount) -> ChunkCount { chunks.in_whole_packs() }
-    range(start: ChunkIdx, count: ChunkCount) -> Option<ChunkRange> { ChunkRange::new(start, count) }
+    range(start: ChunkIdx, count: ChunkCount) -> Option<ChunkRange> {
+        ChunkRange::new(start, count)
+    }
 }
 
 /// What a check that sees nothing would not see.
