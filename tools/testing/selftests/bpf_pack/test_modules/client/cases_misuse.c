@@ -78,7 +78,13 @@ static bool unreadable_source(void)
 	image.rox = bpf_pack_alloc(image.allocated, 0);
 	EXPECT(image.rox);
 	if (image.rox) {
-		EXPECT(bpf_pack_finalize(image.rox, nowhere, 64) == -EFAULT);
+		EXPECT(bpf_pack_finalize(image.rox, nowhere, SZ_4K) == -EFAULT);
+		EXPECT(image_free(&image));
+	}
+	/* Whatever was locked for the copy is free again. */
+	EXPECT(image_make(&image, SZ_8K, 5) == 0);
+	if (image.rox) {
+		EXPECT(image_intact(&image));
 		EXPECT(image_free(&image));
 	}
 	return ok;
@@ -136,6 +142,11 @@ const struct client_case client_misuse_cases[] = {
 	{ "an image is final once", final_twice },
 	{ "freeing a wrong address changes nothing", bad_free },
 	{ "a double free loses nothing", double_free },
+	{ }
+};
+
+/* Last of all: where the source is read unchecked, this one ends in an oops. */
+const struct client_case client_fault_cases[] = {
 	{ "a source that cannot be read is an error", unreadable_source },
 	{ }
 };

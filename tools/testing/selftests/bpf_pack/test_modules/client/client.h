@@ -14,6 +14,7 @@ struct client_case {
 extern const struct client_case client_life_cases[];
 extern const struct client_case client_misuse_cases[];
 extern const struct client_case client_many_cases[];
+extern const struct client_case client_fault_cases[];
 
 /* Times that each thread of the concurrent case makes and frees an image. */
 extern unsigned int client_rounds;

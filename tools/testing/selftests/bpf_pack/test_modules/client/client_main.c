@@ -17,6 +17,7 @@ static const struct client_case *const suites[] = {
 	client_life_cases,
 	client_misuse_cases,
 	client_many_cases,
+	client_fault_cases,
 };
 
 static int __init client_init(void)

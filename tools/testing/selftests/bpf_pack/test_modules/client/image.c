@@ -75,15 +75,24 @@ int image_make(struct image *image, u32 allocated, u32 value)
 	return err;
 }
 
+void image_drop(struct image *image)
+{
+	bpf_pack_free(image->rox, image->allocated);
+	image->rox = NULL;
+}
+
 bool image_free(struct image *image)
 {
 	const void *rox = image->rox;
+	u32 kept = image->allocated;
 	int err;
 
-	bpf_pack_free(image->rox, image->allocated);
-	image->rox = NULL;
+	/* Chunks that a final image did not need went to others long ago. */
+	if (image->size)
+		kept = min(kept, ALIGN(image->size, 64));
+	image_drop(image);
 	/* The memory may be unmapped by now, and then it traps as well. */
-	err = traps(rox, image->allocated);
+	err = traps(rox, kept);
 	return err == 0 || err == -EFAULT;
 }
 

@@ -16,7 +16,7 @@
  * struct image - an image in executable memory
  * @rox: where it is
  * @allocated: bytes asked for
- * @size: bytes of the image, a multiple of 4
+ * @size: bytes of the image, a multiple of 4; 0 if it was never final
  * @value: what it returns
  */
 struct image {
@@ -32,7 +32,13 @@ void *image_source(u32 size, u32 value);
 /* image_make - allocates @allocated bytes and finalizes the largest image in them. */
 int image_make(struct image *image, u32 allocated, u32 value);
 
-/* image_free - frees the image; true if its bytes trapped at once. */
+/* image_drop - frees the image. */
+void image_drop(struct image *image);
+
+/*
+ * image_free - frees the image; true if its bytes trap at once. Not while others
+ * allocate: they may get the memory and make it final before this one looks.
+ */
 bool image_free(struct image *image);
 
 /* image_intact - true if every byte is right and a call returns the value. */
