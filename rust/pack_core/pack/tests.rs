@@ -266,7 +266,7 @@ fn a_range_must_be_named_exactly() {
     ] {
         let named = range(start, end);
         assert_eq!(pack.finalize(named), Err(want), "{start}..{end}");
-        assert_eq!(pack.retired(named).is_err(), true);
+        assert!(pack.retired(named).is_err());
         assert_eq!(pack.trim(named, ChunkCount::ONE), Err(want));
     }
     for chunk in [9, 11, 79, 80, 199, 200, 256, u32::MAX] {

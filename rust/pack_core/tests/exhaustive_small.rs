@@ -36,7 +36,7 @@ fn key(trial: &HostTrial) -> Vec<u8> {
         key.push(u8::from(trial.shadow().pack(slot).is_some()) + 0xf0);
         for cell in trial.shadow().cells(slot) {
             let state = cell.state().map_or(0, |state| 1 + state as u8);
-            key.push(state << 1 | u8::from(cell.is_first()));
+            key.push((state << 1) | u8::from(cell.is_first()));
         }
     }
     key

@@ -16,8 +16,8 @@ use pack_core::Flaw;
 use pack_core::PackId;
 use pack_core::PackStats;
 use pack_core::PoolStats;
-use pack_core::Rank;
 use pack_core::RangeState;
+use pack_core::Rank;
 use pack_core::Reserved;
 use pack_core::Tally;
 
