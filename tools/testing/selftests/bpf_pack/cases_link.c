@@ -77,7 +77,6 @@ static void freplace(struct run *run)
 	run_expect(run, "result while replaced", run_packet(run, fd), 201 + PACKET);
 	run_place_object(run, target);
 	run_place_object(run, object);
-	run_place_trampolines(run);
 	bpf_link__destroy(link);
 	run_expect(run, "result after", run_packet(run, fd), 101);
 out:

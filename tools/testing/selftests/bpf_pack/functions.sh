@@ -11,7 +11,6 @@ DIR=$(cd "$(dirname "$0")" && pwd)
 DEBUGFS=/sys/kernel/debug
 STATUS=$DEBUGFS/bpf_pack/status
 CONTROL=$DEBUGFS/bpf_pack/control
-WALK=$DEBUGFS/bpf_pack_ptwalk
 
 # first_of FILE... - the first one that exists; fails where none does.
 first_of() {
@@ -53,7 +52,7 @@ setting() {
 
 # set_setting NAME VALUE - as sysctl does it, with the kernel's own error.
 set_setting() {
-	echo "$2" 2>&1 >"$(setting "$1")"
+	echo "$2" >"$(setting "$1")"
 }
 
 push_config() {
@@ -77,7 +76,9 @@ pop_config() {
 cleanup() {
 	trap - EXIT
 	for pid in $HOLDERS; do
-		kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+		if kill "$pid" 2>/dev/null; then
+			wait "$pid" 2>/dev/null || true
+		fi
 	done
 	pop_config
 	if is_loaded bpf_pack; then
@@ -202,7 +203,8 @@ take_cases() {
 		"ok "*) ktap_test_pass "$TEST: $1: $name" ;;
 		"not ok "*) ktap_test_fail "$TEST: $1: $name" ;;
 		"# Totals:"*) complete=1 ;;
-		"#"* | "Bail out!"*) echo "# ${line###}" ;;
+		"#"*) echo "$line" ;;
+		"Bail out!"*) echo "# $line" ;;
 		esac
 	done
 	if [ -z "$complete" ]; then

@@ -130,9 +130,9 @@ int leaf_of(uint64_t address, struct leaf *leaf)
 	if (length < 0)
 		return -errno;
 	text[length] = '\0';
+	/* An address behind which there is no leaf has neither span nor permissions. */
 	if (!field(text, "leaf=", leaf->name, sizeof(leaf->name)))
-		return -EPROTO;
-	/* An unmapped address has no span and no permissions. */
+		snprintf(leaf->name, sizeof(leaf->name), "%.*s", (int)strcspn(text, "\n"), text);
 	if (field(text, "span=", span, sizeof(span)))
 		leaf->span = strtoull(span, NULL, 0);
 	field(text, "perm=", leaf->perm, sizeof(leaf->perm));

@@ -27,12 +27,14 @@ struct run {
 	enum outcome place;	/* of looking where the images are */
 	char place_why[256];
 	size_t images;		/* how many were looked at */
+	size_t served;		/* how many allocations they need at least */
 	struct image_list trampolines; /* before the case began */
 };
 
 struct test_case {
 	const char *name;
 	void (*go)(struct run *run);
+	bool on_request;	/* too slow or large unless asked for by name */
 };
 
 extern const struct test_case cases_net[];

@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# When the JIT fails, before or after it got memory, the program runs in the
+# interpreter and nothing stays behind, with the module as without it.
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+start_test jitfail
+need_tool jit_fail
+need_module bpf_pack
+
+nothing_reserved() {
+	[ "$(status_value 'reserved images')" -eq 0 ] && live_is 0
+}
+
+run_cases "stock" "$TOOLS/jit_fail"
+check "insmod" load_pack
+run_cases "in packs" "$TOOLS/jit_fail"
+check "nothing is reserved or live" loop_until nothing_reserved
+check "no call was bad" test "$(status_value 'bad calls')" -eq 0
+check "rmmod" unload_pack
+finish_test

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The module loads, says sensible things of itself, and leaves.
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+start_test load
+need_module bpf_pack
+
+# Whatever images are made meanwhile, by this machine's own programs, the sums fit.
+status_is_sane() {
+	cat "$STATUS"
+	for key in packs 'live images' 'images served' 'free bytes' 'jit charged bytes'; do
+		[ "$(status_value "$key")" -ge 0 ] || return 1
+	done
+	for key in 'bad calls' 'copy errors'; do
+		[ "$(status_value "$key")" -eq 0 ] || return 1
+	done
+	total=$(($(status_value 'live bytes') + $(status_value 'reserved bytes') + \
+		$(status_value 'retired bytes') + $(status_value 'free bytes')))
+	[ "$total" -eq "$(status_value 'pack bytes')" ]
+}
+
+said_in_log() {
+	log_since_mark | grep -q bpf_pack
+}
+
+gone() {
+	! is_loaded bpf_pack && [ ! -e "$DEBUGFS/bpf_pack" ]
+}
+
+check "insmod" load_pack
+check "it says so in the kernel's log" said_in_log
+check "status is sane" status_is_sane
+check "rmmod" unload_pack
+check "nothing of it stays in debugfs" gone
+check "insmod again" load_pack
+check "status is sane again" status_is_sane
+check_fails "an unknown word for control is refused" 'invalid argument' control nonsense
+check "rmmod again" unload_pack
+finish_test
