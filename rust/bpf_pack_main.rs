@@ -19,12 +19,18 @@ mod service;
 mod sys;
 
 use debugfs::DebugFs;
-use hook::{Hooks, OpenGate};
+use hook::{
+    Hooks,
+    OpenGate, //
+};
 use kernel::prelude::*;
 use ksym::KernelFns;
 use pack_core::ChunkCount;
 use region::LeafLimit;
-use service::{Config, Service};
+use service::{
+    Config,
+    Service, //
+};
 
 module! {
     type: BpfPack,
@@ -86,7 +92,10 @@ fn config() -> Result<Config> {
     };
     let align = at_most("align", given::align.value(), 65536)?;
     if !align.is_power_of_two() || align < 64 {
-        pr_err!("parameter align={}: must be a power of two from 64 to 65536\n", align);
+        pr_err!(
+            "parameter align={}: must be a power of two from 64 to 65536\n",
+            align
+        );
         return Err(EINVAL);
     }
     let fault = at_most("fault", given::fault.value(), FAULT_SYMBOL | FAULT_MEMORY)?;

@@ -4,7 +4,10 @@
 
 #![deny(unsafe_code)]
 
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// A count that only grows. Any context.
 pub(crate) struct Counter(Atomic<u64>);

@@ -5,11 +5,19 @@
 #![deny(unsafe_code)]
 
 use crate::region::Place;
-use crate::service::{Service, GATE, MAX_PACKS};
-use kernel::debugfs::{Dir, File};
+use crate::service::{
+    Service,
+    GATE,
+    MAX_PACKS, //
+};
+use kernel::debugfs::{
+    Dir,
+    File, //
+};
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::uaccess::UserSliceReader;
+use pack_core::Tallies;
 
 /// What the files stand for: they reach the service as any other caller does.
 struct Handle;
@@ -40,11 +48,19 @@ impl DebugFs {
     }
 }
 
-/// The state that `control` sets.
+/// What the service does with new images; what `control` takes.
+fn mode(service: &Service) -> &'static str {
+    if service.draining() {
+        "drain"
+    } else {
+        "serve"
+    }
+}
+
+/// Shows what `control` last set.
 fn show_control(_: &Handle, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match GATE.enter().target() {
-        Some(service) if service.draining() => writeln!(f, "drain"),
-        Some(_) => writeln!(f, "serve"),
+        Some(service) => writeln!(f, "{}", mode(service)),
         None => Ok(()),
     }
 }
@@ -68,41 +84,49 @@ fn set_control(_: &Handle, reader: &mut UserSliceReader) -> Result {
 /// One `name: value` line each, then one line for each pack. Sizes are bytes.
 fn show_status(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stats = service.stats();
+    let Tallies { live, reserved, .. } = stats.tallies;
+    let dying = stats.tallies.dying();
     let counters = &service.counters;
-    let tallies = &stats.tallies;
-    writeln!(f, "mode: {}", if service.draining() { "draining" } else { "serving" })?;
-    writeln!(f, "packs: {}", stats.packs)?;
-    writeln!(f, "empty packs: {}", stats.empty_packs)?;
-    writeln!(f, "pack bytes: {}", stats.bytes())?;
-    // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
-    // reserved.
-    let images = tallies.live.plus(tallies.reserved);
-    writeln!(f, "images: {}", images.ranges)?;
-    writeln!(f, "live images: {}", tallies.live.ranges)?;
-    writeln!(f, "live bytes: {}", tallies.live.bytes())?;
-    writeln!(f, "reserved images: {}", tallies.reserved.ranges)?;
-    writeln!(f, "reserved bytes: {}", tallies.reserved.bytes())?;
-    writeln!(f, "retired images: {}", tallies.dying().ranges)?;
-    writeln!(f, "retired bytes: {}", tallies.dying().bytes())?;
-    writeln!(f, "free bytes: {}", stats.free_bytes())?;
-    writeln!(f, "largest hole bytes: {}", stats.largest_hole_bytes())?;
-    writeln!(f, "images served: {}", counters.served.get())?;
-    writeln!(f, "images finalized: {}", counters.finalized.get())?;
-    writeln!(f, "images freed: {}", counters.freed.get())?;
-    writeln!(f, "writes into images: {}", counters.written.get())?;
-    writeln!(f, "trimmed bytes: {}", counters.trimmed.get())?;
-    writeln!(f, "all-CPU synchronisations: {}", counters.synchronised.get())?;
-    writeln!(f, "images released by them: {}", counters.released.get())?;
-    writeln!(f, "packs made: {}", counters.regions_made.get())?;
-    writeln!(f, "packs given back: {}", counters.regions_freed.get())?;
     let refused = &counters.refused;
-    writeln!(f, "to the stock allocator, draining: {}", refused.draining.get())?;
-    writeln!(f, "to the stock allocator, no memory: {}", refused.no_memory.get())?;
-    writeln!(f, "to the stock allocator, size: {}", refused.size.get())?;
-    writeln!(f, "to the stock allocator, leaving: {}", refused.leaving.get())?;
-    writeln!(f, "to the stock allocator, predictor flush: {}", refused.pred_flush.get())?;
-    writeln!(f, "bad calls: {}", counters.misuse.get())?;
-    writeln!(f, "copy errors: {}", counters.copy_errors.get())?;
+    let lines = [
+        ("packs", stats.packs),
+        ("empty packs", stats.empty_packs),
+        ("pack bytes", stats.bytes()),
+        // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
+        // reserved.
+        ("images", live.plus(reserved).ranges),
+        ("live images", live.ranges),
+        ("live bytes", live.bytes()),
+        ("reserved images", reserved.ranges),
+        ("reserved bytes", reserved.bytes()),
+        ("retired images", dying.ranges),
+        ("retired bytes", dying.bytes()),
+        ("free bytes", stats.free_bytes()),
+        ("largest hole bytes", stats.largest_hole_bytes()),
+        ("images served", counters.served.get()),
+        ("images finalized", counters.finalized.get()),
+        ("images freed", counters.freed.get()),
+        ("writes into images", counters.written.get()),
+        ("trimmed bytes", counters.trimmed.get()),
+        ("all-CPU synchronisations", counters.synchronised.get()),
+        ("images released by them", counters.released.get()),
+        ("packs made", counters.regions_made.get()),
+        ("packs given back", counters.regions_freed.get()),
+        ("to the stock allocator, draining", refused.draining.get()),
+        ("to the stock allocator, no memory", refused.no_memory.get()),
+        ("to the stock allocator, size", refused.size.get()),
+        ("to the stock allocator, leaving", refused.leaving.get()),
+        (
+            "to the stock allocator, predictor flush",
+            refused.pred_flush.get(),
+        ),
+        ("bad calls", counters.misuse.get()),
+        ("copy errors", counters.copy_errors.get()),
+    ];
+    writeln!(f, "mode: {}", mode(service))?;
+    for (name, value) in lines {
+        writeln!(f, "{name}: {value}")?;
+    }
     writeln!(f, "jit charged bytes: {}", service.kernel().jit_charged())?;
     show_packs(service, f)
 }
@@ -113,25 +137,29 @@ fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for report in (0..MAX_PACKS as u32).filter_map(|slot| service.pack(slot)) {
         let region = &report.region;
         let start = region.address();
-        write!(f, "pack {:#018x}-{:#018x}: ", start, start.saturating_add(region.len()))?;
+        let end = start.saturating_add(region.len());
+        let stats = &report.stats;
+        let Tallies { live, reserved, .. } = stats.tallies;
+        write!(f, "pack {start:#018x}-{end:#018x}: ")?;
         match region.leaf() {
             Some(leaf) => write!(f, "{leaf}")?,
             None => write!(f, "unknown leaf")?,
         }
-        writeln!(
-            f,
-            ", {}, linear alias {}, {} images, {} live, {} reserved, {} retired, {} free bytes",
-            match region.place() {
-                Place::Near => "near",
-                Place::Far => "far",
-            },
-            if region.alias_invalid() { "invalid" } else { "WRITABLE" },
-            report.stats.tallies.total().ranges,
-            report.stats.tallies.live.bytes(),
-            report.stats.tallies.reserved.bytes(),
-            report.stats.tallies.dying().bytes(),
-            report.stats.free_bytes(),
-        )?;
+        let place = match region.place() {
+            Place::Near => "near",
+            Place::Far => "far",
+        };
+        let alias = if region.alias_invalid() {
+            "invalid"
+        } else {
+            "WRITABLE"
+        };
+        write!(f, ", {place}, linear alias {alias}")?;
+        write!(f, ", {} images", live.plus(reserved).ranges)?;
+        write!(f, ", bytes: {} live", live.bytes())?;
+        write!(f, ", {} reserved", reserved.bytes())?;
+        write!(f, ", {} retired", stats.tallies.dying().bytes())?;
+        writeln!(f, ", {} free", stats.free_bytes())?;
     }
     Ok(())
 }

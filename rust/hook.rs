@@ -9,7 +9,10 @@ mod ftrace;
 
 use crate::ksym::KernelFns;
 use crate::lifetime::wait_for_tasks;
-use crate::service::{Service, GATE};
+use crate::service::{
+    Service,
+    GATE, //
+};
 use ftrace::Redirect;
 use kernel::prelude::*;
 
@@ -38,7 +41,10 @@ impl Hooks {
             let redirect = Redirect::attach(target.function, target.replacement);
             let redirect = redirect.inspect_err(|error| {
                 if *error == EBUSY {
-                    pr_err!("{} is held by another user of ftrace, such as a live patch\n", target.name);
+                    pr_err!(
+                        "{} is held by another user of ftrace, such as a live patch\n",
+                        target.name
+                    );
                 } else {
                     pr_err!("cannot hook {}: {:?}\n", target.name, error);
                 }

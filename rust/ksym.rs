@@ -13,7 +13,10 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use kernel::sync::SetOnce;
 
 /// A `pgprot_t`, passed by value.
@@ -108,7 +111,7 @@ type LookupName = unsafe extern "C" fn(name: *const c_char) -> usize;
 /// Finds `kallsyms_lookup_name()` with a kprobe, which is put in place and removed at once.
 fn find_lookup_name() -> Result<LookupName> {
     let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
-    probe.symbol_name = c"kallsyms_lookup_name".as_ptr().cast();
+    probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
     // SAFETY: `probe` is zeroed but for the name, lives on the heap until it is unregistered below
     // and has no handlers.
     let registered = unsafe { bindings::register_kprobe(&raw mut *probe) };
@@ -139,7 +142,7 @@ impl Resolver {
     /// The address of `name`, or an error that the log names.
     fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
         // SAFETY: `lookup` is `kallsyms_lookup_name()`, and the name is a C string.
-        let address = unsafe { (self.lookup)(name.as_ptr().cast()) };
+        let address = unsafe { (self.lookup)(name.as_char_ptr()) };
         NonNull::new(address as *mut c_void).ok_or_else(|| {
             pr_err!("this kernel has no symbol `{}`\n", name);
             self.missing = self.missing.saturating_add(1);
@@ -191,7 +194,10 @@ impl KernelFns {
             let _ = r.address(c"bpf_pack_no_such_symbol");
         }
         if r.missing > 0 {
-            pr_err!("{} symbols missing: this kernel is not supported\n", r.missing);
+            pr_err!(
+                "{} symbols missing: this kernel is not supported\n",
+                r.missing
+            );
             return Err(ENOENT);
         }
         // INVARIANT: Each name is that of its field.

@@ -7,7 +7,13 @@ use core::marker::PhantomPinned;
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::static_lock_class;
-use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
 use kernel::types::Opaque;
 use kernel::ModuleMetadata;
 
@@ -146,14 +152,14 @@ impl Delayed {
                         &raw mut (*slot).work,
                         Some(function),
                         false,
-                        c"bpf_pack_tidy".as_ptr().cast(),
+                        c"bpf_pack_tidy".as_char_ptr(),
                         static_lock_class!().as_ptr(),
                     );
                     bindings::timer_init_key(
                         &raw mut (*slot).timer,
                         Some(bindings::delayed_work_timer_fn),
                         bindings::TIMER_IRQSAFE,
-                        c"bpf_pack_tidy_timer".as_ptr().cast(),
+                        c"bpf_pack_tidy_timer".as_char_ptr(),
                         static_lock_class!().as_ptr(),
                     );
                 }

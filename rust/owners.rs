@@ -53,7 +53,11 @@ impl Owners {
     /// Forgets the region that begins at `start`. O(packs).
     pub(crate) fn remove(&mut self, start: usize) {
         if let Some(position) = self.position_after(start).checked_sub(1) {
-            if self.0.get(position).is_some_and(|owner| owner.start == start) {
+            if self
+                .0
+                .get(position)
+                .is_some_and(|owner| owner.start == start)
+            {
                 let _ = self.0.remove(position);
             }
         }

@@ -11,7 +11,10 @@
 //! Context synchronisation is separate from writing ([`synchronise_cpus`]), so that many writes
 //! can share one.
 
-use crate::ksym::{KernelFns, PgProt};
+use crate::ksym::{
+    KernelFns,
+    PgProt, //
+};
 use crate::region::Region;
 use crate::sys;
 use kernel::bindings;

@@ -8,15 +8,25 @@
 //! It is filled with BRK through the linear map; sealing then makes that alias invalid. From then
 //! on nothing maps the memory writable but the window of `poke.rs`.
 
-use crate::ksym::{KernelFns, PgProt};
-use crate::pagetable::{Kind, Leaf, Regime};
+use crate::ksym::{
+    KernelFns,
+    PgProt, //
+};
+use crate::pagetable::{
+    Kind,
+    Leaf,
+    Regime, //
+};
 use crate::sys;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-use kernel::sizes::{SZ_2M, SZ_64K};
+use kernel::sizes::{
+    SZ_2M,
+    SZ_64K, //
+};
 
 /// How far a direct branch (`B`, `BL`) reaches, in bytes, either way (Arm ARM, C6.2 `B`).
 const BRANCH_RANGE: usize = 128 << 20;
@@ -96,7 +106,11 @@ pub(crate) fn walk(va: usize) -> Option<Leaf> {
 fn read_descriptor(pa: u64) -> Option<u64> {
     // SAFETY: The walk hands in addresses of entries of live kernel page tables, which are ordinary
     // memory in the linear map. Entries change under us, hence the volatile read.
-    Some(unsafe { sys::bpf_pack_helper_phys_to_virt(pa).cast::<u64>().read_volatile() })
+    Some(unsafe {
+        sys::bpf_pack_helper_phys_to_virt(pa)
+            .cast::<u64>()
+            .read_volatile()
+    })
 }
 
 /// The addresses from which all kernel text is in branch range, and the other way round.
@@ -132,8 +146,12 @@ fn random_start(window: Window, len: usize) -> usize {
     let room = (window.end - window.start).saturating_sub(len) / REGION_ALIGN;
     // SAFETY: Callable from any context.
     let random = unsafe { bindings::get_random_u32() };
-    let steps = (random as usize).checked_rem(room.saturating_add(1)).unwrap_or(0);
-    window.start.saturating_add(steps.saturating_mul(REGION_ALIGN))
+    let steps = (random as usize)
+        .checked_rem(room.saturating_add(1))
+        .unwrap_or(0);
+    window
+        .start
+        .saturating_add(steps.saturating_mul(REGION_ALIGN))
 }
 
 impl OpenRegion {
@@ -292,7 +310,8 @@ impl Region {
 
     /// Whether one TLB entry maps at least 2 MiB of it at a time.
     pub(crate) fn is_huge(&self) -> bool {
-        self.leaf_at(0).is_some_and(|leaf| leaf.span >= SZ_2M as u64)
+        self.leaf_at(0)
+            .is_some_and(|leaf| leaf.span >= SZ_2M as u64)
     }
 
     /// The physical address of `offset`, or `None` outside.

@@ -13,21 +13,57 @@
 
 #![deny(unsafe_code)]
 
-use crate::counters::{Counter, Counters};
+use crate::counters::{
+    Counter,
+    Counters, //
+};
 use crate::ksym::KernelFns;
-use crate::lifetime::{hold_module, release_module, Delayed, Gate, WorkFn};
+use crate::lifetime::{
+    hold_module,
+    release_module,
+    Delayed,
+    Gate,
+    WorkFn, //
+};
 use crate::owners::Owners;
-use crate::poke::{self, Source, INSN_SIZE};
-use crate::region::{LeafLimit, OpenRegion, Place, Region, REGION_ALIGN};
+use crate::poke::{
+    self,
+    Source,
+    INSN_SIZE, //
+};
+use crate::region::{
+    LeafLimit,
+    OpenRegion,
+    Place,
+    Region,
+    REGION_ALIGN, //
+};
 use core::ptr::NonNull;
 use kernel::new_mutex;
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
-use kernel::sync::{Arc, Mutex};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+use kernel::sync::{
+    Arc,
+    Mutex, //
+};
 use kernel::time::msecs_to_jiffies;
 use pack_core::{
-    Batch, ChunkCount, ChunkIdx, ChunkRange, Error as Refused, Pack, PackId, PackStats, Pool,
-    PoolStats, RangeState, Rank, Slot,
+    Batch,
+    ChunkCount,
+    ChunkIdx,
+    ChunkRange,
+    Error as Refused,
+    Pack,
+    PackId,
+    PackStats,
+    Pool,
+    PoolStats,
+    RangeState,
+    Rank,
+    Slot, //
 };
 
 /// Packs at most: 1 GiB of programs, if each has 2 MiB.
@@ -167,7 +203,8 @@ impl State {
         let place = self.regions.get_mut(id.slot() as usize).ok_or(ENOSPC)?;
         // INVARIANT: All three know it from here on; the owners have room for every slot.
         *place = Some(region.clone());
-        self.owners.insert(region.address(), region.len(), id.slot())?;
+        self.owners
+            .insert(region.address(), region.len(), id.slot())?;
         if region.place() == Place::Near {
             self.near_packs = self.near_packs.saturating_add(1);
         }
@@ -176,7 +213,9 @@ impl State {
 
     /// Takes out one region that has been empty for `rounds`; the caller drops it unlocked.
     fn take_idle(&mut self, rounds: u32) -> Option<(Pack<Words>, Arc<Region>)> {
-        let (id, pack) = self.pool.take_empty(0, |_, stats| u32::from(stats.empty_for) >= rounds)?;
+        let (id, pack) = self
+            .pool
+            .take_empty(0, |_, stats| u32::from(stats.empty_for) >= rounds)?;
         // INVARIANT: All three forget it.
         let region = self.regions.get_mut(id.slot() as usize)?.take()?;
         self.owners.remove(region.address());
@@ -480,7 +519,10 @@ impl Service {
     /// Counts and reports a call that makes no sense; returns the error for the caller.
     fn misused(&self, error: Error) -> Error {
         self.counters.misuse.inc();
-        pr_err!("a caller passed a bad address or size ({:?}); nothing was changed\n", error);
+        pr_err!(
+            "a caller passed a bad address or size ({:?}); nothing was changed\n",
+            error
+        );
         error
     }
 

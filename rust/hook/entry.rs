@@ -10,9 +10,22 @@
 //! text in place while the stock function sleeps, and it keeps a call of the stock function from
 //! becoming a tail call: the hook would then see the JIT as the caller and redirect it again.
 
-use crate::ksym::{FillHole, KernelFns, PackAlloc, PackFinalize, PackFree, TextCopy};
-use crate::poke::{Source, INSN_SIZE};
-use crate::service::{Service, GATE};
+use crate::ksym::{
+    FillHole,
+    KernelFns,
+    PackAlloc,
+    PackFinalize,
+    PackFree,
+    TextCopy, //
+};
+use crate::poke::{
+    Source,
+    INSN_SIZE, //
+};
+use crate::service::{
+    Service,
+    GATE, //
+};
 use crate::sys;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -64,6 +77,10 @@ fn stock() -> &'static KernelFns {
 }
 
 /// Takes over `bpf_prog_pack_alloc()`.
+///
+/// # Safety
+///
+/// As for the stock function.
 unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) -> *mut c_void {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
@@ -78,6 +95,10 @@ unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) ->
 }
 
 /// Takes over `bpf_prog_pack_free()`.
+///
+/// # Safety
+///
+/// As for the stock function: nobody may enter the image at `ptr` any more.
 unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
     let entered = GATE.enter();
     match owner(entered.target(), ptr) {
@@ -91,6 +112,10 @@ unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
 /// Takes over `bpf_jit_binary_pack_finalize()`.
 ///
 /// Like the stock function it frees `rw`, and `ro` if it fails.
+///
+/// # Safety
+///
+/// As for the stock function: `rw` is a buffer from `kvmalloc()` that begins with its size.
 unsafe extern "C" fn pack_finalize(ro: *mut c_void, rw: *mut c_void) -> c_int {
     let entered = GATE.enter();
     let Some(service) = owner(entered.target(), ro) else {
@@ -136,6 +161,10 @@ fn used_bytes(image: &[u32]) -> usize {
 ///
 /// The compiler may have inlined it into its callers in bpf_jit_comp.c. The stock copy then writes
 /// to our pack, through the same fixmap slot and lock, which is right too: nothing depends on this.
+///
+/// # Safety
+///
+/// As for the stock function.
 unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -> *mut c_void {
     let entered = GATE.enter();
     let Some(service) = owner(entered.target(), dst) else {
@@ -158,7 +187,7 @@ fn owner(service: Option<&Service>, address: *mut c_void) -> Option<&Service> {
 }
 
 /// What the workqueue runs for the service.
-pub(crate) unsafe extern "C" fn tidy(_work: *mut bindings::work_struct) {
+pub(crate) extern "C" fn tidy(_work: *mut bindings::work_struct) {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
         service.tidy_up();

@@ -32,6 +32,10 @@ unsafe impl Sync for Redirect {}
 ///
 /// A call from this module goes on to the stock function: that is how falling back works. Rust
 /// functions are not traced, nor are the two helpers: this cannot recurse.
+///
+/// # Safety
+///
+/// Only ftrace may call this, for an `ops` that belongs to a [`Redirect`].
 unsafe extern "C" fn redirect(
     _ip: usize,
     parent_ip: usize,
