@@ -126,19 +126,18 @@ impl Generator {
     pub fn next(&mut self) -> Op {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
-            self.left = self.random.below(200).saturating_add(1);
+            self.left = self.random.below(400).saturating_add(1);
             self.filling = self.random.below(17);
         }
         // CAST: all are below 256.
         let small = |random: &mut Random, bound: u32| random.below(bound) as u8;
         let nth = self.number();
-        match self.random.below(32) {
+        match self.random.below(64) {
             0 => Op::Seal,
             1 | 2 => Op::Release,
             3 if self.random.below(3) == 0 => Op::Cancel,
-            3 => Op::Seal,
-            4 => Op::Age,
-            5 => Op::Trim {
+            3 => Op::Age,
+            4 | 5 => Op::Trim {
                 nth,
                 keep: self.number(),
             },
@@ -148,10 +147,7 @@ impl Generator {
             9 => Op::TakeEmpty {
                 keep: small(&mut self.random, 3),
             },
-            10..=12 => Op::Finalize { nth },
-            13..=15 => Op::Retired { nth },
-            _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
-            16 => Op::Add {
+            10 => Op::Add {
                 chunks: self.pack_chunks(),
                 rank: if self.limits.any_rank {
                     small(&mut self.random, 4)
@@ -159,6 +155,9 @@ impl Generator {
                     0
                 },
             },
+            11..=23 => Op::Finalize { nth },
+            24..=36 => Op::Retired { nth },
+            _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
             _ => Op::Reserve {
                 size: self.size(),
                 align: match self.random.below(4) {
@@ -213,7 +212,11 @@ impl Generator {
     fn meddle(&mut self) -> Op {
         Op::Meddle {
             slot: self.random.below(self.limits.slots.saturating_add(1)),
-            start: self.random.below(self.limits.chunks.saturating_add(2)),
+            // Low chunks are the first of ranges more often.
+            start: match self.random.below(2) {
+                0 => self.random.below(4),
+                _ => self.random.below(self.limits.chunks.saturating_add(2)),
+            },
             count: self.random.below(8),
         }
     }

@@ -8,7 +8,10 @@
 mod common;
 
 use common::check_seeds;
+use pack_core::model::Generator;
 use pack_core::model::Limits;
+use pack_core::model::Op;
+use pack_core::RangeState;
 
 /// Limits without variations.
 const fn plain(slots: u32, chunks: u32) -> Limits {
@@ -78,4 +81,86 @@ fn real_packs_with_alignment() {
 #[test]
 fn larger_than_a_pack() {
     check_seeds(varied(2, 100_000), 2, 150);
+}
+
+/// What the other tests rely on: the operations do lead into every corner.
+#[test]
+fn the_operations_reach_everything() {
+    let limits = varied(13, 300);
+    let mut seen = std::collections::BTreeMap::<&str, u32>::new();
+    for seed in 0..8 {
+        let mut generator = Generator::new(seed, limits);
+        let mut trial = common::trial(limits.slots as usize, limits.chunks);
+        for _ in 0..3_000 {
+            let before = trial.pool().stats();
+            let op = generator.next();
+            trial.step(op).unwrap();
+            let after = trial.pool().stats();
+            let (was, is) = (before.tallies, after.tallies);
+            let happened = |state| is.of(state).ranges > was.of(state).ranges;
+            let many_packs = |state: RangeState| {
+                let packs = trial.pool().packs();
+                packs
+                    .filter(|(_, stats)| stats.tallies.of(state).ranges > 1)
+                    .count()
+                    > 2
+            };
+            let corners = [
+                ("reserves", happened(RangeState::Reserved)),
+                (
+                    "is refused",
+                    matches!(op, Op::Reserve { .. }) && was == is && before.packs > 3,
+                ),
+                (
+                    "reserves aligned",
+                    matches!(op, Op::Reserve { align: 4.., .. }) && happened(RangeState::Reserved),
+                ),
+                (
+                    "trims",
+                    is.reserved.ranges == was.reserved.ranges
+                        && is.reserved.chunks < was.reserved.chunks,
+                ),
+                ("finalizes", happened(RangeState::Live)),
+                (
+                    "retires",
+                    happened(RangeState::Retired) && !matches!(op, Op::Cancel),
+                ),
+                (
+                    "retires during a batch",
+                    matches!(op, Op::Retired { .. })
+                        && happened(RangeState::Retired)
+                        && was.syncing.ranges > 0,
+                ),
+                ("abandons", matches!(op, Op::Abandon { .. }) && was != is),
+                (
+                    "seals in many packs",
+                    happened(RangeState::Syncing) && many_packs(RangeState::Syncing),
+                ),
+                (
+                    "releases",
+                    matches!(op, Op::Release) && was.syncing.ranges > 3,
+                ),
+                (
+                    "cancels among retired",
+                    matches!(op, Op::Cancel) && was.syncing.ranges > 0 && was.retired.ranges > 0,
+                ),
+                ("adds", after.packs > before.packs),
+                ("takes out", after.packs < before.packs),
+                ("is full of packs", after.packs == u64::from(limits.slots)),
+                (
+                    "is crowded",
+                    after.packs > 3 && after.free_chunks() * 8 < after.chunks,
+                ),
+                ("is riddled", after.fragmentation() > 800),
+                (
+                    "meddles with a range",
+                    matches!(op, Op::Meddle { .. }) && was != is,
+                ),
+            ];
+            for (corner, reached) in corners {
+                *seen.entry(corner).or_default() += u32::from(reached);
+            }
+        }
+    }
+    assert!(seen.values().all(|count| *count >= 10), "{seen:#?}");
 }
