@@ -65,7 +65,7 @@ suite() {
 		mkdir -p "$WORK"
 		: >"$output"
 		status=0
-		step "host tests of $crate ($name)" "read $output; a failing seeded test names its SEED" \
+		attempt "host tests of $crate ($name)" "read $output; a failing seeded test names its SEED" \
 			cargo_test "$crate" "$WORK/$name" "$output" "$@" || status=$?
 		read -r p f i runners < <(sum "$output")
 		if [ "$status" -ne 0 ]; then
