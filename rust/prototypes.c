@@ -24,14 +24,14 @@ EXPECT(bpf_prog_pack_alloc, void *(u32, bpf_jit_fill_hole_t, bool));
 EXPECT((bpf_jit_fill_hole_t)NULL, void (*)(void *, unsigned int));
 EXPECT(bpf_prog_pack_free, void(void *, u32));
 EXPECT(bpf_jit_binary_pack_finalize,
-       int(struct bpf_binary_header *, struct bpf_binary_header *));
+	int(struct bpf_binary_header *, struct bpf_binary_header *));
 EXPECT(bpf_arch_text_copy, void *(void *, void *, size_t));
 
 /* Called: the function pointer types in ksym.rs. */
 EXPECT(kallsyms_lookup_name, unsigned long(const char *));
 EXPECT(__vmalloc_node_range_noprof,
-       void *(unsigned long, unsigned long, unsigned long, unsigned long, gfp_t,
-	      pgprot_t, unsigned long, int, const void *));
+	void *(unsigned long, unsigned long, unsigned long, unsigned long, gfp_t,
+	       pgprot_t, unsigned long, int, const void *));
 EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
 EXPECT(can_set_direct_map, bool(void));
 EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));

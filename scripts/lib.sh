@@ -11,9 +11,9 @@ APT=$BUILD/apt
 STARTED=${BPF_PACK_STARTED:-$(date +%s)}
 export BPF_PACK_STARTED=$STARTED
 
-# The suite that the kernels and QEMU come from, and the suite of the toolchain.
-SUITE=trixie
-BACKPORTS=$SUITE-backports
+# The suite of the toolchain, and the one that the kernels and QEMU come from.
+export SUITE=trixie
+export BACKPORTS=$SUITE-backports
 
 # say TEXT... - one line of progress, with the seconds since the first script began.
 say() {
@@ -37,12 +37,12 @@ ticker() {
 	done
 }
 
-# step NAME HINT COMMAND... - runs COMMAND with its output in a log file and
+# attempt NAME HINT COMMAND... - runs COMMAND with its output in a log file and
 # shows that it lives. On failure names the step, the log and what to try, and
-# ends the script: a step is no condition for `if` or `||`, where bash would
-# ignore errors inside COMMAND.
-step() {
-	local name=$1 hint=$2 log tick status=0
+# returns COMMAND's status. (In a condition, as everywhere in bash, errors inside
+# a COMMAND that is a function do not end it.)
+attempt() {
+	local name=$1 hint=$2 log tick status
 	shift 2
 	mkdir -p "$LOGS"
 	log=$LOGS/$(printf '%s' "$name" | tr -cs 'A-Za-z0-9.+\n' '-').log
@@ -57,7 +57,7 @@ step() {
 	set -e
 	kill "$tick" 2>/dev/null || true
 	wait "$tick" 2>/dev/null || true
-	[ "$status" -eq 0 ] && return 0
+	[ "$status" -ne 0 ] || return 0
 	{
 		echo
 		echo "FAILED: $name (exit status $status)"
@@ -65,7 +65,17 @@ step() {
 		tail -n 15 "$log" | sed 's/^/    /'
 		echo "  try:  $hint"
 	} >&2
-	exit "$status"
+	return "$status"
+}
+
+# step NAME HINT COMMAND... - an attempt whose failure ends the script.
+step() {
+	local status
+	set +e
+	attempt "$@"
+	status=$?
+	set -e
+	[ "$status" -eq 0 ] || exit "$status"
 }
 
 # as_root COMMAND... - runs COMMAND as root, asking sudo where needed.

@@ -67,9 +67,9 @@ run() {
 	esac
 }
 
-# show NAME - one row of the table.
+# show NAME HOW WHAT - one row of the table; bpftool finds the program by HOW WHAT.
 show() {
-	info=$(bpftool prog show ${2:-pinned "$PINS/$1"})
+	info=$(bpftool prog show "$2" "$3")
 	tag=$(echo "$info" | field tag)
 	name=$(echo "$info" | field name)
 	type=$(echo "$info" | sed -n 's/^[0-9]*: \([a-z_]*\) .*/\1/p')
@@ -92,10 +92,10 @@ table() {
 		load "$program"
 	done
 	for program in socket_filter xdp tc subprogs; do
-		show "$program"
+		show "$program" pinned "$PINS/$program"
 	done
 	for program in tracepoint kprobe fentry fexit; do
-		show "$program" "name $program"
+		show "$program" name "$program"
 	done
 }
 
