@@ -46,7 +46,7 @@ static bool life_of(u32 allocated)
 	kvfree(source);
 	EXPECT(image_free(&image));
 	if (!ok)
-		pr_info("# at size %u\n", allocated);
+		report("# at size %u\n", allocated);
 	return ok;
 }
 

@@ -174,7 +174,7 @@ static bool concurrent_threads(void)
 		EXPECT(worker->images == client_rounds);
 		images += worker->images;
 	}
-	pr_info("# %u images on %u CPUs\n", images, num_online_cpus());
+	report("# %u images on %u CPUs\n", images, num_online_cpus());
 	kfree(workers);
 	return ok;
 }

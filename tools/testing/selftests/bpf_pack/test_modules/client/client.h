@@ -19,12 +19,15 @@ extern const struct client_case client_fault_cases[];
 /* Times that each thread of the concurrent case makes and frees an image. */
 extern unsigned int client_rounds;
 
+/* A line of the report in the kernel log, marked as ours. */
+#define report(fmt, ...) pr_info(KBUILD_MODNAME ": " fmt, ##__VA_ARGS__)
+
 /* Notes in the local variable `ok` that a condition does not hold. */
 #define EXPECT(condition)						\
 	do {								\
 		if (!(condition)) {					\
-			pr_info("# %s:%d: not so: %s\n", __FILE_NAME__,	\
-				__LINE__, #condition);			\
+			report("# %s:%d: not so: %s\n", __FILE_NAME__,	\
+			       __LINE__, #condition);			\
 			ok = false;					\
 		}							\
 	} while (0)

@@ -29,17 +29,17 @@ static int __init client_init(void)
 	for (i = 0; i < ARRAY_SIZE(suites); i++)
 		for (test = suites[i]; test->run; test++)
 			planned++;
-	pr_info("KTAP version 1\n");
-	pr_info("1..%u\n", planned);
+	report("KTAP version 1\n");
+	report("1..%u\n", planned);
 	for (i = 0; i < ARRAY_SIZE(suites); i++) {
 		for (test = suites[i]; test->run; test++) {
 			bool ok = test->run();
 
 			failed += !ok;
-			pr_info("%s %u - %s\n", ok ? "ok" : "not ok", ++done, test->name);
+			report("%s %u - %s\n", ok ? "ok" : "not ok", ++done, test->name);
 		}
 	}
-	pr_info("# bpf_pack_client: %u passed, %u failed\n", done - failed, failed);
+	report("# bpf_pack_client: %u passed, %u failed\n", done - failed, failed);
 	return failed ? -EINVAL : 0;
 }
 

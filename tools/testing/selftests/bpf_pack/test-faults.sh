@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What goes wrong while the module is set up ends in a clear message and a
+# working stock kernel (I8).
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+start_test faults
+need_tool run_progs
+need_module bpf_pack bpf_pack_holder
+load_walk || true
+
+SAMPLE='socket_filter fentry subprograms classic_socket'
+
+# said TEXT - the kernel's log has it since the mark.
+said() {
+	log_since_mark | grep -F "$1" || {
+		log_since_mark
+		return 1
+	}
+}
+
+# stock_works - programs load and run without the module.
+stock_works() {
+	! is_loaded bpf_pack || return 1
+	# shellcheck disable=SC2086 # a list of names
+	"$TOOLS/run_progs" --expect stock $SAMPLE
+}
+
+# refused DESCRIPTION MESSAGE [PARAMETER]... - insmod fails and says why.
+refused() {
+	what=$1 message=$2
+	shift 2
+	mark_log
+	check_fails "$what: insmod fails" 'insmod|insert' load_pack "$@"
+	check "$what: the log says why" said "$message"
+	check "$what: the stock allocator works" stock_works
+}
+
+refused "a missing symbol" 'this kernel has no symbol `bpf_pack_no_such_symbol`' fault=1
+# The last one that is hooked, with all others to be put back, and one before it.
+for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize; do
+	check "another user holds $function" insmod "$(module bpf_pack_holder)" function="$function"
+	refused "$function held" "$function is held by another user of ftrace"
+	check "the other user leaves" rmmod bpf_pack_holder
+done
+refused "near_packs out of range" 'parameter near_packs=513: must be at most 512' near_packs=513
+refused "align no power of two" 'parameter align=96: must be a power of two' align=96
+
+check "no memory for packs: insmod" load_pack fault=2
+# shellcheck disable=SC2086
+run_cases "no memory for packs" "$TOOLS/run_progs" --expect stock $SAMPLE
+check "status counts what went to the stock allocator" \
+	test "$(status_value 'to the stock allocator, no memory')" -gt 0
+check "no image was served" test "$(images_served)" -eq 0
+check "rmmod" unload_pack
+check "insmod works after all of it" load_pack
+# shellcheck disable=SC2086
+run_cases "at last" "$TOOLS/run_progs" $SAMPLE
+check "rmmod at last" unload_pack
+finish_test
