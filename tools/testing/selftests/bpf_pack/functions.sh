@@ -11,6 +11,8 @@ DIR=$(cd "$(dirname "$0")" && pwd)
 DEBUGFS=/sys/kernel/debug
 STATUS=$DEBUGFS/bpf_pack/status
 CONTROL=$DEBUGFS/bpf_pack/control
+# shellcheck disable=SC2034 # some tests use it
+WALK=$DEBUGFS/bpf_pack_ptwalk
 
 # first_of FILE... - the first one that exists; fails where none does.
 first_of() {
@@ -203,6 +205,7 @@ take_cases() {
 		"ok "*) ktap_test_pass "$TEST: $1: $name" ;;
 		"not ok "*) ktap_test_fail "$TEST: $1: $name" ;;
 		"# Totals:"*) complete=1 ;;
+		*"skipped test(s) detected"*) ;;
 		"#"*) echo "$line" ;;
 		"Bail out!"*) echo "# $line" ;;
 		esac
@@ -259,9 +262,14 @@ load_pack() {
 	insmod "$(module bpf_pack)" "$@"
 }
 
-# unload_pack - waits for images whose freeing is still under way.
+# unload_pack - waits for images whose freeing is still under way; the module's
+# reference of the last one goes just after it.
 unload_pack() {
-	loop_until no_live_images && rmmod bpf_pack
+	loop_until images_are 0 || return
+	rmmod bpf_pack 2>/dev/null || {
+		sleep 0.2
+		rmmod bpf_pack
+	}
 }
 
 load_walk() {
@@ -282,22 +290,14 @@ status_value() {
 		END { exit !found }' "$STATUS"
 }
 
-live_images() {
-	status_value 'live images'
-}
-
 images_served() {
 	status_value 'images served'
 }
 
-no_live_images() {
-	[ "$(live_images)" -eq 0 ]
-}
-
-# live_is N - true where exactly N images live; prints how many do.
-live_is() {
-	echo "live images: $(live_images), wanted: $1"
-	[ "$(live_images)" -eq "$1" ]
+# images_are N - true where exactly N images are in packs; prints how many are.
+images_are() {
+	echo "images: $(status_value images), wanted: $1"
+	[ "$(status_value images)" -eq "$1" ]
 }
 
 control() {

@@ -19,17 +19,18 @@
 
 #define MAX_FILTERS 1000
 #define FIRST_VALUE 1000
+#define MAX_ATTACHED 4
 
 static const char usage[] =
-	"Usage: hold_progs [--count N] [--attach]\n"
+	"Usage: hold_progs [--count N] [--attach NAME]...\n"
 	"\n"
 	"Loads N socket filters (default 1), prints \"image ADDRESS LENGTH\" for each and\n"
 	"\"ready\", runs them all again and again until SIGTERM, and then prints how often.\n"
 	"\n"
-	"  --attach  attaches a tracepoint, a kprobe and a fentry program as well, and\n"
-	"            fires them each time\n";
+	"  --attach NAME  attaches progs/NAME.bpf.o as well and fires it each time; NAME is\n"
+	"                 fentry, fexit, kprobe or tracepoint\n";
 
-/* An attached program and how often it must have fired. */
+/* An attached program. */
 struct firing {
 	const char *name;
 	struct bpf_object *object;
@@ -74,7 +75,7 @@ static void start_firing(struct firing *firing)
 /* Makes the event of each program happen once and sees that each saw it. */
 static void fire(struct firing *firing, size_t count, int fentry)
 {
-	__u64 before[4];
+	__u64 before[MAX_ATTACHED];
 
 	for (size_t i = 0; i < count; i++)
 		before[i] = state_read(&run, firing[i].object).hits;
@@ -88,11 +89,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
-		{ "attach", no_argument, NULL, 'a' },
+		{ "attach", required_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	struct firing firing[] = { { "fentry" }, { "kprobe" }, { "tracepoint" } };
+	struct firing firing[MAX_ATTACHED] = {};
+	struct bpf_object *trigger = NULL;
 	size_t count = 1, attached = 0;
 	unsigned long rounds = 0;
 	int fds[MAX_FILTERS], option, fentry = -1, err;
@@ -101,8 +103,8 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'c') {
 			count = strtoul(optarg, NULL, 0);
-		} else if (option == 'a') {
-			attached = sizeof(firing) / sizeof(*firing);
+		} else if (option == 'a' && attached < MAX_ATTACHED) {
+			firing[attached++].name = optarg;
 		} else {
 			fputs(usage, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;
@@ -127,8 +129,11 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < attached; i++)
 		start_firing(&firing[i]);
-	if (attached && run.result == PASS)
-		fentry = run_prog_fd(&run, firing[0].object, "fentry");
+	/* A test run of a tracing program calls the functions they are on. */
+	if (attached && run.result == PASS) {
+		trigger = run_load(&run, "fentry");
+		fentry = trigger ? run_prog_fd(&run, trigger, "fentry") : -1;
+	}
 	if (run.result == PASS)
 		puts("ready");
 	while (!stopped && run.result == PASS) {
@@ -145,6 +150,7 @@ int main(int argc, char **argv)
 		bpf_link__destroy(firing[i].link);
 		bpf_object__close(firing[i].object);
 	}
+	bpf_object__close(trigger);
 	printf("%lu rounds\n", rounds);
 	if (run.result != PASS)
 		printf("wrong: %s\n", run.why);

@@ -91,9 +91,9 @@ static int load_body(body_fn *body, bool nested)
 	return fd;
 }
 
-/* What must be the same before and after; @live is an errno without bpf_pack. */
+/* What must be the same before and after; @images is an errno without bpf_pack. */
 struct counters {
-	long long live;
+	long long images;
 	long long charged;
 };
 
@@ -104,7 +104,7 @@ static struct counters counters_now(void)
 	/* The charge first: it waits until freed images are gone. */
 	long long charged = charge_measure();
 
-	return (struct counters){ status_value("live images"), charged };
+	return (struct counters){ status_value("images"), charged };
 }
 
 /* Reports what became of program @fd, and then that nothing stayed behind. */
@@ -130,8 +130,8 @@ static void report(const char *name, int fd, __u32 want)
 			 "%s: not jited, runs in the interpreter\n", name);
 	after = counters_now();
 	if (memcmp(&after, &before, sizeof(after)))
-		ksft_print_msg("%s: live images %lld -> %lld, charged bytes %lld -> %lld\n", name,
-			       before.live, after.live, before.charged, after.charged);
+		ksft_print_msg("%s: images %lld -> %lld, charged bytes %lld -> %lld\n", name,
+			       before.images, after.images, before.charged, after.charged);
 	ksft_test_result(!memcmp(&after, &before, sizeof(after)), "%s: nothing stayed behind\n",
 			 name);
 }

@@ -15,7 +15,8 @@
 
 enum expect {
 	EXPECT_STOCK,	/* images in base pages of the stock allocator */
-	EXPECT_PACK,	/* images in 2 MiB packs of bpf_pack */
+	EXPECT_PACK,	/* images in packs of bpf_pack, each a 2 MiB leaf */
+	EXPECT_ANY,	/* images in packs of bpf_pack, of whatever leaves */
 };
 
 enum outcome { PASS, FAIL, SKIP };
@@ -43,6 +44,9 @@ extern const struct test_case cases_cgroup[];
 extern const struct test_case cases_link[];
 extern const struct test_case cases_classic[];
 extern const struct test_case cases_big[];
+
+/* Looks at settings that the cases' own network namespace does not show. */
+void run_prepare(void);
 
 /* Says that the case failed or cannot be tried here; the first reason stays. */
 void run_fail(struct run *run, const char *format, ...)

@@ -22,14 +22,25 @@ static const struct test_case *const groups[] = {
 	cases_net, cases_trace, cases_cgroup, cases_link, cases_classic, cases_big,
 };
 
+/* The values of --expect, and what a case then says of its images. */
+static const struct {
+	const char *name;
+	const char *images_in;
+} expected[] = {
+	[EXPECT_STOCK] = { "stock", "base pages" },
+	[EXPECT_PACK] = { "pack", "2 MiB packs" },
+	[EXPECT_ANY] = { "any", "packs" },
+};
+
 static const char usage[] =
-	"Usage: run_progs [--expect pack|stock] [--list] [CASE]...\n"
+	"Usage: run_progs [--expect pack|any|stock] [--list] [CASE]...\n"
 	"\n"
 	"Loads and runs BPF programs of many kinds and checks their results and where\n"
-	"their images lie: in 2 MiB packs (the default) or in base pages.\n"
+	"their images lie: in packs that are 2 MiB leaves (the default), in packs of any\n"
+	"leaves, or in the stock allocator's base pages.\n"
 	"\n"
-	"  --expect pack|stock  what the images must lie in\n"
-	"  --list               prints the names of the cases\n"
+	"  --expect pack|any|stock  what the images must lie in\n"
+	"  --list                   prints the names of the cases\n"
 	"\n"
 	"The case \"largest\", a program of a million instructions, only runs when named:\n"
 	"it takes 2 GiB of memory, and most of a minute on an emulated CPU.\n"
@@ -65,14 +76,14 @@ static void run_case(const struct test_case *test, enum expect expect)
 	report(run.result, test->name, "result", run.why);
 
 	snprintf(what, sizeof(what), "%zu image%s in %s", run.images, run.images == 1 ? "" : "s",
-		 expect == EXPECT_PACK ? "2 MiB packs" : "base pages");
+		 expected[expect].images_in);
 	if (run.result == SKIP) {
 		run.place = SKIP;
 		snprintf(run.place_why, sizeof(run.place_why), "%.200s", run.why);
 	} else if (!run.images && run.place == PASS) {
 		run.place = FAIL;
 		snprintf(run.place_why, sizeof(run.place_why), "no image was seen");
-	} else if (run.place == PASS && expect == EXPECT_PACK &&
+	} else if (run.place == PASS && expect != EXPECT_STOCK &&
 		   after - before < (long long)run.served) {
 		run.place = FAIL;
 		snprintf(run.place_why, sizeof(run.place_why), "images served went from %lld to %lld",
@@ -131,6 +142,17 @@ static void enter_own_folder(void)
 		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
 }
 
+static bool parse_expect(const char *name, enum expect *expect)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		if (!strcmp(name, expected[i].name)) {
+			*expect = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -144,11 +166,11 @@ int main(int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'e' && !strcmp(optarg, "stock")) {
-			expect = EXPECT_STOCK;
+		if (option == 'e' && parse_expect(optarg, &expect)) {
+			continue;
 		} else if (option == 'l') {
 			list = true;
-		} else if (option != 'e' || strcmp(optarg, "pack")) {
+		} else {
 			fputs(usage, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;
 		}
@@ -164,6 +186,7 @@ int main(int argc, char **argv)
 		ksft_exit_skip("must be run as root\n");
 	enter_own_folder();
 	libbpf_set_print(quiet);
+	run_prepare();
 	/* Sockets and devices of the tests stay out of the machine's own network. */
 	if (unshare(CLONE_NEWNET) || loopback_up())
 		ksft_exit_fail_msg("network namespace: %s\n", strerror(errno));

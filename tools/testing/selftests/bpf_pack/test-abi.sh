@@ -23,6 +23,6 @@ client_cases >"$WORK/client"
 take_cases client <"$WORK/client"
 check_fails "rmmod is refused while the client is there" 'in use|busy|temporarily' rmmod bpf_pack
 check "rmmod of the client" rmmod bpf_pack_client
-check "no image of the client stayed behind" loop_until live_is 0
+check "no image of the client stayed behind" loop_until images_are 0
 check "rmmod" unload_pack
 finish_test

@@ -14,7 +14,9 @@ load_walk || true
 
 check "harden the JIT" set_setting net.core.bpf_jit_harden 2
 check "insmod" load_pack
-run_cases "hardened" "$TOOLS/run_progs"
-check "no image stayed behind" loop_until live_is 0
+# The kernel takes time quadratic in the program's length to blind constants.
+# shellcheck disable=SC2046 # a list of names
+run_cases "hardened" "$TOOLS/run_progs" $("$TOOLS/run_progs" --list | grep -v over_)
+check "no image stayed behind" loop_until images_are 0
 check "rmmod" unload_pack
 finish_test

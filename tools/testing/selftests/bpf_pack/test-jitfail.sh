@@ -12,7 +12,7 @@ need_tool jit_fail
 need_module bpf_pack
 
 nothing_reserved() {
-	[ "$(status_value 'reserved images')" -eq 0 ] && live_is 0
+	[ "$(status_value 'reserved images')" -eq 0 ] && images_are 0
 }
 
 run_cases "stock" "$TOOLS/jit_fail"

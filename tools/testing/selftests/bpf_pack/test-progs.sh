@@ -14,7 +14,7 @@ need_module bpf_pack
 load_walk || skip_case "placement" "bpf_pack_ptwalk does not load"
 
 nothing_left() {
-	loop_until live_is 0
+	loop_until images_are 0
 }
 
 nothing_fell_through() {

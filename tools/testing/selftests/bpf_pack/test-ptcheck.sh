@@ -13,7 +13,6 @@ need_tool hold_progs run_progs
 need_module bpf_pack bpf_pack_ptwalk
 
 PACK_BYTES=2097152
-WALK=$DEBUGFS/bpf_pack_ptwalk
 
 # ask FILE [REQUEST] - what the file answers.
 ask() {
@@ -52,7 +51,7 @@ plant() {
 check "insmod of the walker" load_walk
 check "nothing is writable and executable on the stock kernel" answers_ok check
 check "insmod" load_pack
-check "programs are loaded" hold_start held --count 200 --attach
+check "programs are loaded" hold_start held --count 200 --attach fentry --attach kprobe --attach tracepoint
 check "nothing is writable and executable" answers_ok check
 check "there is a pack" test -n "$(first_pack)"
 pack_ranges >"$WORK/packs"

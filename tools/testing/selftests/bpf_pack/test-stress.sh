@@ -19,11 +19,11 @@ served_all() {
 	[ "$(images_served)" -ge $((workers * ROUNDS)) ]
 }
 
-check "programs are attached meanwhile" hold_start stock --count 5 --attach
+check "programs are attached meanwhile" hold_start stock --count 5 --attach fentry --attach kprobe --attach tracepoint
 check "insmod" load_pack
 run_cases "$workers workers" "$TOOLS/stress_progs" --workers "$workers" --rounds "$ROUNDS"
 check "packs served them" served_all
 check "the attached programs end, right to the last" hold_stop "$HOLDER"
-check "no image stayed behind" loop_until live_is 0
+check "no image stayed behind" loop_until images_are 0
 check "rmmod" unload_pack
 finish_test

@@ -33,6 +33,6 @@ check "2 segmentation tests pass" said "test_bpf: test_skb_segment: Summary: 2 P
 check "no line says FAIL" nothing_failed
 check "packs served at least 1000 images" test $(($(images_served) - served)) -ge 1000
 check "rmmod of test_bpf" rmmod test_bpf
-check "no image stayed behind" loop_until live_is 0
+check "no image stayed behind" loop_until images_are 0
 check "rmmod" unload_pack
 finish_test

@@ -17,11 +17,13 @@ rmmod_now() {
 	rmmod bpf_pack
 }
 
-# A program of another kind each time, so that each way to free is there.
+# Programs of other kinds each time, so that each way to free is there. None is
+# on the function of the programs made before: they would share a trampoline,
+# which would be ours from then on.
 round_of() {
 	case $(($1 % 2)) in
 	0) hold_start "round$1" --count 3 ;;
-	1) hold_start "round$1" --count 1 --attach ;;
+	1) hold_start "round$1" --count 1 --attach fexit --attach kprobe ;;
 	esac
 }
 
@@ -49,7 +51,7 @@ all_rounds() {
 	done
 }
 
-check "programs are attached on the stock kernel" hold_start firing --count 10 --attach
+check "programs are attached on the stock kernel" hold_start firing --count 10 --attach fentry --attach kprobe --attach tracepoint
 firing=$HOLDER
 check "$ROUNDS rounds: insmod, rmmod refused while images live, rmmod accepted" all_rounds
 check "the attached programs fired all the while" hold_stop "$firing"
