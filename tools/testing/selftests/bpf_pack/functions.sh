@@ -83,8 +83,8 @@ cleanup() {
 		fi
 	done
 	pop_config
-	if is_loaded bpf_pack; then
-		unload_pack || true
+	if is_loaded bpf_pack && ! unload_pack >"$WORK/unload.log" 2>&1; then
+		comment <"$WORK/unload.log"
 	fi
 	if is_loaded bpf_pack_ptwalk; then
 		rmmod bpf_pack_ptwalk || true
@@ -223,12 +223,16 @@ run_cases() {
 	take_cases "$label" <"$WORK/cases.log"
 }
 
-# loop_until COMMAND... - tries until it succeeds; fails after 30 s.
+# loop_until COMMAND... - tries until it succeeds; fails after 30 s, with the
+# output of the last try.
 loop_until() {
 	tries=0
-	until "$@"; do
+	until "$@" >"$WORK/try.log" 2>&1; do
 		tries=$((tries + 1))
-		[ "$tries" -lt 300 ] || return 1
+		if [ "$tries" -ge 300 ]; then
+			cat "$WORK/try.log"
+			return 1
+		fi
 		sleep 0.1
 	done
 }
