@@ -17,6 +17,7 @@ mod poke;
 mod region;
 mod service;
 mod sys;
+mod trace;
 
 use debugfs::DebugFs;
 use hook::{

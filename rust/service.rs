@@ -38,6 +38,7 @@ use crate::region::{
     Region,
     REGION_ALIGN, //
 };
+use crate::trace;
 use core::ptr::NonNull;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -305,7 +306,10 @@ impl Service {
         let result = self.try_alloc(size);
         let refused = &self.counters.refused;
         let counter: &Counter = match result {
-            Ok(_) => &self.counters.served,
+            Ok(address) => {
+                trace::reserve(address.as_ptr() as usize, size);
+                &self.counters.served
+            }
             Err(Refusal::Draining) => &refused.draining,
             Err(Refusal::Leaving) => &refused.leaving,
             Err(Refusal::NoMemory) => &refused.no_memory,
@@ -347,6 +351,7 @@ impl Service {
         let added = self.state.lock().add(pack, &region);
         added.map_err(|_| Refusal::NoMemory)?;
         self.counters.regions_made.inc();
+        trace::map(region.address(), region.len());
         self.reserve_in_packs(size)?.ok_or(Refusal::NoMemory)
     }
 
@@ -454,6 +459,7 @@ impl Service {
         self.synchronise();
         let finalized = self.state.lock().pool.finalize(found.id, found.range);
         self.counters.finalized.inc();
+        trace::finalize(address, found.range.count().bytes());
         finalized.map_err(|_| self.misused(EINVAL))
     }
 
@@ -512,6 +518,7 @@ impl Service {
         let retired = self.state.lock().pool.retired(found.id, found.range);
         debug_assert!(retired.is_ok());
         self.counters.freed.inc();
+        trace::retire(address, len);
         self.tidy_later();
         release_module();
     }
@@ -545,10 +552,11 @@ impl Service {
     fn synchronise_for(&self, batch: Option<Batch>) {
         poke::synchronise_cpus();
         self.counters.synchronised.inc();
-        if let Some(batch) = batch {
-            let released = self.state.lock().pool.release(batch);
-            self.counters.released.add(released.ranges);
-        }
+        let released = batch.map(|batch| self.state.lock().pool.release(batch));
+        let released = released.unwrap_or_default();
+        self.counters.released.add(released.ranges);
+        // CAST: `usize` has 64 bits on arm64.
+        trace::synchronise(released.ranges as usize, released.bytes() as usize);
     }
 
     /// Has [`Service::tidy_up`] run in a while.
@@ -571,11 +579,11 @@ impl Service {
     fn give_back(&self, rounds: u32) {
         loop {
             let taken = self.state.lock().take_idle(rounds);
-            if taken.is_none() {
+            let Some((_pack, region)) = taken else {
                 return;
-            }
-            drop(taken);
+            };
             self.counters.regions_freed.inc();
+            trace::unmap(region.address(), region.len());
         }
     }
 
