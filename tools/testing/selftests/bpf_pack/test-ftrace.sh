@@ -59,7 +59,7 @@ trace_stop
 run_cases "after tracing" "$TOOLS/run_progs" socket_filter fentry
 
 check "rmmod" unload_pack
-# From Linux 7 on nobody can switch ftrace off any more.
+# Newer kernels refuse to switch ftrace off for anybody.
 if ftrace_off 2>/dev/null; then
 	check_fails "insmod is refused while ftrace is off" . load_pack
 	check "ftrace can be switched on" set_setting kernel.ftrace_enabled 1
