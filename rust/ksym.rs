@@ -43,9 +43,6 @@ pub(crate) type SetDirectMapValid =
 pub(crate) type CanSetDirectMap = unsafe extern "C" fn() -> bool;
 /// `__set_fixmap()`, arch/arm64/mm/fixmap.c.
 pub(crate) type SetFixmap = unsafe extern "C" fn(slot: c_int, pa: u64, prot: PgProt);
-/// `copy_to_kernel_nofault()`, mm/maccess.c.
-pub(crate) type CopyToKernel =
-    unsafe extern "C" fn(dst: *mut c_void, src: *const c_void, size: usize) -> c_long;
 /// `bpf_jit_fill_hole_t`, include/linux/filter.h. Only ever passed on.
 pub(crate) type FillHole = Option<unsafe extern "C" fn(area: *mut c_void, size: c_uint)>;
 /// `bpf_prog_pack_alloc()`, kernel/bpf/core.c.
@@ -74,8 +71,6 @@ pub(crate) struct KernelFns {
     pub(crate) can_set_direct_map: CanSetDirectMap,
     /// `__set_fixmap`
     pub(crate) set_fixmap: SetFixmap,
-    /// `copy_to_kernel_nofault`
-    pub(crate) copy_to_kernel: CopyToKernel,
     /// `bpf_prog_pack_alloc`
     pub(crate) pack_alloc: PackAlloc,
     /// `bpf_prog_pack_free`
@@ -180,7 +175,6 @@ impl KernelFns {
         let set_direct_map_valid = function!(r, c"set_direct_map_valid_noflush");
         let can_set_direct_map = function!(r, c"can_set_direct_map");
         let set_fixmap = function!(r, c"__set_fixmap");
-        let copy_to_kernel = function!(r, c"copy_to_kernel_nofault");
         let pack_alloc = function!(r, c"bpf_prog_pack_alloc");
         let pack_free = function!(r, c"bpf_prog_pack_free");
         let pack_finalize = function!(r, c"bpf_jit_binary_pack_finalize");
@@ -206,7 +200,6 @@ impl KernelFns {
             set_direct_map_valid: set_direct_map_valid?,
             can_set_direct_map: can_set_direct_map?,
             set_fixmap: set_fixmap?,
-            copy_to_kernel: copy_to_kernel?,
             pack_alloc: pack_alloc?,
             pack_free: pack_free?,
             pack_finalize: pack_finalize?,

@@ -107,9 +107,9 @@ fn through_window(
 pub(crate) fn copy(kernel: &KernelFns, region: &Region, offset: usize, source: Source) -> Result {
     through_window(kernel, region, offset, source.len, |window, done, part| {
         let from = source.start.wrapping_add(done);
-        // SAFETY: The window maps `part` bytes by its invariants. Reading is checked by the
-        // function itself: a bad source gives an error, which the stock kernel ignores here.
-        let error = unsafe { (kernel.copy_to_kernel)(window.cast(), from.cast(), part) };
+        // SAFETY: The window maps `part` bytes by its invariants; reading may fault, and that gives
+        // an error, which the stock kernel ignores here.
+        let error = unsafe { bindings::copy_from_kernel_nofault(window.cast(), from.cast(), part) };
         if error == 0 {
             Ok(())
         } else {

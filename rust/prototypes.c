@@ -9,7 +9,6 @@
 #include <linux/filter.h>
 #include <linux/kallsyms.h>
 #include <linux/set_memory.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <asm/fixmap.h>
 
@@ -35,7 +34,6 @@ EXPECT(__vmalloc_node_range_noprof,
 EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
 EXPECT(can_set_direct_map, bool(void));
 EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
-EXPECT(copy_to_kernel_nofault, long(void *, const void *, size_t));
 
 /* Read: the layouts that Rust code relies on. */
 static_assert(sizeof(pgprot_t) == sizeof(u64));

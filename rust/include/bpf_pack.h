@@ -35,8 +35,9 @@ void *bpf_pack_alloc(u32 size, u32 flags);
  * bpf_pack_finalize - Copy an image into place and make it executable
  * @rox: what bpf_pack_alloc() returned
  * @rw: the image
- * @size: bytes of the image: a multiple of 4, not more than was allocated;
- *	  whole 64-byte chunks that it leaves unused go back to the pack
+ * @size: bytes of the image: a multiple of 4, not more than was allocated
+ *	  (rounded up to 64); whole 64-byte chunks that it leaves unused go back
+ *	  to the pack
  *
  * When it returns 0 the image is visible to the instruction fetch of every
  * online CPU, and each has taken a context synchronisation event since.
