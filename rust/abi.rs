@@ -5,7 +5,10 @@
 //! A module that uses them holds a reference to this one, so they are never called after it left.
 
 use crate::poke::Source;
-use crate::service::GATE;
+use crate::service::{
+    Freed,
+    GATE, //
+};
 use kernel::prelude::*;
 
 /// `bpf_pack_alloc()`: see the header.
@@ -57,7 +60,12 @@ pub(crate) unsafe extern "C" fn bpf_pack_finalize(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn bpf_pack_free(rox: *mut c_void, _size: u32) {
     let entered = GATE.enter();
-    if let Some(service) = entered.target().filter(|_| !rox.is_null()) {
-        service.free(rox as usize);
+    if rox.is_null() {
+        return;
+    }
+    if let Some(service) = entered.target() {
+        if service.free(rox as usize) == Freed::Foreign {
+            service.misused("free", rox as usize, EINVAL);
+        }
     }
 }

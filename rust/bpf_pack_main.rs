@@ -13,24 +13,25 @@ mod ksym;
 mod lifetime;
 mod owners;
 mod pagetable;
+mod patchsite;
 mod poke;
 mod region;
+mod report;
 mod service;
 mod sys;
 mod trace;
 
 use debugfs::DebugFs;
-use hook::{
-    Hooks,
-    OpenGate, //
-};
+use hook::Hooks;
 use kernel::prelude::*;
 use ksym::KernelFns;
+use lifetime::Opened;
 use pack_core::ChunkCount;
 use region::LeafLimit;
 use service::{
     Config,
-    Service, //
+    Service,
+    GATE, //
 };
 
 module! {
@@ -114,8 +115,8 @@ fn config() -> Result<Config> {
 // service with its packs, all of which are empty by then: a live image holds the module.
 struct BpfPack {
     _hooks: Hooks,
-    _gate: OpenGate,
-    _debugfs: Pin<KBox<DebugFs>>,
+    _gate: Opened<Service>,
+    _debugfs: DebugFs,
     _service: Running,
 }
 
@@ -132,12 +133,12 @@ impl kernel::Module for BpfPack {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let config = config()?;
         let kernel = KernelFns::resolve(module_parameters::fault.value() & FAULT_SYMBOL != 0)?;
-        let service = Service::new(kernel, config, hook::tidy);
+        let service = Service::new(kernel, config);
         let service = Running(KBox::pin_init(service, GFP_KERNEL)?);
-        let debugfs = KBox::pin_init(DebugFs::new(), GFP_KERNEL)?;
+        let debugfs = DebugFs::new();
         // SAFETY: The service is on the heap and is dropped after the gate, by the order of the
         // fields, and of these variables on an error.
-        let gate = unsafe { OpenGate::new(&service.0) };
+        let gate = unsafe { GATE.open(&service.0) };
         let hooks = Hooks::attach(kernel)?;
         pr_info!("serving the BPF JIT from 2 MiB packs\n");
         Ok(Self {

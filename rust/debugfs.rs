@@ -1,76 +1,170 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/bpf_pack/`: `status` to read, `control` to write.
+//! `/sys/kernel/debug/bpf_pack/`: `status` to read, `control` to read and write.
+//!
+//! Not with `kernel::debugfs`: its file operations name no owner, so that an open file would not hold
+//! the module, and closing it after `rmmod` would run into freed memory.
 
-#![deny(unsafe_code)]
-
-use crate::region::Place;
-use crate::service::{
-    Service,
-    GATE,
-    MAX_PACKS, //
-};
-use kernel::debugfs::{
-    Dir,
-    File, //
-};
-use kernel::fmt;
+use crate::report;
+use crate::service::GATE;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use kernel::bindings;
 use kernel::prelude::*;
-use kernel::uaccess::UserSliceReader;
-use pack_core::Tallies;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
+use kernel::uaccess::{
+    UserPtr,
+    UserSlice, //
+};
 
-/// What the files stand for: they reach the service as any other caller does.
-struct Handle;
-
-/// The directory and its files; they vanish when this is dropped.
-#[pin_data]
+/// The directory with its files; they vanish when this is dropped.
+///
+/// # Invariants
+///
+/// `dir` is what `debugfs_create_dir()` returned.
 pub(crate) struct DebugFs {
-    #[pin]
-    status: File<Handle>,
-    #[pin]
-    control: File<Handle>,
-    // Dropped last: it holds the files.
-    dir: Dir,
+    dir: *mut bindings::dentry,
 }
+
+// SAFETY: A directory may be removed from any task.
+unsafe impl Send for DebugFs {}
+// SAFETY: `&DebugFs` gives access to nothing.
+unsafe impl Sync for DebugFs {}
+
+/// What a file shows: it is called for each time the file is read.
+type Show = unsafe extern "C" fn(*mut bindings::seq_file, *mut c_void) -> c_int;
+
+/// File operations that may be shared between CPUs.
+#[repr(transparent)]
+struct Operations(bindings::file_operations);
+
+// SAFETY: They are never written.
+unsafe impl Sync for Operations {}
+
+/// The operations of a file that shows something, opened by `open`.
+const fn operations(
+    open: unsafe extern "C" fn(*mut bindings::inode, *mut bindings::file) -> c_int,
+) -> bindings::file_operations {
+    // SAFETY: All zeroes are valid: no operation is there.
+    let mut ops: bindings::file_operations = unsafe { MaybeUninit::zeroed().assume_init() };
+    ops.owner = crate::lifetime::THIS_MODULE;
+    ops.open = Some(open);
+    ops.read = Some(bindings::seq_read);
+    ops.llseek = Some(bindings::seq_lseek);
+    ops.release = Some(bindings::single_release);
+    ops
+}
+
+static STATUS: Operations = Operations(operations(open_status));
+static CONTROL: Operations = {
+    let mut ops = operations(open_control);
+    ops.write = Some(write_control);
+    Operations(ops)
+};
 
 impl DebugFs {
     /// Makes the directory. Without debugfs in the kernel nothing happens.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
-        let dir = Dir::new(c"bpf_pack");
-        try_pin_init!(Self {
-            status <- dir.read_callback_file(c"status", Handle, &|_, f| match GATE.enter().target() {
-                Some(service) => show_status(service, f),
-                None => Ok(()),
-            }),
-            control <- dir.read_write_callback_file(c"control", Handle, &show_control, &set_control),
-            dir,
-        })
+    pub(crate) fn new() -> Self {
+        // SAFETY: The names are C strings. debugfs functions take the error pointers of each other.
+        // The operations are statics of this module, which they hold while a file is open.
+        unsafe {
+            let dir = bindings::debugfs_create_dir(c"bpf_pack".as_char_ptr(), null_mut());
+            for (name, mode, ops) in [(c"status", 0o400, &STATUS), (c"control", 0o600, &CONTROL)] {
+                bindings::debugfs_create_file_full(
+                    name.as_char_ptr(),
+                    mode,
+                    dir,
+                    null_mut(),
+                    core::ptr::null(),
+                    &ops.0,
+                );
+            }
+            // INVARIANT: As it was returned.
+            Self { dir }
+        }
     }
 }
 
-/// What the service does with new images; what `control` takes.
-fn mode(service: &Service) -> &'static str {
-    if service.draining() {
-        "drain"
-    } else {
-        "serve"
+impl Drop for DebugFs {
+    /// Waits for operations under way.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants it is ours to remove.
+        unsafe { bindings::debugfs_remove(self.dir) };
     }
 }
 
-/// Shows what `control` last set.
-fn show_control(_: &Handle, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match GATE.enter().target() {
-        Some(service) => writeln!(f, "{}", mode(service)),
-        None => Ok(()),
+/// Opens `status`.
+///
+/// # Safety
+///
+/// Only the VFS may call this.
+unsafe extern "C" fn open_status(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The file is being opened.
+    unsafe { bindings::single_open(file, Some(show_status as Show), null_mut()) }
+}
+
+/// Opens `control`.
+///
+/// # Safety
+///
+/// Only the VFS may call this.
+unsafe extern "C" fn open_control(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The file is being opened.
+    unsafe { bindings::single_open(file, Some(show_control as Show), null_mut()) }
+}
+
+/// Shows `status`.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this.
+unsafe extern "C" fn show_status(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+    // SAFETY: The seq_file code passes its own, for this thread.
+    let m = unsafe { SeqFile::from_raw(m) };
+    if let Some(service) = GATE.enter().target() {
+        seq_print!(m, "{}", report::Status(service));
     }
+    0
+}
+
+/// Shows `control`.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this.
+unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+    // SAFETY: The seq_file code passes its own, for this thread.
+    let m = unsafe { SeqFile::from_raw(m) };
+    if let Some(service) = GATE.enter().target() {
+        seq_print!(m, "{}\n", report::mode(service));
+    }
+    0
 }
 
 /// Takes `drain` or `serve`.
-fn set_control(_: &Handle, reader: &mut UserSliceReader) -> Result {
-    let mut text = [0u8; 16];
-    let len = reader.len();
-    let word = text.get_mut(..len).ok_or(EINVAL)?;
-    reader.read_slice(word)?;
+///
+/// # Safety
+///
+/// Only the VFS may call this.
+unsafe extern "C" fn write_control(
+    _: *mut bindings::file,
+    text: *const c_char,
+    len: usize,
+    _: *mut bindings::loff_t,
+) -> isize {
+    match take_word(UserPtr::from_ptr(text.cast_mut().cast()), len) {
+        // CAST: At most 16.
+        Ok(()) => len as isize,
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// Reads a word from user space and does what it says.
+fn take_word(text: UserPtr, len: usize) -> Result {
+    let mut buffer = [0u8; 16];
+    let word = buffer.get_mut(..len).ok_or(EINVAL)?;
+    UserSlice::new(text, len).reader().read_slice(word)?;
     let draining = match word.trim_ascii() {
         b"drain" => true,
         b"serve" => false,
@@ -78,88 +172,5 @@ fn set_control(_: &Handle, reader: &mut UserSliceReader) -> Result {
     };
     let entered = GATE.enter();
     entered.target().ok_or(ENODEV)?.set_draining(draining);
-    Ok(())
-}
-
-/// One `name: value` line each, then one line for each pack. Sizes are bytes.
-fn show_status(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let stats = service.stats();
-    let Tallies { live, reserved, .. } = stats.tallies;
-    let dying = stats.tallies.dying();
-    let counters = &service.counters;
-    let refused = &counters.refused;
-    let lines = [
-        ("packs", stats.packs),
-        ("empty packs", stats.empty_packs),
-        ("pack bytes", stats.bytes()),
-        // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
-        // reserved.
-        ("images", live.plus(reserved).ranges),
-        ("live images", live.ranges),
-        ("live bytes", live.bytes()),
-        ("reserved images", reserved.ranges),
-        ("reserved bytes", reserved.bytes()),
-        ("retired images", dying.ranges),
-        ("retired bytes", dying.bytes()),
-        ("free bytes", stats.free_bytes()),
-        ("largest hole bytes", stats.largest_hole_bytes()),
-        ("images served", counters.served.get()),
-        ("images finalized", counters.finalized.get()),
-        ("images freed", counters.freed.get()),
-        ("writes into images", counters.written.get()),
-        ("trimmed bytes", counters.trimmed.get()),
-        ("all-CPU synchronisations", counters.synchronised.get()),
-        ("images released by them", counters.released.get()),
-        ("packs made", counters.regions_made.get()),
-        ("packs given back", counters.regions_freed.get()),
-        ("to the stock allocator, draining", refused.draining.get()),
-        ("to the stock allocator, no memory", refused.no_memory.get()),
-        ("to the stock allocator, size", refused.size.get()),
-        ("to the stock allocator, leaving", refused.leaving.get()),
-        (
-            "to the stock allocator, predictor flush",
-            refused.pred_flush.get(),
-        ),
-        ("bad calls", counters.misuse.get()),
-        ("copy errors", counters.copy_errors.get()),
-    ];
-    writeln!(f, "mode: {}", mode(service))?;
-    for (name, value) in lines {
-        writeln!(f, "{name}: {value}")?;
-    }
-    writeln!(f, "jit charged bytes: {}", service.kernel().jit_charged())?;
-    show_packs(service, f)
-}
-
-/// One line for each pack; the leaf is what the live page tables say.
-fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // CAST: A small constant.
-    for report in (0..MAX_PACKS as u32).filter_map(|slot| service.pack(slot)) {
-        let region = &report.region;
-        let start = region.address();
-        let end = start.saturating_add(region.len());
-        let stats = &report.stats;
-        let Tallies { live, reserved, .. } = stats.tallies;
-        write!(f, "pack {start:#018x}-{end:#018x}: ")?;
-        match region.leaf() {
-            Some(leaf) => write!(f, "{leaf}")?,
-            None => write!(f, "unknown leaf")?,
-        }
-        let place = match region.place() {
-            Place::Near => "near",
-            Place::Far => "far",
-        };
-        let alias = if region.alias_invalid() {
-            "invalid"
-        } else {
-            "WRITABLE"
-        };
-        write!(f, ", {place}, linear alias {alias}")?;
-        write!(f, ", {} images", live.plus(reserved).ranges)?;
-        write!(f, ", bytes: {} live", live.bytes())?;
-        write!(f, ", {} reserved", reserved.bytes())?;
-        write!(f, ", {} retired", stats.tallies.dying().bytes())?;
-        writeln!(f, ", {} free", stats.free_bytes())?;
-    }
     Ok(())
 }

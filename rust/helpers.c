@@ -6,8 +6,10 @@
 #include <linux/ftrace.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
+#include <asm/barrier.h>
 #include <asm/fixmap.h>
 #include <asm/insn-def.h>
 #include <asm/pgtable.h>
@@ -18,7 +20,8 @@
 
 u64 bpf_pack_helper_prot_rox(void)
 {
-	return pgprot_val(PAGE_KERNEL_ROX);
+	/* set_memory_x() adds the same to the stock kernel's packs: enforce BTI. */
+	return pgprot_val(PAGE_KERNEL_ROX) | PTE_MAYBE_GP;
 }
 
 u64 bpf_pack_helper_prot_fixmap(void)
@@ -59,6 +62,11 @@ unsigned long bpf_pack_helper_vmalloc_end(void)
 unsigned long bpf_pack_helper_vm_flags(bool huge)
 {
 	return VM_FLUSH_RESET_PERMS | (huge ? VM_ALLOW_HUGE_VMAP : 0);
+}
+
+unsigned long bpf_pack_helper_pmd_size(void)
+{
+	return PMD_SIZE;
 }
 
 void bpf_pack_helper_vfree(const void *address)
@@ -107,6 +115,16 @@ u64 bpf_pack_helper_ttbr1(void)
 u64 bpf_pack_helper_tcr(void)
 {
 	return read_sysreg(tcr_el1);
+}
+
+static void synchronise_context(void *unused)
+{
+	isb();
+}
+
+void bpf_pack_helper_synchronise_cpus(void)
+{
+	on_each_cpu(synchronise_context, NULL, 1);
 }
 
 /* The next two run in the ftrace callback and must not be traced themselves. */

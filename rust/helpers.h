@@ -16,6 +16,7 @@ unsigned long bpf_pack_helper_modules_start(void);
 unsigned long bpf_pack_helper_vmalloc_start(void);
 unsigned long bpf_pack_helper_vmalloc_end(void);
 unsigned long bpf_pack_helper_vm_flags(bool huge);
+unsigned long bpf_pack_helper_pmd_size(void);
 void bpf_pack_helper_vfree(const void *address);
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
 void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
@@ -25,6 +26,7 @@ struct page *bpf_pack_helper_virt_to_page(const void *address);
 void *bpf_pack_helper_phys_to_virt(u64 pa);
 u64 bpf_pack_helper_ttbr1(void);
 u64 bpf_pack_helper_tcr(void);
+void bpf_pack_helper_synchronise_cpus(void);
 bool bpf_pack_helper_within_module(unsigned long addr);
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
 

@@ -9,14 +9,9 @@ mod ftrace;
 
 use crate::ksym::KernelFns;
 use crate::lifetime::wait_for_tasks;
-use crate::service::{
-    Service,
-    GATE, //
-};
+use crate::service::GATE;
 use ftrace::Redirect;
 use kernel::prelude::*;
-
-pub(crate) use entry::tidy;
 
 /// The JIT's calls lead to the service while this lives.
 ///
@@ -31,8 +26,9 @@ impl Hooks {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else (a live patch) holds one of the functions; what ftrace returns. The
-    /// log names the function, and the stock functions are all in place again.
+    /// `EBUSY` if somebody else (a live patch) holds one of the functions, or if tracing is switched
+    /// off (`kernel.ftrace_enabled=0`); what ftrace returns. The log names the function, and the
+    /// stock functions are all in place again.
     pub(crate) fn attach(kernel: &'static KernelFns) -> Result<Self> {
         let mut hooks = Self {
             redirects: KVec::with_capacity(entry::COUNT, GFP_KERNEL)?,
@@ -42,7 +38,8 @@ impl Hooks {
             let redirect = redirect.inspect_err(|error| {
                 if *error == EBUSY {
                     pr_err!(
-                        "{} is held by another user of ftrace, such as a live patch\n",
+                        "{} is held by another user of ftrace, such as a live patch, or \
+                         kernel.ftrace_enabled is 0\n",
                         target.name
                     );
                 } else {
@@ -57,36 +54,12 @@ impl Hooks {
 
 impl Drop for Hooks {
     fn drop(&mut self) {
-        // First those through which new images come.
-        self.redirects.clear();
+        // The last one first: no new images while those that deal with them are detached.
+        while self.redirects.pop().is_some() {}
         // A task may have been redirected and not be counted yet.
         wait_for_tasks();
         GATE.close();
         // The last instructions of a call come after it is no longer counted.
-        wait_for_tasks();
-    }
-}
-
-/// Opens [`GATE`] to `service`, until it is dropped.
-#[must_use = "dropping it closes the gate"]
-pub(crate) struct OpenGate(());
-
-impl OpenGate {
-    /// Lets calls through to `service`.
-    ///
-    /// # Safety
-    ///
-    /// `service` must stay valid until the returned value has been dropped.
-    pub(crate) unsafe fn new(service: &Service) -> Self {
-        // SAFETY: By the caller; closing happens in `drop`.
-        unsafe { GATE.open(service) };
-        Self(())
-    }
-}
-
-impl Drop for OpenGate {
-    fn drop(&mut self) {
-        GATE.close();
         wait_for_tasks();
     }
 }

@@ -6,7 +6,8 @@
 //! a kprobe cannot stand on `noinstr` functions nor on data. This is what out-of-tree modules must
 //! do and is not blessed by upstream; the README says what a kernel would have to export instead.
 //!
-//! The function types here are compared with the kernel's headers in `prototypes.c`.
+//! The function types here are compared with the kernel's headers in `prototypes.c`. What is static
+//! in the kernel (`patch_lock`, `bpf_jit_current`) or only in assembly (`dummy_tramp`) cannot be.
 
 use core::mem::transmute;
 use core::ptr::NonNull;
@@ -56,6 +57,24 @@ pub(crate) type PackFinalize = unsafe extern "C" fn(ro: *mut c_void, rw: *mut c_
 pub(crate) type TextCopy =
     unsafe extern "C" fn(dst: *mut c_void, src: *mut c_void, len: usize) -> *mut c_void;
 
+/// `bpf_arch_text_poke()`, arch/arm64/net/bpf_jit_comp.c; the kinds are `enum bpf_text_poke_type`.
+pub(crate) type TextPoke = unsafe extern "C" fn(
+    ip: *mut c_void,
+    old_kind: c_uint,
+    new_kind: c_uint,
+    old: *mut c_void,
+    new: *mut c_void,
+) -> c_int;
+/// `bpf_address_lookup()`, kernel/bpf/core.c: 0 if no BPF image is at this address.
+pub(crate) type AddressLookup = unsafe extern "C" fn(
+    address: usize,
+    size: *mut usize,
+    offset: *mut usize,
+    symbol: *mut c_char,
+) -> c_int;
+/// `aarch64_insn_patch_text_nosync()`, arch/arm64/kernel/patching.c.
+pub(crate) type PatchText = unsafe extern "C" fn(address: *mut c_void, insn: u32) -> c_int;
+
 /// Functions and data of the kernel, by address.
 ///
 /// # Invariants
@@ -79,6 +98,17 @@ pub(crate) struct KernelFns {
     pub(crate) pack_finalize: PackFinalize,
     /// `bpf_arch_text_copy`
     pub(crate) text_copy: TextCopy,
+    /// `bpf_arch_text_poke`
+    pub(crate) text_poke: TextPoke,
+    /// `bpf_address_lookup`
+    pub(crate) address_lookup: AddressLookup,
+    /// `aarch64_insn_patch_text_nosync`
+    pub(crate) patch_text: PatchText,
+    /// `text_mutex`: held by everybody who changes an instruction of live text.
+    pub(crate) text_mutex: NonNull<bindings::mutex>,
+    /// `dummy_tramp` of arch/arm64/net/bpf_jit_comp.c: where the PLT of a program leads while no
+    /// trampoline is attached.
+    pub(crate) dummy_tramp: usize,
     /// `patch_lock` of arch/arm64/kernel/patching.c, which owns the fixmap slot FIX_TEXT_POKE0.
     pub(crate) patch_lock: NonNull<bindings::raw_spinlock_t>,
     /// `bpf_jit_current` of kernel/bpf/core.c: bytes that JIT images are charged for.
@@ -107,6 +137,8 @@ type LookupName = unsafe extern "C" fn(name: *const c_char) -> usize;
 fn find_lookup_name() -> Result<LookupName> {
     let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
+    // Registering resolves the name; live text need not be patched for that.
+    probe.flags = bindings::KPROBE_FLAG_DISABLED;
     // SAFETY: `probe` is zeroed but for the name, lives on the heap until it is unregistered below
     // and has no handlers.
     let registered = unsafe { bindings::register_kprobe(&raw mut *probe) };
@@ -117,8 +149,6 @@ fn find_lookup_name() -> Result<LookupName> {
     let address = probe.addr;
     // SAFETY: It was registered above.
     unsafe { bindings::unregister_kprobe(&raw mut *probe) };
-    // The probe stands behind the landing pad of the function, if there is one: `addr` is where
-    // the symbol is, because the offset was 0.
     if address.is_null() {
         return Err(ENOENT);
     }
@@ -179,6 +209,11 @@ impl KernelFns {
         let pack_free = function!(r, c"bpf_prog_pack_free");
         let pack_finalize = function!(r, c"bpf_jit_binary_pack_finalize");
         let text_copy = function!(r, c"bpf_arch_text_copy");
+        let text_poke = function!(r, c"bpf_arch_text_poke");
+        let address_lookup = function!(r, c"bpf_address_lookup");
+        let patch_text = function!(r, c"aarch64_insn_patch_text_nosync");
+        let text_mutex = r.address(c"text_mutex");
+        let dummy_tramp = r.address(c"dummy_tramp");
         let patch_lock = r.address(c"patch_lock");
         let jit_current = r.address(c"bpf_jit_current");
         let pred_flush = r.address(c"bpf_pred_flush_enabled");
@@ -204,6 +239,11 @@ impl KernelFns {
             pack_free: pack_free?,
             pack_finalize: pack_finalize?,
             text_copy: text_copy?,
+            text_poke: text_poke?,
+            address_lookup: address_lookup?,
+            patch_text: patch_text?,
+            text_mutex: text_mutex?.cast(),
+            dummy_tramp: dummy_tramp?.as_ptr() as usize,
             patch_lock: patch_lock?.cast(),
             jit_current: jit_current?.cast(),
             pred_flush: pred_flush?.cast(),

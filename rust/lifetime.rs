@@ -18,9 +18,8 @@ use kernel::types::Opaque;
 use kernel::ModuleMetadata;
 
 /// This module, for the reference count.
-fn this_module() -> *mut bindings::module {
-    <crate::BpfPack as ModuleMetadata>::THIS_MODULE.as_ptr()
-}
+pub(crate) const THIS_MODULE: *mut bindings::module =
+    <crate::BpfPack as ModuleMetadata>::THIS_MODULE.as_ptr();
 
 /// Takes a reference to this module, for one live image; `rmmod` then says "in use".
 ///
@@ -28,7 +27,7 @@ fn this_module() -> *mut bindings::module {
 #[must_use]
 pub(crate) fn hold_module() -> bool {
     // SAFETY: A pointer to this very module.
-    unsafe { bindings::try_module_get(this_module()) }
+    unsafe { bindings::try_module_get(THIS_MODULE) }
 }
 
 /// Gives the reference of one image back.
@@ -37,7 +36,7 @@ pub(crate) fn hold_module() -> bool {
 /// see [`Gate`].
 pub(crate) fn release_module() {
     // SAFETY: A pointer to this very module; a reference was taken for the image.
-    unsafe { bindings::module_put(this_module()) }
+    unsafe { bindings::module_put(THIS_MODULE) }
 }
 
 /// Waits until no task is between two voluntary context switches in code that it entered before.
@@ -80,24 +79,41 @@ impl<T> Gate<T> {
         Entered { gate: self }
     }
 
-    /// Lets calls through to `target`.
+    /// Lets calls through to `target` until the returned value is dropped.
     ///
     /// # Safety
     ///
-    /// `target` must stay valid and may be shared between tasks until `close` has returned.
-    pub(crate) unsafe fn open(&self, target: *const T) {
-        self.target.store(target.cast_mut(), Release);
+    /// `target` must stay valid until then.
+    pub(crate) unsafe fn open(&'static self, target: &T) -> Opened<T>
+    where
+        T: Sync,
+    {
+        self.target
+            .store(core::ptr::from_ref(target).cast_mut(), Release);
+        Opened(self)
     }
 
     /// Lets no more calls through and waits for those in flight. Sleeps.
     ///
-    /// Whoever could still enter must have been sent away first.
+    /// Whoever enters after this finds nobody.
     pub(crate) fn close(&self) {
         self.target.store(core::ptr::null_mut(), Relaxed);
         while self.in_flight.fetch_add(0, Full) != 0 {
             // SAFETY: May sleep here.
             unsafe { bindings::msleep(1) };
         }
+    }
+}
+
+/// A gate that is open while this lives.
+#[must_use = "dropping it closes the gate"]
+pub(crate) struct Opened<T: 'static>(&'static Gate<T>);
+
+impl<T> Drop for Opened<T> {
+    fn drop(&mut self) {
+        self.0.close();
+        // The last instructions of a call come after it is no longer counted.
+        wait_for_tasks();
     }
 }
 
@@ -137,11 +153,12 @@ unsafe impl Send for Delayed {}
 unsafe impl Sync for Delayed {}
 
 /// A function that a workqueue runs; it gets a pointer that is of no use here.
-pub(crate) type WorkFn = unsafe extern "C" fn(work: *mut bindings::work_struct);
+pub(crate) type WorkFn = extern "C" fn(work: *mut bindings::work_struct);
 
 impl Delayed {
     /// Work that runs `function`, not queued yet.
     pub(crate) fn new(function: WorkFn) -> impl PinInit<Self> {
+        // INVARIANT: The work is initialised with this function.
         pin_init!(Self {
             work <- Opaque::ffi_init(|slot: *mut bindings::delayed_work| {
                 // SAFETY: `slot` is memory for a `delayed_work` that stays where it is. The timer

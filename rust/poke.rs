@@ -117,7 +117,7 @@ pub(crate) fn copy(kernel: &KernelFns, region: &Region, offset: usize, source: S
         }
     })?;
     // Only now, and on the executable address: the fetch goes through that one.
-    make_fetchable(region.address().saturating_add(offset), source.len);
+    make_fetchable(region, offset, source.len);
     Ok(())
 }
 
@@ -135,8 +135,25 @@ pub(crate) fn fill_with_traps(kernel: &KernelFns, region: &Region, offset: usize
         Ok(())
     });
     if filled.is_ok() {
-        make_fetchable(region.address().saturating_add(offset), len);
+        make_fetchable(region, offset, len);
     }
+}
+
+/// Writes one aligned 64-bit word at `offset` of `region`, which other CPUs may load meanwhile: they
+/// see the old value or the new one.
+///
+/// # Errors
+///
+/// `EINVAL` if `offset` is not a multiple of 8 or not inside.
+pub(crate) fn write_word(kernel: &KernelFns, region: &Region, offset: usize, value: u64) -> Result {
+    if offset % size_of::<u64>() != 0 {
+        return Err(EINVAL);
+    }
+    through_window(kernel, region, offset, size_of::<u64>(), |window, _, _| {
+        // SAFETY: The window maps the word by its invariants, aligned and so in one page.
+        unsafe { window.cast::<u64>().write_volatile(value) };
+        Ok(())
+    })
 }
 
 /// What to copy: `len` bytes from `start`, which need not be readable.
@@ -148,20 +165,26 @@ pub(crate) struct Source {
     pub(crate) len: usize,
 }
 
-/// Cleans the data cache and invalidates the instruction cache to the point of unification for
-/// `[start, start + len)`, an executable address range.
-pub(crate) fn make_fetchable(start: usize, len: usize) {
-    // SAFETY: Maintenance by address of a range that is mapped: every caller passes part of a
-    // region. It ends with DSB and ISB.
+/// Cleans the data cache and invalidates the instruction cache to the point of unification, on the
+/// executable addresses of `len` bytes at `offset` of `region`.
+///
+/// Nothing happens if they are not inside.
+pub(crate) fn make_fetchable(region: &Region, offset: usize, len: usize) {
+    if !region.contains(offset, len) {
+        return;
+    }
+    let start = region.address().saturating_add(offset);
+    // SAFETY: Maintenance by address of a range that is mapped, as part of the region. It ends with
+    // DSB and ISB.
     unsafe { bindings::caches_clean_inval_pou(start, start.saturating_add(len)) };
 }
 
-/// Makes every online CPU take a context synchronisation event.
+/// Makes every online CPU, this one included, take a context synchronisation event.
 ///
-/// After it no CPU executes an instruction that it fetched before: exception entry, which the
-/// interrupt brings, is such an event (Arm ARM, B2.3.10 and the glossary), and this CPU took one
-/// with the ISB of [`make_fetchable`]. Waits for all CPUs; may sleep, interrupts must be on.
+/// After it no CPU executes an instruction that it fetched before: exception entry and `ISB` are
+/// such events (Arm ARM, "Context synchronization event"). `kick_all_cpus_sync()` would leave this
+/// CPU out, which need not be the one that wrote. Waits for all CPUs; interrupts must be on.
 pub(crate) fn synchronise_cpus() {
     // SAFETY: Interrupts are on: no caller holds a spinlock.
-    unsafe { bindings::kick_all_cpus_sync() };
+    unsafe { sys::bpf_pack_helper_synchronise_cpus() };
 }

@@ -7,10 +7,13 @@
 #include <linux/bpf.h>
 #include <linux/build_bug.h>
 #include <linux/filter.h>
+#include <linux/jump_label.h>
 #include <linux/kallsyms.h>
+#include <linux/memory.h>
 #include <linux/set_memory.h>
 #include <linux/vmalloc.h>
 #include <asm/fixmap.h>
+#include <asm/text-patching.h>
 
 #define EXPECT(function, ...)						\
 	static_assert(__same_type(function, __VA_ARGS__),		\
@@ -25,6 +28,8 @@ EXPECT(bpf_prog_pack_free, void(void *, u32));
 EXPECT(bpf_jit_binary_pack_finalize,
 	int(struct bpf_binary_header *, struct bpf_binary_header *));
 EXPECT(bpf_arch_text_copy, void *(void *, void *, size_t));
+EXPECT(bpf_arch_text_poke,
+	int(void *, enum bpf_text_poke_type, enum bpf_text_poke_type, void *, void *));
 
 /* Called: the function pointer types in ksym.rs. */
 EXPECT(kallsyms_lookup_name, unsigned long(const char *));
@@ -33,6 +38,8 @@ EXPECT(__vmalloc_node_range_noprof,
 	       pgprot_t, unsigned long, int, const void *));
 EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
 EXPECT(can_set_direct_map, bool(void));
+EXPECT(bpf_address_lookup, int(unsigned long, unsigned long *, unsigned long *, char *));
+EXPECT(aarch64_insn_patch_text_nosync, int(void *, u32));
 EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
 
 /* Read: the layouts that Rust code relies on. */
@@ -40,4 +47,5 @@ static_assert(sizeof(pgprot_t) == sizeof(u64));
 static_assert(offsetof(struct bpf_binary_header, size) == 0);
 static_assert(sizeof_field(struct bpf_binary_header, size) == sizeof(u32));
 EXPECT(bpf_pred_flush_enabled.key.enabled, atomic_t);
-EXPECT(bpf_jit_limit, long);
+static_assert(offsetof(struct static_key, enabled) == 0);
+EXPECT(text_mutex, struct mutex);

@@ -94,18 +94,11 @@ fn regime() -> Option<Regime> {
     Regime::from_registers(ttbr1, tcr)
 }
 
-/// Reads the leaf that maps `va` from the live page tables.
-///
-/// `va` must lie in a mapping that exists throughout the call: then its tables do too.
-pub(crate) fn walk(va: usize) -> Option<Leaf> {
-    // CAST: `usize` has 64 bits on arm64.
-    regime()?.walk(va as u64, read_descriptor).leaf()
-}
-
 /// Reads a page-table entry through the linear map.
 fn read_descriptor(pa: u64) -> Option<u64> {
-    // SAFETY: The walk hands in addresses of entries of live kernel page tables, which are ordinary
-    // memory in the linear map. Entries change under us, hence the volatile read.
+    // SAFETY: Only called for walks to a region, which is mapped throughout: these are addresses of
+    // entries of live page tables, ordinary memory in the linear map. The hardware may set flags
+    // in them meanwhile, hence the volatile read.
     Some(unsafe {
         sys::bpf_pack_helper_phys_to_virt(pa)
             .cast::<u64>()
@@ -155,7 +148,7 @@ fn random_start(window: Window, len: usize) -> usize {
 }
 
 impl OpenRegion {
-    /// Allocates `len` bytes (a multiple of 2 MiB, or less than 2 MiB) and fills them with BRK.
+    /// Allocates and maps `len` bytes: a multiple of 2 MiB, or less than 2 MiB.
     ///
     /// May sleep; call it with no lock held. What the page tables then say is up to the kernel:
     /// ask [`Region::leaf`].
@@ -194,9 +187,14 @@ impl OpenRegion {
             // INVARIANT: One leaf covers all of it.
             region.contiguous = Some(leaf.translate(region.address() as u64));
         }
-        let open = Self(region);
-        open.fill_with_traps()?;
-        Ok(open)
+        Ok(Self(region))
+    }
+
+    /// Whether one TLB entry maps at least 2 MiB of it at a time.
+    ///
+    /// The kernel falls back to base pages by itself, so this has to be asked.
+    pub(crate) fn is_huge(&self) -> bool {
+        self.0.is_huge()
     }
 
     /// Writes BRK over the whole region, through the linear map.
@@ -217,7 +215,8 @@ impl OpenRegion {
         })
     }
 
-    /// Makes the traps visible to instruction fetch and the linear alias invalid.
+    /// Fills the region with BRK, makes that visible to instruction fetch and the linear alias
+    /// invalid. May sleep.
     ///
     /// No CPU has fetched from here yet, so there is nobody to synchronise.
     ///
@@ -225,8 +224,9 @@ impl OpenRegion {
     ///
     /// What `set_direct_map_valid_noflush()` returns; the region is freed then.
     pub(crate) fn seal(self) -> Result<Region> {
+        self.fill_with_traps()?;
         let mut region = self.0;
-        crate::poke::make_fetchable(region.address(), region.len);
+        crate::poke::make_fetchable(&region, 0, region.len);
         // SAFETY: Has no preconditions.
         region.alias_invalid = unsafe { (region.kernel.can_set_direct_map)() };
         if region.alias_invalid {
@@ -243,11 +243,19 @@ fn vmalloc(
     window: Window,
     limit: LeafLimit,
 ) -> Option<NonNull<u8>> {
-    let gfp = bindings::GFP_KERNEL | bindings::__GFP_ZERO | bindings::__GFP_NOWARN;
+    let gfp = bindings::GFP_KERNEL
+        | bindings::__GFP_ZERO
+        | bindings::__GFP_NOWARN
+        // Rather the stock allocator than the OOM killer.
+        | 1 << bindings::___GFP_NORETRY_BIT;
     // SAFETY: Return constants.
     let (flags, prot) = unsafe {
+        // The kernel would round a length from PMD_SIZE on up to a multiple of it, and nobody would
+        // fill and seal the rest. With 4 KiB pages every length is one.
+        let block = sys::bpf_pack_helper_pmd_size();
+        let whole = len < block || len % block == 0;
         (
-            sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page),
+            sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page && whole),
             PgProt(sys::bpf_pack_helper_prot_rox()),
         )
     };
@@ -300,7 +308,9 @@ impl Region {
 
     /// The leaf that maps `offset`, read from the live page tables.
     fn leaf_at(&self, offset: usize) -> Option<Leaf> {
-        walk(self.address().checked_add(offset)?)
+        let address = self.address().checked_add(offset)?;
+        // CAST: `usize` has 64 bits on arm64.
+        regime()?.walk(address as u64, read_descriptor).leaf()
     }
 
     /// The kind of leaf that maps the region, read from the live page tables: of the first byte.
@@ -334,19 +344,38 @@ impl Region {
         pa.checked_add((address & (PAGE_SIZE - 1)) as u64)
     }
 
-    /// Calls `f` with the physical address and the length of each contiguous piece, in order.
+    /// Calls `f` with the physical address and the length of each piece that one leaf maps, in
+    /// order.
     fn for_each_piece(&self, mut f: impl FnMut(u64, usize) -> Result) -> Result {
-        if let Some(start) = self.contiguous {
-            return f(start, self.len);
-        }
-        for offset in (0..self.len).step_by(PAGE_SIZE) {
-            f(self.physical(offset).ok_or(EFAULT)?, PAGE_SIZE)?;
+        let mut offset = 0;
+        while offset < self.len {
+            let leaf = self.leaf_at(offset).ok_or(EFAULT)?;
+            // CAST: `usize` has 64 bits on arm64.
+            let va = self.address().saturating_add(offset) as u64;
+            let end = leaf.span_va().saturating_add(leaf.span);
+            let len = (end.saturating_sub(va) as usize).min(self.len - offset);
+            if len == 0 {
+                return Err(EFAULT);
+            }
+            f(leaf.translate(va), len)?;
+            offset = offset.saturating_add(len);
         }
         Ok(())
     }
 
-    /// Makes the linear alias of one piece invalid, with one call and one ranged TLBI.
+    /// Makes the linear alias of one piece invalid.
+    ///
+    /// First one page of every 2 MiB: where the linear map has blocks, that splits them now. `vfree()`
+    /// restores the alias page by page, and would need memory for it later, which it might not get.
     fn invalidate_alias(&self, pa: u64, len: usize) -> Result {
+        for offset in (0..len).step_by(SZ_2M) {
+            self.set_alias_invalid(pa.saturating_add(offset as u64), PAGE_SIZE)?;
+        }
+        self.set_alias_invalid(pa, len)
+    }
+
+    /// Makes the linear alias of `len` bytes at `pa` invalid, with one ranged TLBI.
+    fn set_alias_invalid(&self, pa: u64, len: usize) -> Result {
         // CAST: At most 64 MiB in pages.
         let pages = (len / PAGE_SIZE) as c_uint;
         // SAFETY: The pages belong to this region by its invariants, and nobody uses their linear
@@ -356,6 +385,7 @@ impl Region {
             let alias = sys::bpf_pack_helper_phys_to_virt(pa);
             let page = sys::bpf_pack_helper_virt_to_page(alias);
             to_result((self.kernel.set_direct_map_valid)(page, pages, false))?;
+            // "noflush" in the name promises nothing of the kind, though 7.3 does flush.
             sys::bpf_pack_helper_flush_tlb(alias as usize, (alias as usize).saturating_add(len));
         }
         Ok(())

@@ -22,8 +22,7 @@ use crate::lifetime::{
     hold_module,
     release_module,
     Delayed,
-    Gate,
-    WorkFn, //
+    Gate, //
 };
 use crate::owners::Owners;
 use crate::poke::{
@@ -50,7 +49,12 @@ use kernel::sync::{
     Arc,
     Mutex, //
 };
-use kernel::time::msecs_to_jiffies;
+use kernel::time::{
+    msecs_to_jiffies,
+    Delta,
+    Instant,
+    Monotonic, //
+};
 use pack_core::{
     Batch,
     ChunkCount,
@@ -75,6 +79,13 @@ pub(crate) const MAX_IMAGE: usize = 64 << 20;
 
 /// Milliseconds between two rounds of tidying up.
 const TIDY_INTERVAL: u32 = 1000;
+
+/// For how long nobody tries to make a pack after one could not be made: the attempt is dear and the
+/// stock allocator may have room.
+const NO_MEMORY_PAUSE: Delta = Delta::from_millis(100);
+
+/// Messages about bad calls at most; the counter goes on.
+const MAX_MESSAGES: u64 = 32;
 
 /// Through which the JIT's calls, the exported functions and the delayed work reach the service.
 pub(crate) static GATE: Gate<Service> = Gate::new();
@@ -139,14 +150,26 @@ pub(crate) struct Service {
     // Dropped first: the work uses what follows.
     #[pin]
     tidy: Delayed,
+    /// When a pack could last not be made.
     #[pin]
-    grow: Mutex<()>,
+    grow: Mutex<Option<Instant<Monotonic>>>,
     #[pin]
     state: Mutex<State>,
     kernel: &'static KernelFns,
     config: Config,
     draining: Atomic<bool>,
     pub(crate) counters: Counters,
+}
+
+/// What came of a call to free an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    /// It was an image of ours.
+    Ours,
+    /// It is in none of our packs.
+    Foreign,
+    /// It is in one of our packs, but no image of it that could be freed.
+    Misused,
 }
 
 /// One pack, for those who show it.
@@ -193,23 +216,39 @@ impl State {
         })
     }
 
-    /// Enters a new region.
-    ///
-    /// # Errors
-    ///
-    /// `ENOSPC` if there are [`MAX_PACKS`]; what was handed in is dropped by the caller's unwinding,
-    /// outside of the lock if the caller holds its own reference.
-    fn add(&mut self, pack: Pack<Words>, region: &Arc<Region>) -> Result {
-        let id = self.pool.add(pack).map_err(|_| ENOSPC)?;
-        let place = self.regions.get_mut(id.slot() as usize).ok_or(ENOSPC)?;
-        // INVARIANT: All three know it from here on; the owners have room for every slot.
-        *place = Some(region.clone());
-        self.owners
-            .insert(region.address(), region.len(), id.slot())?;
+    /// Enters a new region. If there is no place for it, the books for it come back, to be dropped
+    /// with no lock held.
+    fn add(&mut self, pack: Pack<Words>, region: &Arc<Region>) -> Option<Pack<Words>> {
+        let id = match self.pool.add(pack) {
+            Ok(id) => id,
+            Err(refused) => return Some(refused.pack),
+        };
+        // INVARIANT: All three know it from here on: there is a place for every slot of the pool in
+        // the other two.
+        let known = self
+            .owners
+            .insert(region.address(), region.len(), id.slot());
+        if let (Ok(()), Some(place)) = (known, self.regions.get_mut(id.slot() as usize)) {
+            *place = Some(region.clone());
+        }
         if region.place() == Place::Near {
             self.near_packs = self.near_packs.saturating_add(1);
         }
-        Ok(())
+        None
+    }
+
+    /// Reserves in the packs there are; [`None`] if none has room.
+    fn reserve(&mut self, size: usize, align: ChunkCount) -> Result<Option<NonNull<u8>>, Refusal> {
+        let reserved = match self.pool.reserve(size, align) {
+            Ok(reserved) => reserved,
+            Err(Refused::NeedPack(_)) => return Ok(None),
+            Err(_) => return Err(Refusal::Size),
+        };
+        let start = reserved.range.start().byte_offset();
+        let address = self
+            .region(reserved.pack)
+            .and_then(|region| region.address().checked_add(start));
+        Ok(address.and_then(|address| NonNull::new(address as *mut u8)))
     }
 
     /// Takes out one region that has been empty for `rounds`; the caller drops it unlocked.
@@ -246,6 +285,14 @@ impl Found {
     }
 }
 
+/// What the workqueue runs for the service.
+extern "C" fn tidy(_work: *mut kernel::bindings::work_struct) {
+    let entered = GATE.enter();
+    if let Some(service) = entered.target() {
+        service.tidy_up();
+    }
+}
+
 /// How good a home a region is.
 fn rank_of(region: &Region) -> Rank {
     let rank = match (region.is_huge(), region.place()) {
@@ -259,16 +306,10 @@ fn rank_of(region: &Region) -> Rank {
 
 impl Service {
     /// An empty service; the first image makes the first pack.
-    ///
-    /// `tidy` is called by a workqueue and must lead to [`Service::tidy_up`].
-    pub(crate) fn new(
-        kernel: &'static KernelFns,
-        config: Config,
-        tidy: WorkFn,
-    ) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(kernel: &'static KernelFns, config: Config) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             tidy <- Delayed::new(tidy),
-            grow <- new_mutex!(()),
+            grow <- new_mutex!(None),
             state <- new_mutex!(State::new()?),
             kernel,
             config,
@@ -342,32 +383,34 @@ impl Service {
                 return Ok(address);
             }
         }
-        let _growing = self.grow.lock();
-        // Another task may have made a pack while this one waited.
+        let mut failed = self.grow.lock();
+        // Another task may have made a pack while this one waited, or have failed to.
         if let Some(address) = self.reserve_in_packs(size)? {
             return Ok(address);
         }
-        let (pack, region) = self.make_pack(size).map_err(|_| Refusal::NoMemory)?;
-        let added = self.state.lock().add(pack, &region);
-        added.map_err(|_| Refusal::NoMemory)?;
-        self.counters.regions_made.inc();
-        trace::map(region.address(), region.len());
-        self.reserve_in_packs(size)?.ok_or(Refusal::NoMemory)
+        if failed.is_some_and(|when| when.elapsed() < NO_MEMORY_PAUSE) {
+            return Err(Refusal::NoMemory);
+        }
+        let made = self.make_pack(size).and_then(|(pack, region)| {
+            let mut state = self.state.lock();
+            // In one go: another task could take the room, or tidying up the empty pack.
+            let refused = state.add(pack, &region);
+            let reserved = state.reserve(size, self.config.align);
+            drop(state);
+            if refused.is_some() {
+                return Err(ENOSPC);
+            }
+            self.counters.regions_made.inc();
+            trace::map(region.address(), region.len());
+            reserved.ok().flatten().ok_or(ENOMEM)
+        });
+        *failed = made.is_err().then(Instant::now);
+        made.map_err(|_| Refusal::NoMemory)
     }
 
-    /// Takes room in the packs there are; `None` if there is none.
+    /// Takes room in the packs there are; [`None`] if there is none.
     fn reserve_in_packs(&self, size: usize) -> Result<Option<NonNull<u8>>, Refusal> {
-        let mut state = self.state.lock();
-        let reserved = match state.pool.reserve(size, self.config.align) {
-            Ok(reserved) => reserved,
-            Err(Refused::NeedPack(_)) => return Ok(None),
-            Err(_) => return Err(Refusal::Size),
-        };
-        let start = reserved.range.start().byte_offset();
-        let address = state
-            .region(reserved.pack)
-            .and_then(|region| region.address().checked_add(start));
-        Ok(address.and_then(|address| NonNull::new(address as *mut u8)))
+        self.state.lock().reserve(size, self.config.align)
     }
 
     /// Makes a region for an image of `size` bytes and books for it, with no lock but `grow` held.
@@ -394,29 +437,24 @@ impl Service {
         };
         if self.config.leaf == LeafLimit::Huge {
             for &place in places {
-                // The kernel falls back to base pages by itself: then this one is dropped.
-                let region = self.open_and_seal(len, place, LeafLimit::Huge);
-                if let Some(region) = region.ok().filter(Region::is_huge) {
-                    return Ok(region);
+                let region = OpenRegion::new(self.kernel, len, place, LeafLimit::Huge);
+                if let Some(region) = region.ok().filter(OpenRegion::is_huge) {
+                    return region.seal();
                 }
             }
         }
+        let contiguous = self.config.leaf != LeafLimit::Page && size <= Region::CONTIGUOUS_LEN;
+        let (len, limit) = if contiguous {
+            (Region::CONTIGUOUS_LEN, LeafLimit::Contiguous)
+        } else {
+            (len, LeafLimit::Page)
+        };
         for &place in places {
-            let contiguous = self.config.leaf != LeafLimit::Page && size <= Region::CONTIGUOUS_LEN;
-            let (len, limit) = if contiguous {
-                (Region::CONTIGUOUS_LEN, LeafLimit::Contiguous)
-            } else {
-                (len, LeafLimit::Page)
-            };
-            if let Ok(region) = self.open_and_seal(len, place, limit) {
-                return Ok(region);
+            if let Ok(region) = OpenRegion::new(self.kernel, len, place, limit) {
+                return region.seal();
             }
         }
         Err(ENOMEM)
-    }
-
-    fn open_and_seal(&self, len: usize, place: Place, limit: LeafLimit) -> Result<Region> {
-        OpenRegion::new(self.kernel, len, place, limit)?.seal()
     }
 
     /// Copies `source` to the image that starts at `address` and makes it executable on every CPU.
@@ -429,28 +467,9 @@ impl Service {
     /// the image was finalized before; `EFAULT` if `source` cannot be read: the image can then only
     /// be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source, used: usize) -> Result {
-        let found = {
-            let mut state = self.state.lock();
-            let mut found = state.find(address).ok_or_else(|| self.misused(EINVAL))?;
-            let keep = ChunkCount::holding(used).map_err(|_| self.misused(EINVAL))?;
-            if !found.is_start() || used > source.len.next_multiple_of(pack_core::CHUNK_SIZE) {
-                return Err(self.misused(EINVAL));
-            }
-            if source.len % INSN_SIZE != 0 || !found.holds(source.len.min(keep.bytes())) {
-                return Err(self.misused(EINVAL));
-            }
-            if found.state != RangeState::Reserved {
-                return Err(self.misused(EBUSY));
-            }
-            let was = found.range.count();
-            found.range = state
-                .pool
-                .trim(found.id, found.range, keep)
-                .map_err(|_| self.misused(EINVAL))?;
-            let trimmed = was.bytes().saturating_sub(found.range.count().bytes());
-            self.counters.trimmed.add(trimmed as u64);
-            found
-        };
+        let found = self
+            .claim(address, source.len, used)
+            .inspect_err(|error| self.misused("finalize", address, *error))?;
         let source = Source {
             len: source.len.min(found.range.count().bytes()),
             ..source
@@ -458,9 +477,33 @@ impl Service {
         self.copy(&found, source)?;
         self.synchronise();
         let finalized = self.state.lock().pool.finalize(found.id, found.range);
+        finalized.map_err(|_| {
+            self.misused("finalize", address, EINVAL);
+            EINVAL
+        })?;
         self.counters.finalized.inc();
         trace::finalize(address, found.range.count().bytes());
-        finalized.map_err(|_| self.misused(EINVAL))
+        Ok(())
+    }
+
+    /// Finds the reserved image at `address` and gives back what follows its first `used` bytes.
+    fn claim(&self, address: usize, len: usize, used: usize) -> Result<Found> {
+        let keep = ChunkCount::holding(used).map_err(|_| EINVAL)?;
+        let mut state = self.state.lock();
+        let mut found = state.find(address).ok_or(EINVAL)?;
+        let fits = used <= len && len % INSN_SIZE == 0 && found.holds(used);
+        if !fits || !found.is_start() {
+            return Err(EINVAL);
+        }
+        if found.state != RangeState::Reserved {
+            return Err(EBUSY);
+        }
+        let was = found.range.count().bytes();
+        let range = state.pool.trim(found.id, found.range, keep);
+        found.range = range.map_err(|_| EINVAL)?;
+        let trimmed = was.saturating_sub(found.range.count().bytes());
+        self.counters.trimmed.add(trimmed as u64);
+        Ok(found)
     }
 
     /// Writes into an image that is being made in place, such as a trampoline. May sleep.
@@ -470,20 +513,40 @@ impl Service {
     /// `EINVAL` if `[address, address + source.len)` is not inside one image of ours or not 4-byte
     /// aligned; `EFAULT` if `source` cannot be read.
     pub(crate) fn write(&self, address: usize, source: Source) -> Result {
-        let found = self.state.lock().find(address);
-        let found = found.ok_or_else(|| self.misused(EINVAL))?;
-        let writable = matches!(found.state, RangeState::Reserved | RangeState::Live);
-        if !writable || !found.holds(source.len) {
-            return Err(self.misused(EINVAL));
-        }
+        let found = self.find_writable(address, source.len)?;
         self.copy(&found, source)?;
         self.synchronise();
         if found.state == RangeState::Reserved {
-            // There is no finalize for these: the first write is it.
+            // There is no finalize for these: the first write is it. Should the image be gone, its
+            // owner freed it while it was written to, and the books say so already.
             let _ = self.state.lock().pool.finalize(found.id, found.range);
         }
         self.counters.written.inc();
         Ok(())
+    }
+
+    /// Writes one aligned word of data that a live image loads. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if it is not inside one image of ours, or not aligned.
+    pub(crate) fn write_word(&self, address: usize, value: u64) -> Result {
+        let found = self.find_writable(address, size_of::<u64>());
+        let found = found.map_err(|_| EFAULT)?;
+        poke::write_word(self.kernel, &found.region, found.offset, value).map_err(|_| EFAULT)?;
+        self.counters.written.inc();
+        Ok(())
+    }
+
+    /// The image that `len` bytes from `address` are inside, if it may be written to.
+    fn find_writable(&self, address: usize, len: usize) -> Result<Found> {
+        let found = self.state.lock().find(address).filter(|found| {
+            matches!(found.state, RangeState::Reserved | RangeState::Live) && found.holds(len)
+        });
+        found.ok_or_else(|| {
+            self.misused("write", address, EINVAL);
+            EINVAL
+        })
     }
 
     fn copy(&self, found: &Found, source: Source) -> Result {
@@ -495,42 +558,54 @@ impl Service {
 
     /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
     ///
-    /// Its bytes are BRK when this returns. An address that is not the start of an image, or whose
-    /// image is being freed already, is reported and changes nothing.
-    pub(crate) fn free(&self, address: usize) {
-        let retiring = {
+    /// Its bytes are BRK when this returns. An address in a pack that is not the start of an image,
+    /// or whose image is being freed already, is reported and changes nothing.
+    pub(crate) fn free(&self, address: usize) -> Freed {
+        let found = {
             let mut state = self.state.lock();
-            state
-                .find(address)
-                .filter(Found::is_start)
-                .and_then(|found| {
-                    let chunk = found.range.start();
-                    let range = state.pool.begin_retire(found.id, chunk).ok()?;
-                    Some(Found { range, ..found })
-                })
+            if state.owners.find(address).is_none() {
+                return Freed::Foreign;
+            }
+            let found = state.find(address).filter(Found::is_start);
+            found.filter(|found| {
+                let chunk = found.range.start();
+                state.pool.begin_retire(found.id, chunk).is_ok()
+            })
         };
-        let Some(found) = retiring else {
-            self.misused(EINVAL);
-            return;
+        let Some(found) = found else {
+            self.misused("free", address, EINVAL);
+            return Freed::Misused;
         };
         let len = found.range.count().bytes();
         poke::fill_with_traps(self.kernel, &found.region, found.start(), len);
-        let retired = self.state.lock().pool.retired(found.id, found.range);
-        debug_assert!(retired.is_ok());
+        if self
+            .state
+            .lock()
+            .pool
+            .retired(found.id, found.range)
+            .is_err()
+        {
+            // The memory stays out of use, which is safe.
+            self.misused("retire", address, EINVAL);
+        }
         self.counters.freed.inc();
         trace::retire(address, len);
         self.tidy_later();
         release_module();
+        Freed::Ours
     }
 
-    /// Counts and reports a call that makes no sense; returns the error for the caller.
-    fn misused(&self, error: Error) -> Error {
+    /// Counts and reports a call that makes no sense. Not to be called with a lock held.
+    pub(crate) fn misused(&self, what: &str, address: usize, error: Error) {
         self.counters.misuse.inc();
-        pr_err!(
-            "a caller passed a bad address or size ({:?}); nothing was changed\n",
-            error
-        );
-        error
+        if self.counters.misuse.get() <= MAX_MESSAGES {
+            pr_err!(
+                "bad {} of {:#x} ({:?}): nothing was changed\n",
+                what,
+                address,
+                error
+            );
+        }
     }
 
     /// Synchronises all CPUs. Whatever was retired before becomes free by the same event.
@@ -602,10 +677,21 @@ impl Service {
         })
     }
 
-    /// Before removal, when nothing is live and nobody can call any more: synchronises all CPUs
-    /// over what was freed last and gives every pack back.
+    /// Before removal, when nobody can call any more: synchronises all CPUs over what was freed last
+    /// and gives every pack back.
+    ///
+    /// An image that is alive would hold the module; only `rmmod -f` gets here with some. Their
+    /// packs then stay where they are for ever: better lost than unmapped under a program.
     pub(crate) fn wind_up(&self) {
         self.reclaim();
         self.give_back(0);
+        let mut state = self.state.lock();
+        for region in state.regions.iter_mut().filter_map(Option::take) {
+            pr_crit!(
+                "removed by force: a pack at {:#x} is lost\n",
+                region.address()
+            );
+            core::mem::forget(region);
+        }
     }
 }

@@ -28,6 +28,8 @@ extern "C" {
     pub(crate) fn bpf_pack_helper_vmalloc_end() -> usize;
     /// `VM_FLUSH_RESET_PERMS`, with `VM_ALLOW_HUGE_VMAP` if `huge`.
     pub(crate) fn bpf_pack_helper_vm_flags(huge: bool) -> usize;
+    /// `PMD_SIZE`.
+    pub(crate) fn bpf_pack_helper_pmd_size() -> usize;
     /// `vfree()`. Not `kvfree()`, which takes an address among the modules for slab memory.
     pub(crate) fn bpf_pack_helper_vfree(address: *const c_void);
     /// `raw_spin_lock_irqsave()`; returns the flags for the unlock.
@@ -49,6 +51,8 @@ extern "C" {
     pub(crate) fn bpf_pack_helper_ttbr1() -> u64;
     /// The register TCR_EL1.
     pub(crate) fn bpf_pack_helper_tcr() -> u64;
+    /// `ISB` on every online CPU, this one included; waits for all of them.
+    pub(crate) fn bpf_pack_helper_synchronise_cpus();
     /// `within_module(addr, THIS_MODULE)`; not traced.
     pub(crate) fn bpf_pack_helper_within_module(addr: usize) -> bool;
     /// `ftrace_regs_set_instruction_pointer()`; not traced.

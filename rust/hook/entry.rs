@@ -16,13 +16,19 @@ use crate::ksym::{
     PackAlloc,
     PackFinalize,
     PackFree,
-    TextCopy, //
+    TextCopy,
+    TextPoke, //
+};
+use crate::patchsite::{
+    Branch,
+    Site, //
 };
 use crate::poke::{
     Source,
     INSN_SIZE, //
 };
 use crate::service::{
+    Freed,
     Service,
     GATE, //
 };
@@ -31,7 +37,7 @@ use kernel::bindings;
 use kernel::prelude::*;
 
 /// How many functions are hooked.
-pub(super) const COUNT: usize = 4;
+pub(super) const COUNT: usize = 5;
 
 /// A function to hook.
 pub(super) struct Target {
@@ -60,6 +66,11 @@ pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
             name: "bpf_arch_text_copy",
             function: kernel.text_copy as usize,
             replacement: text_copy as TextCopy as usize,
+        },
+        Target {
+            name: "bpf_arch_text_poke",
+            function: kernel.text_poke as usize,
+            replacement: text_poke as TextPoke as usize,
         },
         Target {
             name: "bpf_prog_pack_alloc",
@@ -101,11 +112,11 @@ unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) ->
 /// As for the stock function: nobody may enter the image at `ptr` any more.
 unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
     let entered = GATE.enter();
-    match owner(entered.target(), ptr) {
-        // The books say how long the image is; the header in it says what was charged.
-        Some(service) => service.free(ptr as usize),
+    // The books say how long the image is; the header in it says what was charged.
+    let ours = entered.target().map(|service| service.free(ptr as usize));
+    if ours.is_none() || ours == Some(Freed::Foreign) {
         // SAFETY: The arguments are the caller's.
-        None => unsafe { (stock().pack_free)(ptr, size) },
+        unsafe { (stock().pack_free)(ptr, size) };
     }
 }
 
@@ -181,15 +192,51 @@ unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -
     }
 }
 
+/// Takes over `bpf_arch_text_poke()`: attaches a trampoline to a program, or detaches it.
+///
+/// Only a change that needs the program's PLT is done here, see `patchsite.rs`. Others change one
+/// instruction, which the stock function does through the same window.
+///
+/// # Safety
+///
+/// As for the stock function: the program at `ip` may not be freed meanwhile.
+unsafe extern "C" fn text_poke(
+    ip: *mut c_void,
+    old_kind: c_uint,
+    new_kind: c_uint,
+    old: *mut c_void,
+    new: *mut c_void,
+) -> c_int {
+    let entered = GATE.enter();
+    let from = Branch {
+        kind: old_kind,
+        target: old as usize,
+    };
+    let to = Branch {
+        kind: new_kind,
+        target: new as usize,
+    };
+    let far = owner(entered.target(), ip).and_then(|service| {
+        let site = Site::find(service.kernel(), ip as usize)?;
+        (site.is_long(from) || site.is_long(to)).then_some((service, site))
+    });
+    let Some((service, site)) = far else {
+        // SAFETY: The arguments are the caller's.
+        return unsafe { (stock().text_poke)(ip, old_kind, new_kind, old, new) };
+    };
+    // The PLT first: whoever takes the branch to it must find a target.
+    let target = site.plt_leads_to(stock(), to);
+    let result = service
+        .write_word(site.plt_target(), target as u64)
+        // SAFETY: The caller keeps the program alive.
+        .and_then(|()| unsafe { site.change(stock(), from, to) });
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
 /// The service, if the address is in one of its packs.
 fn owner(service: Option<&Service>, address: *mut c_void) -> Option<&Service> {
     service.filter(|service| service.owns(address as usize))
-}
-
-/// What the workqueue runs for the service.
-pub(crate) extern "C" fn tidy(_work: *mut bindings::work_struct) {
-    let entered = GATE.enter();
-    if let Some(service) = entered.target() {
-        service.tidy_up();
-    }
 }

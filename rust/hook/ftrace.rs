@@ -28,7 +28,7 @@ unsafe impl Send for Redirect {}
 // SAFETY: `&Redirect` gives access to nothing.
 unsafe impl Sync for Redirect {}
 
-/// What ftrace calls on entry to a redirected function, with preemption off.
+/// What ftrace calls on entry to a redirected function, in the caller's context.
 ///
 /// A call from this module goes on to the stock function: that is how falling back works. Rust
 /// functions are not traced, nor are the two helpers: this cannot recurse.
@@ -85,7 +85,7 @@ impl Redirect {
 
 #[pinned_drop]
 impl PinnedDrop for Redirect {
-    /// Sleeps until no CPU is in the callback.
+    /// Sleeps until no task is in the callback: unregistering waits for a grace period of RCU tasks.
     fn drop(self: Pin<&mut Self>) {
         let ops = self.ops.get();
         // SAFETY: By the type invariants it is registered.
