@@ -103,7 +103,6 @@ extern "C" {
     pub(crate) fn qemu_plugin_register_vcpu_tb_trans_cb(id: Id, cb: TransCb, data: Data);
     pub(crate) fn qemu_plugin_register_atexit_cb(id: Id, cb: PlainCb, data: Data);
 
-    pub(crate) fn qemu_plugin_register_vcpu_tb_exec_cb(tb: Tb, cb: VcpuCb, flags: c_int, d: Data);
     pub(crate) fn qemu_plugin_register_vcpu_tb_exec_cond_cb(
         tb: Tb,
         cb: VcpuCb,

@@ -31,6 +31,8 @@ pub(crate) static qemu_plugin_version: c_int = ffi::API_VERSION;
 
 /// "No current page": not the page number of any address.
 const NO_PAGE: u64 = u64::MAX;
+/// Neither a page number nor [`NO_PAGE`].
+const NEVER_PAGE: u64 = u64::MAX - 1;
 /// Set in the data of [`on_page`] when it is called in the middle of a translation block.
 const SECOND_PAGE: u64 = 1;
 /// Bytes of a scoreboard row: the current page and the inline counters.
@@ -482,31 +484,22 @@ unsafe fn attach_page(plugin: &Plugin, tb: Tb, insn: Option<ffi::Insn>, va: u64,
     let data: Data = ptr::without_provenance_mut(address as usize);
     let (add, counter) = (ffi::INLINE_ADD_U64, plugin.inline[Inline::Insns as usize]);
     let (regs, ne, page) = (ffi::CB_R_REGS, ffi::COND_NE, plugin.page);
+    // The slow mode attaches the same code: with other code, translation blocks would end elsewhere
+    // and the guest would be interrupted at other instructions.
+    let compare = if plugin.options.slow {
+        NEVER_PAGE
+    } else {
+        address >> 12
+    };
     // The counter comes second, so that the callback sees it without this part.
     // SAFETY: As promised by the caller.
     unsafe {
-        match (insn, plugin.options.slow) {
-            (None, true) => ffi::qemu_plugin_register_vcpu_tb_exec_cb(tb, on_page, regs, data),
-            (None, false) => ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
-                tb,
-                on_page,
-                regs,
-                ne,
-                page,
-                address >> 12,
-                data,
+        match insn {
+            None => ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
+                tb, on_page, regs, ne, page, compare, data,
             ),
-            (Some(insn), true) => {
-                ffi::qemu_plugin_register_vcpu_insn_exec_cb(insn, on_page, regs, data);
-            }
-            (Some(insn), false) => ffi::qemu_plugin_register_vcpu_insn_exec_cond_cb(
-                insn,
-                on_page,
-                regs,
-                ne,
-                page,
-                address >> 12,
-                data,
+            Some(insn) => ffi::qemu_plugin_register_vcpu_insn_exec_cond_cb(
+                insn, on_page, regs, ne, page, compare, data,
             ),
         }
         match insn {

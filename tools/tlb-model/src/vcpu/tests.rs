@@ -405,3 +405,19 @@ fn interrupts_are_counted_by_number() {
     });
     assert_eq!((vcpu.counts().sgi[1], vcpu.counts().sgi_targets[1]), (1, 3));
 }
+
+#[test]
+fn a_page_of_a_coalesced_entry_dies_alone_in_the_first_level() {
+    let (mut vcpu, mut guest) = cpu(&["model=n1/coalesce=l2"]);
+    for i in 0..4 {
+        guest.remap(8 + i, 0x7_7777 + i);
+    }
+    for i in 0..4 {
+        vcpu.fetch(&mut guest, (8 + i) << 12, 0);
+    }
+    guest.x = (1 << 48) | 9;
+    let kill = vcpu.tlbi(&mut guest, VAE1IS).expect("removes");
+    vcpu.kill(&kill, true);
+    // One page in the first level, the shared entry in the second.
+    assert_eq!(model(&vcpu).killed, 2);
+}
