@@ -11,16 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PACKET 64
 #define TRANSFER (256 << 10)
 #define MAX_TAIL_CALLS 33
-
-static int run_packet(struct run *run, int fd)
-{
-	unsigned char packet[PACKET] = {};
-
-	return run_test(run, fd, packet, sizeof(packet));
-}
 
 static void subprograms(struct run *run)
 {

@@ -98,7 +98,6 @@ int main(int argc, char **argv)
 	size_t count = 1, attached = 0;
 	unsigned long rounds = 0;
 	int fds[MAX_FILTERS], option, fentry = -1, err;
-	char path[PATH_MAX] = "";
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'c') {
@@ -116,7 +115,7 @@ int main(int argc, char **argv)
 	}
 	setlinebuf(stdout);
 	signal(SIGTERM, stop);
-	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || chdir(dirname(path)))
+	if (run_enter_folder())
 		return 1;
 
 	for (size_t i = 0; i < count; i++) {

@@ -2,6 +2,8 @@
 #include "run.h"
 
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,6 +115,22 @@ int run_test(struct run *run, int fd, void *packet, size_t size)
 	if (bpf_prog_test_run_opts(fd, &opts))
 		run_fail(run, "test run: %s", strerror(errno));
 	return opts.retval;
+}
+
+int run_enter_folder(void)
+{
+	char path[PATH_MAX] = "";
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		return -1;
+	return chdir(dirname(path));
+}
+
+int run_packet(struct run *run, int fd)
+{
+	unsigned char packet[PACKET] = {};
+
+	return run_test(run, fd, packet, sizeof(packet));
 }
 
 void run_trigger_fentry_tests(struct run *run)

@@ -48,6 +48,9 @@ extern const struct test_case cases_big[];
 /* Looks at settings that the cases' own network namespace does not show. */
 void run_prepare(void);
 
+/* Enters the folder of this binary, where the objects are; 0, or -1 and errno. */
+int run_enter_folder(void);
+
 /* Says that the case failed or cannot be tried here; the first reason stays. */
 void run_fail(struct run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -66,6 +69,10 @@ int run_prog_fd(struct run *run, struct bpf_object *object, const char *name);
 
 /* Runs program @fd once with a packet of @size bytes (0: without); its result. */
 int run_test(struct run *run, int fd, void *packet, size_t size);
+
+/* The same with a packet of PACKET zeroes. */
+#define PACKET 64
+int run_packet(struct run *run, int fd);
 
 /* Makes the kernel call bpf_fentry_test1() and its kin once. */
 void run_trigger_fentry_tests(struct run *run);

@@ -133,15 +133,6 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return 0;
 }
 
-/* The objects are found beside this binary, from wherever it is called. */
-static void enter_own_folder(void)
-{
-	char path[PATH_MAX] = "";
-
-	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || chdir(dirname(path)))
-		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
-}
-
 static bool parse_expect(const char *name, enum expect *expect)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
@@ -184,7 +175,8 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	if (geteuid())
 		ksft_exit_skip("must be run as root\n");
-	enter_own_folder();
+	if (run_enter_folder())
+		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
 	libbpf_set_print(quiet);
 	run_prepare();
 	/* Sockets and devices of the tests stay out of the machine's own network. */
