@@ -1,14 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs the tests that need no kernel: those of the allocator's decisions. They
-# run with the Rust of the host, if there is one, and with the Rust that the
+# Runs the tests that need no kernel: those of the allocator's decisions, of the
+# page-table walk and of the TLB model. They run with the Rust of the host, if there is one, and with the Rust that the
 # kernel was built with.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-CRATES=(rust/pack_core)
+CRATES=(rust/pack_core tools/tlb-model)
+# Source files without a crate of their own.
+FILES=(rust/pagetable.rs)
 WORK=$BUILD/host-test
 
 usage() {
@@ -56,26 +58,47 @@ sum() {
 	END { printf "%d %d %d %d\n", passed, failed, ignored, runners }' "$1"
 }
 
-# suite NAME COMMAND... - tests all crates with "COMMAND... cargo".
+# file_test FILE BINARY OUTPUT COMMAND... - tests a single source file with
+# "COMMAND... rustc" and keeps what the runner said in OUTPUT.
+file_test() {
+	local file=$1 binary=$2 output=$3
+	shift 3
+	mkdir -p "$(dirname "$binary")"
+	"$@" rustc --edition 2021 --test "$ROOT/$file" -o "$binary" >"$output" 2>&1
+	"$@" "$binary" 2>&1 | tee -a "$output"
+}
+
+# run NAME SUBJECT OUTPUT TEST... - runs one test command and adds up its results.
+run() {
+	local name=$1 subject=$2 output=$3 status=0 p f i runners
+	shift 3
+	mkdir -p "$WORK"
+	: >"$output"
+	attempt "host tests of $subject ($name)" "read $output; a failing seeded test names its SEED" \
+		"$@" || status=$?
+	read -r p f i runners < <(sum "$output")
+	if [ "$status" -ne 0 ]; then
+		grep -E "panicked at|^SEED=|^error" "$output" >&2 || true
+		# A run that broke off has no failed test to show for it.
+		[ "$f" -gt 0 ] || f=1
+	fi
+	grep -E '^test .* \.\.\. ignored' "$output" | sed 's/^test /  skipped: /' >&2 || true
+	say "  $name: $p passed, $f failed, $i skipped in $runners runners"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + i))
+}
+
+# suite NAME COMMAND... - all tests, with "COMMAND... cargo" and "COMMAND... rustc".
 suite() {
-	local name=$1 crate output status p f i runners
+	local name=$1 subject output
 	shift
-	for crate in "${CRATES[@]}"; do
-		output=$WORK/$name-${crate##*/}.out
-		mkdir -p "$WORK"
-		: >"$output"
-		status=0
-		attempt "host tests of $crate ($name)" "read $output; a failing seeded test names its SEED" \
-			cargo_test "$crate" "$WORK/$name" "$output" "$@" || status=$?
-		read -r p f i runners < <(sum "$output")
-		if [ "$status" -ne 0 ]; then
-			grep -E "panicked at|^SEED=|^error" "$output" >&2 || true
-			# A run that broke off has no failed test to show for it.
-			[ "$f" -gt 0 ] || f=1
-		fi
-		grep -E '^test .* \.\.\. ignored' "$output" | sed 's/^test /  skipped: /' >&2 || true
-		say "  $name: $p passed, $f failed, $i skipped in $runners runners"
-		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + i))
+	for subject in "${CRATES[@]}"; do
+		output=$WORK/$name-${subject##*/}.out
+		run "$name" "$subject" "$output" cargo_test "$subject" "$WORK/$name" "$output" "$@"
+	done
+	for subject in "${FILES[@]}"; do
+		output=$WORK/$name-$(basename "$subject" .rs).out
+		run "$name" "$subject" "$output" \
+			file_test "$subject" "$WORK/$name/$(basename "$subject" .rs)" "$output" "$@"
 	done
 }
 

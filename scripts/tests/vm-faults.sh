@@ -47,6 +47,7 @@ vm() {
 	"$ROOT/scripts/vm" --timeout 120 "$@"
 }
 
+# shellcheck disable=SC2016 # the stand-in's shell expands these
 faults_with_fakes() {
 	expect "QEMU that does not start" 69 'QEMU ended with status 1: .*no such machine' \
 		with_fake 'echo "no such machine" >&2; exit 1' -- true
@@ -68,6 +69,7 @@ faults_with_fakes() {
 	done
 }
 
+# shellcheck disable=SC2016 # the guest's shell expands these
 faults_with_qemu() {
 	expect "the command's status" 3 'from the guest' vm -- 'echo from the guest; exit 3'
 	expect "a machine that QEMU does not have" 69 'QEMU ended with status' \

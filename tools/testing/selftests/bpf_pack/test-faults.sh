@@ -39,6 +39,7 @@ refused() {
 	check "$what: the stock allocator works" stock_works
 }
 
+# shellcheck disable=SC2016 # quotes of the message
 refused "a missing symbol" 'this kernel has no symbol `bpf_pack_no_such_symbol`' fault=1
 # The last one that is hooked, with all others to be put back, and one before it.
 for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize; do
