@@ -14,11 +14,16 @@ pub(crate) struct Counter(Atomic<u64>);
 
 impl Default for Counter {
     fn default() -> Self {
-        Self(Atomic::new(0))
+        Self::new()
     }
 }
 
 impl Counter {
+    /// A count of 0.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
     /// Adds one.
     pub(crate) fn inc(&self) {
         self.add(1);
@@ -27,6 +32,14 @@ impl Counter {
     /// Adds `n`.
     pub(crate) fn add(&self, n: u64) {
         self.0.add(n, Relaxed);
+    }
+
+    /// Raises it to `n`, where it is lower. Not counted exactly if two do so at once: callers hold a
+    /// lock.
+    pub(crate) fn raise_to(&self, n: u64) {
+        if self.get() < n {
+            self.0.store(n, Relaxed);
+        }
     }
 
     /// The count so far.

@@ -11,6 +11,7 @@
 //! Context synchronisation is separate from writing ([`synchronise_cpus`]), so that many writes
 //! can share one.
 
+use crate::counters::Counter;
 use crate::ksym::{
     KernelFns,
     PgProt, //
@@ -34,7 +35,14 @@ struct Window<'a> {
     kernel: &'a KernelFns,
     flags: usize,
     start: *mut u8,
+    /// Bytes written through it.
+    written: usize,
 }
+
+/// How many windows were opened.
+pub(crate) static WINDOWS: Counter = Counter::new();
+/// The most bytes that were written through one: how much is copied at most with interrupts off.
+pub(crate) static MOST_WRITTEN: Counter = Counter::new();
 
 impl<'a> Window<'a> {
     /// Opens the window onto the page that holds `pa`; `start` is the address of that byte.
@@ -53,6 +61,7 @@ impl<'a> Window<'a> {
                 kernel,
                 flags,
                 start: (sys::bpf_pack_helper_fixmap_address() as *mut u8).wrapping_add(in_page),
+                written: 0,
             }
         }
     }
@@ -60,6 +69,8 @@ impl<'a> Window<'a> {
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
+        WINDOWS.inc();
+        MOST_WRITTEN.raise_to(self.written as u64);
         // SAFETY: By the type invariants the lock is held and the slot is ours; a protection of 0
         // is FIXMAP_PAGE_CLEAR.
         unsafe {
@@ -87,7 +98,8 @@ fn through_window(
         let at = offset.saturating_add(done);
         let in_page = region.address().wrapping_add(at) % PAGE_SIZE;
         let part = (PAGE_SIZE - in_page).min(len - done);
-        let window = Window::open(kernel, region.physical(at).ok_or(EFAULT)?);
+        let mut window = Window::open(kernel, region.physical(at).ok_or(EFAULT)?);
+        window.written = window.written.saturating_add(part);
         write(window.start, done, part)?;
         done = done.saturating_add(part);
     }

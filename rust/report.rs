@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+use crate::poke;
 use crate::region::Place;
 use crate::service::{
     Service,
@@ -70,6 +71,8 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "to the stock allocator, predictor flush",
             refused.pred_flush.get(),
         ),
+        ("poke windows", poke::WINDOWS.get()),
+        ("most bytes through one", poke::MOST_WRITTEN.get()),
         ("bad calls", counters.misuse.get()),
         ("copy errors", counters.copy_errors.get()),
     ];

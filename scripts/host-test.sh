@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs the tests that need no kernel: those of the allocator's decisions, of the
-# page-table walk and of the TLB model. They run with the Rust of the host, if there is one, and with the Rust that the
-# kernel was built with.
+# page-table walk and of the TLB model. They run with the Rust of the host, if
+# there is one, and with the Rust that the kernel was built with.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -255,6 +255,14 @@ log_is_clean() {
 	! log_since_mark | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
 }
 
+# --- the machine -------------------------------------------------------------
+
+# page_size - bytes of a base page.
+page_size() {
+	getconf PAGESIZE 2>/dev/null ||
+		awk '/^KernelPageSize:/ { print $2 * 1024; exit }' /proc/self/smaps
+}
+
 # --- bpf_pack ----------------------------------------------------------------
 
 is_loaded() {

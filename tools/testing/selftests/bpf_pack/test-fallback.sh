@@ -54,11 +54,10 @@ layout() {
 	check "$what: rmmod" unload_pack
 }
 
-page=$(getconf PAGESIZE 2>/dev/null || awk '/^KernelPageSize:/ { print $2 * 1024; exit }' /proc/self/smaps)
-case $page in
+case $(page_size) in
 4096) huge='2 MiB block' middle='64 KiB contiguous' small='4 KiB page' ;;
 16384) huge='2 MiB contiguous' middle='16 KiB page' small='16 KiB page' ;;
-*) skip_all "no expectations for pages of $page bytes" ;;
+*) skip_all "no expectations for pages of $(page_size) bytes" ;;
 esac
 
 layout "best" "$huge" leaf=0
