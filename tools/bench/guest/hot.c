@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loads LIVE programs of a size mix and runs some of them over and over: the
+ * instruction TLB's share of having programs on few or many pages.
+ *
+ * SCENARIO is HOT[/PLACE[/TEMPERATURE]]. PLACE: "spread" (default) takes the hot
+ * programs evenly from all live ones, "dense" the first ones. TEMPERATURE:
+ * "warm" (default), "flush" (an empty model before each system call), "evict64"
+ * and "evict2000" (calls into so many pages of user code before each round).
+ *
+ * A round runs each hot program once, in order of loading, CHAIN of them in one
+ * system call. A round that is not counted comes first. Each scenario is a
+ * region, from ID on, and one JSON line.
+ */
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "program.h"
+
+#define MAX_LIVE 20000
+#define SWEEP 2000
+/* More between two images than this is not the same stretch of program memory. */
+#define GAP (64 * 1024UL)
+#define SLOTS 8
+
+static struct bpf_insn insns[MAX_INSNS];
+static struct image images[MAX_LIVE], sorted[MAX_LIVE];
+static unsigned int live, bytes;
+static int map;
+
+/*
+ * Sixteen sizes with the mean of the programs of libbpf-tools 0.31.0 on this
+ * kernel, 529 bytes, many small and few large. The programs here cannot be
+ * shorter than a tail call.
+ */
+static const unsigned int realistic[16] = {
+	252, 252, 252, 256, 264, 280, 300, 336, 384, 440, 520, 600, 744, 960, 1216, 1408,
+};
+
+/* size - bytes of the program number @index of a mix; the order is scattered. */
+static unsigned int size(const char *mix, unsigned int index)
+{
+	if (!strcmp(mix, "realistic"))
+		return realistic[index * 7 % 16];
+	return number(mix);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct image *x = a, *y = b;
+
+	return (x->address > y->address) - (x->address < y->address);
+}
+
+/* classify - tells the model where the images are; returns the number of stretches. */
+static unsigned int classify(void)
+{
+	unsigned int slot = 0, i;
+	unsigned long low, high;
+
+	memcpy(sorted, images, live * sizeof(*images));
+	qsort(sorted, live, sizeof(*sorted), by_address);
+	low = sorted[0].address;
+	high = low;
+	for (i = 0; i <= live; i++) {
+		if (i < live && sorted[i].address < high + GAP) {
+			high = sorted[i].address + sorted[i].length;
+			continue;
+		}
+		if (slot == SLOTS)
+			errx(1, "images in more than %u places", SLOTS);
+		tlb_class_range(slot, low, high);
+		slot++;
+		if (i < live) {
+			low = sorted[i].address;
+			high = low + sorted[i].length;
+		}
+	}
+	for (i = slot; i < SLOTS; i++)
+		tlb_class_range(i, 0, 0);
+	return slot;
+}
+
+/* pages - distinct pages of the first @count images of `sorted`, in order of address. */
+static unsigned int pages(unsigned int count)
+{
+	unsigned long next = 0;
+	unsigned int total = 0, i;
+
+	qsort(sorted, count, sizeof(*sorted), by_address);
+	for (i = 0; i < count; i++) {
+		unsigned long first = sorted[i].address / PAGE;
+		unsigned long last = (sorted[i].address + sorted[i].length - 1) / PAGE;
+
+		if (first < next)
+			first = next;
+		if (last >= first) {
+			total += last - first + 1;
+			next = last + 1;
+		}
+	}
+	return total;
+}
+
+static void load_all(const char *mix)
+{
+	unsigned int base = shortest(map), wide, narrow, i;
+
+	/* Its memory is free after a grace period: the images shall be contiguous. */
+	rest(2500);
+	for (i = 0; i < live; i++) {
+		fillers(size(mix, i), base, &wide, &narrow);
+		images[i] = inspect(load(insns, assemble(insns, map, wide, narrow)));
+		if (images[i].length != size(mix, i))
+			errx(1, "program %u has %u bytes, not %u", i, images[i].length, size(mix, i));
+		bytes += images[i].length;
+	}
+}
+
+/* choose - puts the hot programs into the array. */
+static void choose(unsigned int hot, bool dense)
+{
+	unsigned int i;
+
+	for (i = 0; i < live; i++)
+		drop(map, i);
+	for (i = 0; i < hot; i++) {
+		sorted[i] = images[dense ? i : (unsigned long)i * live / hot];
+		put(map, i, sorted[i].fd);
+	}
+}
+
+/* fd_of - the hot program at @index. */
+static int fd_of(unsigned int index, unsigned int hot, bool dense)
+{
+	return images[dense ? index : (unsigned long)index * live / hot].fd;
+}
+
+static void round_once(unsigned int hot, bool dense, bool flush)
+{
+	static unsigned char packet[64];
+	unsigned int first, end;
+
+	for (first = 0; first < hot; first += CHAIN) {
+		struct __sk_buff skb = { .mark = first };
+		union bpf_attr attr = { 0 };
+
+		attr.test.prog_fd = fd_of(first, hot, dense);
+		attr.test.data_in = (unsigned long)packet;
+		attr.test.data_size_in = sizeof(packet);
+		attr.test.ctx_in = (unsigned long)&skb;
+		attr.test.ctx_size_in = sizeof(skb);
+		if (flush)
+			tlb_flush();
+		if (bpf(BPF_PROG_TEST_RUN, &attr))
+			err(1, "BPF_PROG_TEST_RUN");
+		end = first + CHAIN < hot ? first + CHAIN : hot;
+		if (attr.test.retval != end)
+			errx(1, "the chain ended at program %u, not %u", attr.test.retval, end);
+	}
+}
+
+static unsigned char *sweep_code(void)
+{
+	unsigned char *code = mmap(NULL, SWEEP * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned int i;
+
+	if (code == MAP_FAILED)
+		err(1, "mmap");
+	/* One entry for each page is the point. */
+	madvise(code, SWEEP * PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < SWEEP; i++)
+		write_code(code + i * PAGE + i * 64 % PAGE, 1);
+	return code;
+}
+
+static void sweep(unsigned int count)
+{
+	static unsigned char *code;
+	unsigned int i;
+
+	if (!code)
+		code = sweep_code();
+	for (i = 0; i < count; i++)
+		((code_fn)(code + i * PAGE + i * 64 % PAGE))();
+}
+
+static void scenario(unsigned long id, const char *mix, unsigned int rounds, char *text)
+{
+	const char *place, *temperature;
+	unsigned int hot, evict = 0, touched, i;
+	bool dense, flush;
+
+	hot = number(strtok(text, "/"));
+	place = strtok(NULL, "/") ?: "spread";
+	temperature = strtok(NULL, "/") ?: "warm";
+	dense = !strcmp(place, "dense");
+	flush = !strcmp(temperature, "flush");
+	if (!strncmp(temperature, "evict", 5))
+		evict = number(temperature + 5);
+	if (!hot || hot > live || evict > SWEEP ||
+	    (!dense && strcmp(place, "spread")) ||
+	    (!evict && !flush && strcmp(temperature, "warm")))
+		errx(2, "bad scenario %s/%s/%s", text, place, temperature);
+
+	choose(hot, dense);
+	touched = pages(hot);
+	sweep(evict);
+	rest(100);
+	after_tick();
+	tlb_flush();
+	round_once(hot, dense, flush);
+	tlb_region_start(id);
+	for (i = 0; i < rounds; i++) {
+		sweep(evict);
+		round_once(hot, dense, flush);
+	}
+	tlb_region_stop();
+	printf("{\"line\":\"hot\",\"region\":%lu,\"mix\":\"%s\",\"live\":%u,\"hot\":%u,"
+	       "\"place\":\"%s\",\"temperature\":\"%s\",\"rounds\":%u,\"hot_pages\":%u,"
+	       "\"live_bytes\":%u}\n", id, mix, live, hot, place, temperature, rounds,
+	       touched, bytes);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int rounds, stretches;
+	unsigned long id;
+	int i;
+
+	if (argc < 6)
+		errx(2, "usage: hot ID MIX LIVE ROUNDS SCENARIO...");
+	id = number(argv[1]);
+	live = number(argv[3]);
+	rounds = number(argv[4]);
+	if (live < 1 || live > MAX_LIVE)
+		errx(2, "1 to %u programs", MAX_LIVE);
+	allow_files(MAX_LIVE + 64);
+	map = create_array(MAX_LIVE);
+	load_all(argv[2]);
+	stretches = classify();
+	rest(2500);
+	printf("{\"line\":\"loaded\",\"mix\":\"%s\",\"live\":%u,\"bytes\":%u,\"stretches\":%u}\n",
+	       argv[2], live, bytes, stretches);
+	for (i = 5; i < argc; i++)
+		scenario(id++, argv[2], rounds, argv[i]);
+	return 0;
+}

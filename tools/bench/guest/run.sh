@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# The benchmark's guest side. The kernel command line says what to do, so that the
+# guest's image is the same in all runs: bench.layout=LAYOUT bench.suite=SUITE.
+# JSON lines on standard output; the last one is the sentinel.
+set -eu
+cd "$(dirname "$0")"
+
+word() {
+	sed -n "s/.*bench\.$1=\([a-z0-9]*\).*/\1/p" /proc/cmdline
+}
+
+# insert PARAMETER... - region 1 is the insertion, region 2 a run of the same
+# program that inserts nothing.
+insert() {
+	./mark start 2
+	insmod nothing.ko 2>/dev/null || true
+	./mark stop
+	./mark start 1
+	insmod bpf_pack.ko "$@"
+	./mark stop
+}
+
+# Background work after boot must be over before anything is counted.
+sleep 8
+layout=$(word layout)
+case $layout in
+stock) ;;
+near) insert ;;
+far) insert near_packs=0 ;;
+base) insert leaf=2 ;;
+page) insert align=4096 leaf=2 ;;
+*)
+	echo "unknown layout: $layout" >&2
+	exit 2
+	;;
+esac
+sleep 3
+
+# memory - what is reserved for BPF images now.
+memory() {
+	if [ "$layout" = stock ]; then
+		awk '/bpf_prog_pack|bpf_jit|execmem/ { bytes += $2; areas++ }
+			END { printf "{\"line\":\"memory\",\"at\":\"'"$1"'\",\"areas\":%d,\"bytes\":%d}\n", areas, bytes }' /proc/vmallocinfo
+	else
+		awk -F': ' '$1 == "packs" { areas = $2 } $1 == "pack bytes" { bytes = $2 }
+			END { printf "{\"line\":\"memory\",\"at\":\"'"$1"'\",\"areas\":%d,\"bytes\":%d}\n", areas, bytes }' /sys/kernel/debug/bpf_pack/status
+	fi
+}
+
+# live_suite BASE LIVE - costs of loading and freeing beside LIVE programs.
+life_suite() {
+	./life "$1" "$2" 256 1024 4096 16384
+	sleep 3
+}
+
+quick_suite() {
+	life_suite 1000 0
+	life_suite 1100 1000
+	# shellcheck disable=SC2046 # a list
+	./hot 2000 realistic 1000 50 $(sweep 10 20 40 60 80 100 150 200 340 500) 1000 \
+		$(temperatures 100) $(temperatures 340)
+	sleep 3
+	# shellcheck disable=SC2046
+	./hot 2100 256 160 50 160 100 $(temperatures 100)
+	sleep 3
+	# shellcheck disable=SC2046
+	./hot 2200 12176 33 50 33 $(temperatures 33)
+	sleep 3
+}
+
+full_suite() {
+	quick_suite
+	life_suite 1200 10000
+	# shellcheck disable=SC2046
+	./hot 2300 realistic 10000 20 100 340 1000 $(temperatures 1000) 5000 10000
+	sleep 3
+}
+
+# sweep HOT... - each as every so many-th and as the first of the live programs.
+sweep() {
+	for hot in "$@"; do
+		echo "$hot $hot/dense"
+	done
+}
+
+temperatures() {
+	echo "$1/spread/flush $1/spread/evict64 $1/spread/evict2000"
+}
+
+memory start
+suite=$(word suite)
+case $suite in
+quick | full) "${suite}_suite" ;;
+*)
+	echo "unknown suite: $suite" >&2
+	exit 2
+	;;
+esac
+memory end
+[ "$layout" = stock ] || sed 's/^/status /' /sys/kernel/debug/bpf_pack/status
+echo '{"line":"end"}'
