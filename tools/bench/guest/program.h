@@ -159,12 +159,15 @@ static inline unsigned int shortest(int map)
 	return image.length;
 }
 
-/* fillers - how many make a program of @bytes where @base is without any. */
+/*
+ * fillers - how many make a program of @bytes where @base is without any. The JIT
+ * pads images to eight bytes.
+ */
 static inline void fillers(unsigned int bytes, unsigned int base, unsigned int *wide,
 			   unsigned int *narrow)
 {
-	if (bytes < base || bytes % 4)
-		errx(2, "%u bytes: at least %u, in steps of 4", bytes, base);
+	if (bytes < base || bytes % 8)
+		errx(2, "%u bytes: at least %u, in steps of 8", bytes, base);
 	*wide = (bytes - base) / 16;
 	*narrow = (bytes - base) % 16 / 4;
 }

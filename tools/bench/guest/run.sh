@@ -38,18 +38,7 @@ page) insert align=4096 leaf=2 ;;
 esac
 sleep 3
 
-# memory - what is reserved for BPF images now.
-memory() {
-	if [ "$layout" = stock ]; then
-		awk '/bpf_prog_pack|bpf_jit|execmem/ { bytes += $2; areas++ }
-			END { printf "{\"line\":\"memory\",\"at\":\"'"$1"'\",\"areas\":%d,\"bytes\":%d}\n", areas, bytes }' /proc/vmallocinfo
-	else
-		awk -F': ' '$1 == "packs" { areas = $2 } $1 == "pack bytes" { bytes = $2 }
-			END { printf "{\"line\":\"memory\",\"at\":\"'"$1"'\",\"areas\":%d,\"bytes\":%d}\n", areas, bytes }' /sys/kernel/debug/bpf_pack/status
-	fi
-}
-
-# live_suite BASE LIVE - costs of loading and freeing beside LIVE programs.
+# life_suite BASE LIVE - costs of loading and freeing beside LIVE programs.
 life_suite() {
 	./life "$1" "$2" 256 1024 4096 16384
 	sleep 3
@@ -78,6 +67,11 @@ full_suite() {
 	sleep 3
 }
 
+# smp_suite - for counting interrupts between CPUs; nothing else repeats there.
+smp_suite() {
+	./life 1900 0 256
+}
+
 # sweep HOT... - each as every so many-th and as the first of the live programs.
 sweep() {
 	for hot in "$@"; do
@@ -89,15 +83,15 @@ temperatures() {
 	echo "$1/spread/flush $1/spread/evict64 $1/spread/evict2000"
 }
 
-memory start
+./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full) "${suite}_suite" ;;
+quick | full | smp) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2
 	;;
 esac
-memory end
+./memory.sh end
 [ "$layout" = stock ] || sed 's/^/status /' /sys/kernel/debug/bpf_pack/status
 echo '{"line":"end"}'

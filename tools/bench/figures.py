@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmark's figures: reads what its guests left, checks it and makes rows of it."""
+
+import json
+
+LAYOUTS = {
+    "stock": "B: the stock kernel, 4 KiB pages",
+    "near": "C near: the module, one 2 MiB block per pack, near the kernel's text",
+    "far": "C far: the module, near_packs=0",
+    "base": "the module with leaf=2: packs of 4 KiB pages",
+    "page": "A: emulated historical scheme, a page per program (the module with align=4096 leaf=2)",
+}
+# Fewer BPF misses per round than this share of the hot pages: the pages fit.
+FITS = 0.1
+MAIN = "n1/lru"
+LIMITS = ("Misses and walks of a model with stated geometry, driven by instruction fetches of an emulated "
+          "guest. No speculation, prefetch, walk cache, micro-architecture or time. Misses are not cycles. "
+          "No arm64 hardware was measured.")
+NOT_RUN = [
+    ("the original workload (eight programs on tracepoints, kprobe and kretprobe per process, beside a compiler)",
+     "not written yet; so no figure here is comparable with the published 63.16 %, 42.71 % and 42.47 %"),
+    ("size mix of real tools", "not recorded yet; \"realistic\" is a made-up distribution with the measured mean of 529 B"),
+    ("programs of 64 KiB; 100,000 live images", "not written yet"),
+    ("longest stretch with interrupts off; a million random allocations and frees; fragmentation", "not written yet"),
+    ("costs called directly, without the hooks", "not written yet: all costs here are through the hooks, from bpf(2) to bpf(2)"),
+    ("jited size and instructions per run of helper-heavy programs; an attached fentry program", "not written yet"),
+    ("kernel with 16 KiB pages; layout C64", "not written yet"),
+    ("coalescing and data=on as sensitivity runs", "not written yet"),
+    ("more than 2 CPUs; perf stat on an arm64 host", "not written yet"),
+]
+
+
+class Bad(Exception):
+    """Something is wrong with the runs."""
+
+
+class Run:
+    """One guest: the model's regions and the guest's own lines about them."""
+
+    def __init__(self, directory, name, layout, cpu, suite, cpus):
+        self.name, self.layout, self.cpu, self.suite, self.cpus = name, layout, cpu, suite, int(cpus)
+        self.text = (directory / f"{name}.json").read_text()
+        lines = [json.loads(line) for line in self.text.splitlines()]
+        self.header, self.total = lines[0], lines[-1]
+        if self.header["line"] != "header" or self.total["line"] != "total":
+            raise Bad(f"{name}: the model's output is not complete")
+        self.regions = {}
+        for line in lines[1:-1]:
+            if line["region"] in self.regions:
+                raise Bad(f"{name}: region {line['region']} twice")
+            self.regions[line["region"]] = line
+        said = (directory / f"{name}.guest").read_text().splitlines()
+        self.lines = [json.loads(line) for line in said if line.startswith("{")]
+        if not self.lines or self.lines[-1] != {"line": "end"}:
+            raise Bad(f"{name}: the guest did not come to its end")
+        self.check()
+
+    def check(self):
+        """The model's checks of itself, over the whole run."""
+        for what in ["marker_errors", "open_regions"]:
+            if self.total[what]:
+                raise Bad(f"{self.name}: {what}: {self.total[what]}")
+        for model in self.total["models"]:
+            for what in ["stale_hits", "walks_wrong"]:
+                if model[what]:
+                    raise Bad(f"{self.name}: {model['model']}: {what}: {model[what]}")
+            if not model["stale_checked"] or not model["walks_checked"]:
+                raise Bad(f"{self.name}: {model['model']} was not checked")
+        for line in self.lines:
+            if "region" in line and line["region"] not in self.regions:
+                raise Bad(f"{self.name}: no region {line['region']}")
+
+    def said(self, kind):
+        """The guest's lines of a kind."""
+        return [line for line in self.lines if line["line"] == kind]
+
+    def region(self, line):
+        """What the model counted in the region of a line."""
+        return self.regions[line["region"]]
+
+
+def key(line):
+    """What makes a scenario, whatever the layout."""
+    return (line["mix"], line["live"], line["hot"], line["place"], line["temperature"])
+
+
+def load(directory):
+    """All planned runs."""
+    runs = {}
+    for line in (directory / "plan").read_text().splitlines():
+        fields = line.split()
+        runs[fields[0]] = Run(directory, *fields)
+    for name, run in runs.items():
+        if name.endswith("-again") and run.text != runs[name.removesuffix("-again")].text:
+            raise Bad(f"{name}: differs from the first run")
+    if not any(name.endswith("-again") for name in runs):
+        raise Bad("no guest was run twice")
+    return runs
+
+
+def hot_rows(runs, suffix=""):
+    """A row for each scenario: what each layout's model counted."""
+    by_layout = {layout: {key(line): (runs[layout + suffix], line) for line in runs[layout + suffix].said("hot")}
+                 for layout in LAYOUTS if layout + suffix in runs}
+    rows = []
+    for scenario in by_layout["stock"]:
+        row = dict(zip(["mix", "live", "hot", "place", "temperature"], scenario), layouts={})
+        for layout, found in by_layout.items():
+            if scenario not in found:
+                raise Bad(f"{layout}: no row {scenario}")
+            run, line = found[scenario]
+            region = run.region(line)
+            row["rounds"] = line["rounds"]
+            row["layouts"][layout] = {
+                "hot_pages": line["hot_pages"],
+                "live_bytes": line["live_bytes"],
+                "bpf_insns": region["class"]["bpf"]["insns"],
+                "models": {model["model"]: {
+                    cls: {what: model["class"][cls][what] for what in ["misses", "walks", "leaves"]}
+                    for cls in ["bpf", "kernel", "user"]} for model in region["models"]},
+            }
+            if not row["layouts"][layout]["bpf_insns"]:
+                raise Bad(f"{layout}: {scenario}: no BPF instruction was executed")
+        rows.append(row)
+    if not rows:
+        raise Bad("no scenario")
+    return rows
+
+
+def tlbi(region):
+    """TLBI that all CPUs must do, without the repeats of the kernel's workaround."""
+    return sum(kind["inner"] + kind["outer"] for kind in region["tlbi"].values()) - region["tlbi_repeat"]
+
+
+def counts(region):
+    """What a region cost."""
+    return {"insns": region["insns"], "tlbi": tlbi(region), "tlbi_repeat": region["tlbi_repeat"],
+            "ic_ivau": region["ic_ivau"], "dc_cvau": region["dc_cvau"], "isb": region["isb"],
+            "call_sgi": region["sgi"].get("1", 0)}
+
+
+def spread(values):
+    """The smallest and the largest."""
+    return [min(values), max(values)]
+
+
+def life_of(run):
+    """Costs in one run: {(live, bytes): {...}}."""
+    result, idle, loads = {}, None, []
+    for line in run.said("life"):
+        region = counts(run.region(line))
+        if line["what"] == "idle":
+            idle, loads = region, []
+        elif line["what"] == "load":
+            loads.append(dict(region, clock=line["ns"]))
+        else:
+            entry = result.setdefault((line["live"], line["bytes"]), {"frees": {}})
+            entry["load"] = {what: spread([load[what] for load in loads]) for what in loads[0]}
+            entry["loads"] = len(loads)
+            entry["frees"][line["count"]] = {what: region[what] - idle[what] for what in region}
+    return result
+
+
+def life_rows(runs, suffix=""):
+    """A row for each number of live images and size."""
+    by_layout = {layout: life_of(runs[layout + suffix]) for layout in LAYOUTS if layout + suffix in runs}
+    rows = []
+    for live, size in by_layout["stock"]:
+        row = {"live": live, "bytes": size, "layouts": {}}
+        for layout, found in by_layout.items():
+            if (live, size) not in found:
+                raise Bad(f"{layout}: no costs for {size} bytes beside {live}")
+            row["layouts"][layout] = found[live, size]
+        rows.append(row)
+    if not rows:
+        raise Bad("no costs")
+    return rows
+
+
+def sgi_rows(runs):
+    """Interrupts for function calls in each parallel run: per load, per group of frees."""
+    rows = {}
+    for run in runs.values():
+        if run.cpus == 1:
+            continue
+        for (live, size), entry in life_of(run).items():
+            row = rows.setdefault((live, size), {}).setdefault(run.layout, {"load": [], "frees": {}, "runs": 0})
+            row["load"] += entry["load"]["call_sgi"]
+            row["runs"] += 1
+            for count, free in entry["frees"].items():
+                row["frees"].setdefault(count, []).append(free["call_sgi"])
+    return [{"live": live, "bytes": size, "layouts": {
+        layout: {"runs": row["runs"], "load": spread(row["load"]),
+                 "frees": {count: spread(values) for count, values in row["frees"].items()}}
+        for layout, row in layouts.items()}} for (live, size), layouts in rows.items()]
+
+
+def memory_rows(runs):
+    """Bytes reserved while the programs of each mix were loaded."""
+    rows = {}
+    for layout in LAYOUTS:
+        pending = {}
+        for line in runs[layout].lines:
+            if line["line"] == "memory":
+                pending[line["at"], line["who"]] = line
+            elif line["line"] == "loaded":
+                row = rows.setdefault((line["mix"], line["live"]), {"mix": line["mix"], "live": line["live"],
+                                                                   "jited_bytes": line["bytes"], "layouts": {}})
+                row["layouts"][layout] = {
+                    who: {"packs": pending["loaded", who]["packs"], "bytes": pending["loaded", who]["bytes"]}
+                    for who in ["stock", "module"] if ("loaded", who) in pending}
+    return list(rows.values())
+
+
+def init_rows(runs):
+    """Instructions of inserting the module, beside those of a failing insmod."""
+    return {layout: {"insmod": counts(runs[layout].regions[1]), "nothing": counts(runs[layout].regions[2])}
+            for layout in LAYOUTS if layout != "stock"}
+
+
+def misses(row, layout, model=MAIN, cls="bpf"):
+    """Misses of a scenario."""
+    return row["layouts"][layout]["models"][model][cls]["misses"]
+
+
+def walks(row, layout, model=MAIN, cls="bpf"):
+    """Walks of a scenario."""
+    return row["layouts"][layout]["models"][model][cls]["walks"]
+
+
+def worse(data):
+    """Where the module (near, as it is by default) has more of something than stock."""
+    found = []
+    for row in data["hot"]:
+        name = scenario_name(row)
+        for model in data["models"]:
+            for cls in ["bpf", "kernel", "user"]:
+                for what, count in [("misses", misses), ("walks", walks)]:
+                    stock, ours = (count(row, layout, model, cls) for layout in ["stock", "near"])
+                    if ours > stock:
+                        found.append((name, f"{cls} {what}, {model}, {row['rounds']} rounds", stock, ours))
+    for row in data["life"]:
+        name = f"{row['bytes']} B beside {row['live']} live"
+        stock, ours = row["layouts"]["stock"], row["layouts"]["near"]
+        for what in ["insns", "tlbi", "ic_ivau", "isb"]:
+            if ours["load"][what][1] > stock["load"][what][1]:
+                found.append((name, f"{what} of a load, at most", stock["load"][what][1], ours["load"][what][1]))
+            for count in stock["frees"]:
+                if ours["frees"][count][what] > stock["frees"][count][what]:
+                    found.append((name, f"{what} of freeing {count}", stock["frees"][count][what], ours["frees"][count][what]))
+    for row in data["memory"]:
+        stock, ours = (sum(who["bytes"] for who in row["layouts"][layout].values()) for layout in ["stock", "near"])
+        if ours > stock:
+            found.append((f"{row['live']} programs, mix {row['mix']}", "bytes reserved", stock, ours))
+    for row in data["sgi"]:
+        stock, ours = row["layouts"]["stock"], row["layouts"]["near"]
+        for what, s, o in [("a load", stock["load"], ours["load"])] + [
+                (f"freeing {count}", stock["frees"][count], ours["frees"][count]) for count in stock["frees"]]:
+            if o[1] > s[1]:
+                found.append((f"{row['bytes']} B beside {row['live']} live", f"function-call SGI of {what}, at most", s[1], o[1]))
+    return found
+
+
+def scenario_name(row):
+    """A scenario in words."""
+    mix = row["mix"] if row["mix"] == "realistic" else f"{row['mix']} B"
+    return f"{mix}, {row['live']} live, {row['hot']} hot, {row['place']}, {row['temperature']}"
+
+
+def threshold(data, place, layout="stock"):
+    """The largest hot set of the realistic sweep that fits and the smallest that does not."""
+    fits = grows = None
+    rows = [row for row in data["hot"] if row["mix"] == "realistic" and row["temperature"] == "warm"
+            and row["live"] == 1000 and (row["place"] == place or row["hot"] == row["live"])]
+    for row in sorted(rows, key=lambda row: row["hot"]):
+        pages = row["layouts"][layout]["hot_pages"]
+        if misses(row, layout) / row["rounds"] < FITS * pages:
+            fits = row
+        else:
+            grows = grows or row
+    return fits, grows
+
+
+def collect(directory):
+    """Everything that the report says."""
+    runs = load(directory)
+    data = {
+        "environment": (directory / "environment").read_text().splitlines(),
+        "layouts": LAYOUTS,
+        "geometries": runs["stock"].header["models"],
+        "models": [model["model"] for model in runs["stock"].header["models"]],
+        "runs": {name: {"layout": run.layout, "cpu": run.cpu, "suite": run.suite, "cpus": run.cpus,
+                        "instructions": run.total["insns"],
+                        "hits_checked": sum(m["stale_checked"] for m in run.total["models"]),
+                        "walks_checked": sum(m["walks_checked"] for m in run.total["models"])}
+                 for name, run in runs.items()},
+        "repeated": [name for name in runs if name.endswith("-again")],
+        "hot": hot_rows(runs), "life": life_rows(runs), "sgi": sgi_rows(runs),
+        "memory": memory_rows(runs), "init": init_rows(runs),
+        "not_run": list(NOT_RUN), "limits": LIMITS,
+    }
+    if "stock-max" in runs:
+        data["hot_max"], data["life_max"] = hot_rows(runs, "-max"), life_rows(runs, "-max")
+    else:
+        data["not_run"].insert(0, ("-cpu max", "only in the full run"))
+    if not any(row["live"] >= 10000 for row in data["life"]):
+        data["not_run"].insert(0, ("10,000 live images", "only in the full run"))
+    data["worse"] = worse(data)
+    return data

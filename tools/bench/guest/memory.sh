@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# memory.sh WHEN - what is reserved for BPF images now: packs and areas of their own
+# of the stock allocator, and the module's packs if it is there.
+set -eu
+status=/sys/kernel/debug/bpf_pack/status
+
+# An area's last page is a guard that has no memory.
+awk -v at="$1" '/ bpf_prog_pack_alloc| bpf_jit_alloc_exec/ { bytes += $2 - 4096; areas++ }
+	END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"stock\",\"packs\":%d,\"bytes\":%d}\n", at, areas, bytes }' /proc/vmallocinfo
+[ ! -e "$status" ] ||
+	awk -v at="$1" -F': ' '$1 == "packs" { packs = $2 } $1 == "pack bytes" { bytes = $2 } $1 == "live bytes" { live = $2 }
+		$1 == "all-CPU synchronisations" { syncs = $2 } $1 == "images released by them" { released = $2 }
+		END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"module\",\"packs\":%d,\"bytes\":%d,\"live_bytes\":%d,\"synchronisations\":%d,\"released\":%d}\n", at, packs, bytes, live, syncs, released }' "$status"

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmark's report as Markdown."""
+
+import figures as bench
+
+SHORT = {"stock": "stock (B)", "near": "near (C)", "far": "far (C)", "base": "4 KiB packs", "page": "page each (A)"}
+ORDER = ["page", "stock", "base", "far", "near"]
+
+
+def number(value):
+    """With commas, as a person reads it."""
+    return f"{value:,}"
+
+
+def both(values):
+    """A smallest and a largest, or one number where they are the same."""
+    low, high = values
+    return number(low) if low == high else f"{number(low)}..{number(high)}"
+
+
+def table(head, rows):
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+
+
+def mib(count):
+    """Bytes as MiB."""
+    return f"{count / 2**20:g} MiB"
+
+
+def total_bytes(row, layout):
+    """Bytes reserved, whoever holds them."""
+    return sum(who["bytes"] for who in row["layouts"][layout].values())
+
+
+def pick(rows, **wanted):
+    """The row that has these members."""
+    for row in rows:
+        if all(row[name] == value for name, value in wanted.items()):
+            return row
+    raise LookupError(f"no row {wanted}")
+
+
+def summary(data):
+    """The first ten lines."""
+    worst = max((row for row in data["hot"] if row["temperature"] == "warm"), key=lambda row: bench.misses(row, "stock"))
+    left = [row for row in data["hot"] if row["temperature"] == "warm" and bench.misses(row, "near")]
+    warm = [row for row in data["hot"] if row["temperature"] == "warm"]
+    fits, grows = bench.threshold(data, "spread")
+    dense_fits, dense_grows = bench.threshold(data, "dense")
+    small, live = pick(data["life"], live=0, bytes=256), pick(data["life"], live=1000, bytes=256)
+    memory = pick(data["memory"], mix="realistic", live=1000)
+
+    def edge(row):
+        if row is None:
+            return "none measured"
+        stock = row["layouts"]["stock"]
+        return (f"{row['hot']} programs on {stock['hot_pages']} pages "
+                f"({bench.misses(row, 'stock') / row['rounds']:.1f} misses per round)")
+
+    def cost(row, what):
+        stock, ours = row["layouts"]["stock"], row["layouts"]["near"]
+        if what == "load":
+            parts = [(name, both(stock["load"][key]), both(ours["load"][key]))
+                     for name, key in [("instructions", "insns"), ("TLBI", "tlbi"), ("IC IVAU", "ic_ivau")]]
+        else:
+            parts = [(name, number(stock["frees"][1][key]), number(ours["frees"][1][key]))
+                     for name, key in [("instructions", "insns"), ("TLBI", "tlbi"), ("IC IVAU", "ic_ivau")]]
+        return ", ".join(f"{name} {s} → {o}" for name, s, o in parts)
+
+    return "\n".join([
+        "# bpf_pack: what was measured (stock → module; TLB figures: a model of Neoverse N1's geometry, LRU)",
+        "",
+        f"* **BPF iTLB misses left**, warm: at most {max(bench.misses(row, 'near') for row in warm)} in a region (non-zero in {len(left)} of "
+        f"{len(warm)} scenarios); stock's largest: {number(bench.misses(worst, 'stock'))} → {number(bench.misses(worst, 'near'))} ({bench.scenario_name(worst)}, {worst['rounds']} rounds).",
+        f"* **4 KiB packing is enough** up to {edge(fits)} taken evenly from 1,000 live ones, no longer at {edge(grows)}; "
+        f"packed side by side up to {edge(dense_fits)}, no longer at {edge(dense_grows)}. (Enough: fewer misses per round than {bench.FITS:.0%} of the hot pages.)",
+        f"* **A load** of 256 B beside 0 live: {cost(small, 'load')}; beside 1,000: {cost(live, 'load')}.",
+        f"* **A free** of 256 B beside 0 live: {cost(small, 'free')}; beside 1,000: {cost(live, 'free')}.",
+        f"* **Memory** for 1,000 programs of {number(memory['jited_bytes'])} jited bytes: {mib(total_bytes(memory, 'stock'))} → {mib(total_bytes(memory, 'near'))}"
+        f" (of that, {mib(memory['layouts']['near']['stock']['bytes'])} is stock's pack of programs made before the module).",
+        f"* **Worse than stock** in {len(data['worse'])} of the figures below; they come first. What was not run is listed at the end.",
+        "",
+    ])
+
+
+def worse_section(data):
+    """Where stock is better."""
+    rows = [(name, what, number(stock), number(ours), f"+{number(ours - stock)}") for name, what, stock, ours in data["worse"]]
+    return "## Where the module is worse than stock\n\n" + (
+        table(["where", "what", "stock", "module (near)", "difference"], rows) if rows else "In no figure below.\n")
+
+
+def environment_section(data):
+    """What the figures depend on."""
+    lines = [f"* {line}" for line in data["environment"]]
+    lines += [f"* layout `{name}`: {text}" for name, text in data["layouts"].items()]
+    lines += [f"* geometry `{g['model']}`: first level {g['l1_entries']} entries, fully associative, sizes {g['l1_sizes']}; second level "
+              f"{g['l2_sets']} sets of {g['l2_ways']}; {g['policy']}" + (f", seed {g['seed']}" if "seed" in g else "")
+              for g in data["geometries"]]
+    lines += ["* sources of the geometries: Arm 100616 (Neoverse N1 TRM), Arm 102375 (Neoverse V2 TRM; the effective instruction half); "
+              "`small` is made up. Arm documents no replacement policy; both are the model's choices.",
+              f"* run twice, identical to the byte: {', '.join(name.removesuffix('-again') for name in data['repeated'])}",
+              f"* hits compared with QEMU's translation: {number(sum(r['hits_checked'] for r in data['runs'].values()))}, stale: 0; walks compared: "
+              f"{number(sum(r['walks_checked'] for r in data['runs'].values()))}, wrong: 0",
+              "* the model's own known answers: `tools/tlb-model/known-answers.sh`"]
+    return "## Environment\n\n" + "\n".join(lines) + "\n"
+
+
+def misses_section(data, rows, model, title):
+    """Misses and walks of BPF text under one model."""
+    def cell(row, layout):
+        text = number(bench.misses(row, layout, model))
+        count = bench.walks(row, layout, model)
+        return f"{text} ({number(count)})" if count else text
+
+    layouts = [layout for layout in ORDER if layout in rows[0]["layouts"]]
+    body = []
+    for row in rows:
+        stock, near = bench.misses(row, "stock", model), bench.misses(row, "near", model)
+        body.append([row["mix"], number(row["live"]), number(row["hot"]), row["place"], row["temperature"], row["rounds"],
+                     row["layouts"]["stock"]["hot_pages"]] + [cell(row, layout) for layout in layouts] +
+                    [number(near - stock), f"{stock / row['rounds']:.2f}", f"{near / row['rounds']:.2f}"])
+    return f"### {title}\n\n" + table(
+        ["mix", "live", "hot", "place", "iTLB", "rounds", "hot pages, stock"] + [SHORT[layout] for layout in layouts] +
+        ["near − stock", "stock per round", "near per round"], body)
+
+
+def classes_section(data):
+    """The other classes, and whether the same was executed."""
+    body = []
+    for row in data["hot"]:
+        cells = [bench.scenario_name(row)]
+        for cls in ["kernel", "user"]:
+            cells += [number(bench.misses(row, layout, cls=cls)) for layout in ["stock", "near"]]
+        cells += [number(row["layouts"][layout]["bpf_insns"]) for layout in ["stock", "near"]]
+        leaves = row["layouts"]["near"]["models"][bench.MAIN]["bpf"]["leaves"]
+        body.append(cells + [", ".join(f"{count} × {size}" for size, count in leaves.items() if count) or "none"])
+    return f"### Other classes, {bench.MAIN}\n\n" + table(
+        ["scenario", "kernel misses, stock", "near", "user misses, stock", "near", "bpf instructions, stock", "near", "leaves of bpf walks, near"], body)
+
+
+def hot_section(data):
+    """Everything about misses."""
+    parts = ["## BPF iTLB misses and walks\n",
+             "Misses of the first level in the region of all rounds; page-table walks in parentheses where there were any. A round runs each hot "
+             "program once, 34 in one system call (BPF_PROG_TEST_RUN, tail calls). \"realistic\" is a made-up list of sixteen sizes with the mean "
+             "of the programs of libbpf-tools, 529 B. \"flush\": empty TLBs before each system call, an upper bound; \"evict64\", \"evict2000\": so many "
+             "pages of user code are called before each round. Exact: they repeat to the digit; random replacement is one seed or several as listed. "
+             "Not shown: any program that does something, calls to helpers, data, time.\n"]
+    for model in data["models"]:
+        parts.append(misses_section(data, data["hot"], model, model))
+    parts.append(classes_section(data))
+    if "hot_max" in data:
+        parts.append(misses_section(data, data["hot_max"], bench.MAIN, f"-cpu max, {bench.MAIN}"))
+    no_gain = [row for row in data["hot"] if bench.misses(row, "stock") <= bench.misses(row, "near")]
+    parts.append(f"### Scenarios without a gain, {bench.MAIN}\n\n" + ("\n".join(
+        f"* {bench.scenario_name(row)}: {bench.misses(row, 'stock')} → {bench.misses(row, 'near')}" for row in no_gain) or "None.") + "\n")
+    return "\n".join(parts)
+
+
+def life_tables(rows):
+    """Loads and frees."""
+    layouts = [layout for layout in ORDER if layout in rows[0]["layouts"]]
+    parts = []
+    for what, name in [("insns", "guest instructions"), ("tlbi", "TLBI, broadcast, without repeats"), ("tlbi_repeat", "TLBI repeated by the kernel's workaround"),
+                       ("ic_ivau", "IC IVAU"), ("dc_cvau", "DC CVAU"), ("isb", "ISB")]:
+        body = []
+        for row in rows:
+            cells = [row["layouts"][layout] for layout in layouts]
+            near, stock = (row["layouts"][layout] for layout in ["near", "stock"])
+            low, high = (near["load"][what][i] - stock["load"][what][i] for i in [0, 1])
+            body.append([number(row["live"]), number(row["bytes"]), "load"] + [both(cell["load"][what]) for cell in cells] + [both([low, high])])
+            for count in sorted(stock["frees"]):
+                body.append(["", "", f"free {count}"] + [number(cell["frees"][count][what]) for cell in cells] +
+                            [number(near["frees"][count][what] - stock["frees"][count][what])])
+        parts.append(f"#### {name}\n\n" + table(["live", "bytes", ""] + [SHORT[layout] for layout in layouts] + ["near − stock"], body))
+    return "\n".join(parts)
+
+
+def life_section(data):
+    """Costs."""
+    parts = ["## What loading and freeing costs\n",
+             "A load is one BPF_PROG_LOAD (the verifier and the JIT are most of it) of a program of that jited size, four in a row: smallest..largest, exact. "
+             "Frees are deferred: a free is a window of 2.5 s that begins with closing so many programs, less a window in which nothing is closed; "
+             "its instructions therefore contain the difference of two windows' background work. The module's windows hold its tick.\n",
+             life_tables(data["life"])]
+    if "life_max" in data:
+        parts.append("### -cpu max\n\n" + life_tables(data["life_max"]))
+    parts.append("### Function-call interrupts (SGI 1), two CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
+        ["live", "bytes", "", "stock", "module (near)", "runs each"],
+        [line for row in data["sgi"] for line in
+         [[row["live"], row["bytes"], "load", both(row["layouts"]["stock"]["load"]), both(row["layouts"]["near"]["load"]), row["layouts"]["near"]["runs"]]] +
+         [["", "", f"free {count}", both(row["layouts"]["stock"]["frees"][count]), both(row["layouts"]["near"]["frees"][count]), ""]
+          for count in sorted(row["layouts"]["stock"]["frees"])]]))
+    parts.append("### Inserting the module, once\n\nThe whole of insmod, reading and linking the module included; a failing insmod beside it.\n\n" + table(
+        ["layout", "instructions", "failing insmod", "TLBI", "IC IVAU"],
+        [[SHORT[layout], number(row["insmod"]["insns"]), number(row["nothing"]["insns"]), number(row["insmod"]["tlbi"]), number(row["insmod"]["ic_ivau"])]
+         for layout, row in data["init"].items()]))
+    return "\n".join(parts)
+
+
+def memory_section(data):
+    """Memory."""
+    layouts = [layout for layout in ORDER if layout in data["memory"][0]["layouts"]]
+
+    def cell(row, layout):
+        parts = row["layouts"][layout]
+        text = f"{number(total_bytes(row, layout))} ({parts['stock']['packs']} stock"
+        return text + (f", {parts['module']['packs']} module)" if "module" in parts else ")")
+
+    return ("## Memory\n\nBytes of pages reserved for images while the programs were loaded (packs and areas); the module keeps an emptied pack "
+            "for some seconds, and stock's pack from before it was inserted stays. Not shown: page tables and book-keeping.\n\n" +
+            table(["programs", "mix", "jited bytes"] + [SHORT[layout] for layout in layouts],
+                  [[number(row["live"]), row["mix"], number(row["jited_bytes"])] + [cell(row, layout) for layout in layouts] for row in data["memory"]]))
+
+
+def published_section():
+    """The published figures, and why not to compare."""
+    return ("## Published figures\n\nBPF-Allocator-Bench on arm64 hardware under KVM published −63.16 % refills per second (iTLB-load-misses) and −42.71 % walks per "
+            "1000 instructions. They compare a page per program with packs of 4 KiB pages (A with B), on hardware, with another workload: they are not comparable "
+            "with the model's figures, and no figure here reproduces or improves them. Stock has had packs since 6.9.\n")
+
+
+def report(data):
+    """The whole report."""
+    not_run = "## Not run\n\n" + "\n".join(f"* {what}: {why}." for what, why in data["not_run"]) + "\n"
+    plots = "## Plots\n\n![misses per round against hot pages](misses.svg)\n\n![instructions of a load](load.svg)\n"
+    return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), life_section(data), memory_section(data),
+                      published_section(), "## Limits\n\n" + data["limits"] + "\n", not_run])

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Plots as SVG: lines with markers, labelled axes, a legend."""
+
+import math
+
+import figures as bench
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 460, 80, 20, 50, 70
+COLOURS = ["#b2182b", "#2166ac", "#1b7837", "#762a83", "#b35806"]
+
+
+def ticks(top):
+    """Round numbers from 0 up to at least `top`."""
+    step = 10 ** math.floor(math.log10(max(top, 1)))
+    step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if top / (step * f) <= 8)
+    return [i * step for i in range(math.ceil(top / step) + 1)]
+
+
+def chart(title, x_label, y_label, series):
+    """One chart. `series`: [(name, [(x, y), ...]), ...]."""
+    points = [point for _, line in series for point in line]
+    x_ticks, y_ticks = (ticks(max(point[axis] for point in points)) for axis in (0, 1))
+    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    across = lambda value: LEFT + wide * value / max(x_ticks[-1], 1)
+    down = lambda value: TOP + high - high * value / max(y_ticks[-1], 1)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">',
+           '<rect width="100%" height="100%" fill="white"/>',
+           f'<text x="{WIDTH / 2}" y="24" text-anchor="middle" font-size="15">{title}</text>']
+    for tick in x_ticks:
+        out.append(f'<line x1="{across(tick):.1f}" y1="{TOP}" x2="{across(tick):.1f}" y2="{TOP + high}" stroke="#ddd"/>'
+                   f'<text x="{across(tick):.1f}" y="{TOP + high + 18}" text-anchor="middle">{tick:g}</text>')
+    for tick in y_ticks:
+        out.append(f'<line x1="{LEFT}" y1="{down(tick):.1f}" x2="{LEFT + wide}" y2="{down(tick):.1f}" stroke="#ddd"/>'
+                   f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    out.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 22}" text-anchor="middle">{x_label}</text>'
+               f'<text transform="translate(20 {TOP + high / 2}) rotate(-90)" text-anchor="middle">{y_label}</text>')
+    for index, (name, line) in enumerate(series):
+        colour = COLOURS[index % len(COLOURS)]
+        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in sorted(line))
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        out += [f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="3" fill="{colour}"/>' for x, y in line]
+        out.append(f'<text x="{LEFT + 12}" y="{TOP + 18 + 16 * index}" fill="{colour}">{name}</text>')
+    return "\n".join(out + ["</svg>", ""])
+
+
+def misses(data):
+    """Misses per round against the size of the hot set."""
+    names = [("page", "A: a page per program (emulated)"), ("stock", "B: stock"), ("near", "C: bpf_pack, 2 MiB block")]
+    rows = [row for row in data["hot"] if row["mix"] == "realistic" and row["live"] == 1000 and
+            row["temperature"] == "warm" and row["place"] == "dense"]
+    return chart("BPF iTLB misses per round, Neoverse N1 geometry, LRU (model)",
+                 "4 KiB pages of the hot programs in stock's packs (programs side by side)", "first-level misses per round",
+                 [(name, [(row["layouts"]["stock"]["hot_pages"], bench.misses(row, layout) / row["rounds"]) for row in rows])
+                  for layout, name in names])
+
+
+def load(data):
+    """Instructions of a load against its size."""
+    lives = sorted({row["live"] for row in data["life"]})
+    return chart("Guest instructions of BPF_PROG_LOAD (smallest of four)", "jited bytes", "thousand instructions",
+                 [(f"{name}, beside {live} live", [(row["bytes"], row["layouts"][layout]["load"]["insns"][0] / 1000)
+                                                  for row in data["life"] if row["live"] == live])
+                  for live in lives for layout, name in [("stock", "stock"), ("near", "bpf_pack")]])
+
+
+def plots(data):
+    """All plots: (file name, text)."""
+    return [("misses.svg", misses(data)), ("load.svg", load(data))]
