@@ -39,5 +39,8 @@ check "nothing of it stays in debugfs" gone
 check "insmod again" load_pack
 check "status is sane again" status_is_sane
 check_fails "an unknown word for control is refused" 'invalid argument' control nonsense
+exec 3<"$STATUS"
+check_fails "rmmod is refused while a file is open (I7)" 'in use|busy|temporarily' rmmod bpf_pack
+exec 3<&-
 check "rmmod again" unload_pack
 finish_test
