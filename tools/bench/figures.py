@@ -146,18 +146,33 @@ def spread(values):
 
 def life_of(run):
     """Costs in one run: {(live, bytes): {...}}."""
-    result, idle, loads = {}, None, []
-    for line in run.said("life"):
-        region = counts(run.region(line))
-        if line["what"] == "idle":
-            idle, loads = region, []
+    result = {}
+    lines = [(line, counts(run.region(line))) for line in run.said("life")]
+    for index, (line, region) in enumerate(lines):
+        entry = result.setdefault((line["live"], line["bytes"]), {"first": None, "load": {}, "frees": {}})
+        if line["what"] == "first":
+            entry["first"] = region
         elif line["what"] == "load":
-            loads.append(dict(region, clock=line["ns"]))
-        else:
-            entry = result.setdefault((line["live"], line["bytes"]), {"frees": {}})
-            entry["load"] = {what: spread([load[what] for load in loads]) for what in loads[0]}
-            entry["loads"] = len(loads)
-            entry["frees"][line["count"]] = {what: region[what] - idle[what] for what in region}
+            entry["load"].setdefault("all", []).append(region)
+            entry["load"].setdefault("clock", []).append(line["ns"])
+        elif line["what"] == "free":
+            (before, idle), (after, later) = lines[index - 1], lines[index + 1]
+            if before["what"] != "idle" or after["what"] != "idle":
+                raise Bad(f"{run.name}: a window with frees is not between two without")
+            free = {what: region[what] - (idle[what] + later[what]) / 2 for what in region}
+            free["insns_uncertain"] = abs(idle["insns"] - later["insns"]) / 2
+            entry["frees"][line["count"]] = {what: int(value) if value == int(value) else value
+                                             for what, value in free.items()}
+    for entry in result.values():
+        loads = entry["load"].pop("all")
+        clock = entry["load"].pop("clock")
+        # Virtual time counts instructions: the two counters must agree.
+        if run.cpus == 1:
+            for load, nanoseconds in zip(loads, clock):
+                if abs(load["insns"] - nanoseconds) > 500:
+                    raise Bad(f"{run.name}: a load of {load['insns']} instructions took {nanoseconds} ns of virtual time")
+        entry["load"] = {what: spread([load[what] for load in loads]) for what in loads[0]}
+        entry["loads"] = len(loads)
     return result
 
 
@@ -247,7 +262,15 @@ def worse(data):
                 found.append((name, f"{what} of a load, at most", stock["load"][what][1], ours["load"][what][1]))
             for count in stock["frees"]:
                 if ours["frees"][count][what] > stock["frees"][count][what]:
+                    # Less than the background's own change says nothing.
+                    if what == "insns" and ours["frees"][count][what] - stock["frees"][count][what] <= sum(
+                            side["frees"][count]["insns_uncertain"] for side in [stock, ours]):
+                        continue
                     found.append((name, f"{what} of freeing {count}", stock["frees"][count][what], ours["frees"][count][what]))
+    first = {layout: data["life"][0]["layouts"][layout]["first"] for layout in ["stock", "near"]}
+    for what in ["insns", "tlbi", "ic_ivau", "isb"]:
+        if first["near"][what] > first["stock"][what]:
+            found.append(("the first load, which makes a pack in the module", what, first["stock"][what], first["near"][what]))
     for row in data["memory"]:
         stock, ours = (sum(who["bytes"] for who in row["layouts"][layout].values()) for layout in ["stock", "near"])
         if ours > stock:

@@ -65,7 +65,7 @@ def summary(data):
             parts = [(name, both(stock["load"][key]), both(ours["load"][key]))
                      for name, key in [("instructions", "insns"), ("TLBI", "tlbi"), ("IC IVAU", "ic_ivau")]]
         else:
-            parts = [(name, number(stock["frees"][1][key]), number(ours["frees"][1][key]))
+            parts = [(name, free(stock, 1, key), free(ours, 1, key))
                      for name, key in [("instructions", "insns"), ("TLBI", "tlbi"), ("IC IVAU", "ic_ivau")]]
         return ", ".join(f"{name} {s} → {o}" for name, s, o in parts)
 
@@ -160,6 +160,12 @@ def hot_section(data):
     return "\n".join(parts)
 
 
+def free(cell, count, what):
+    """A free's count; instructions with the change of the background work around it."""
+    text = number(cell["frees"][count][what])
+    return f"{text} ± {number(cell['frees'][count]['insns_uncertain'])}" if what == "insns" else text
+
+
 def life_tables(rows):
     """Loads and frees."""
     layouts = [layout for layout in ORDER if layout in rows[0]["layouts"]]
@@ -173,7 +179,7 @@ def life_tables(rows):
             low, high = (near["load"][what][i] - stock["load"][what][i] for i in [0, 1])
             body.append([number(row["live"]), number(row["bytes"]), "load"] + [both(cell["load"][what]) for cell in cells] + [both([low, high])])
             for count in sorted(stock["frees"]):
-                body.append(["", "", f"free {count}"] + [number(cell["frees"][count][what]) for cell in cells] +
+                body.append(["", "", f"free {count}"] + [free(cell, count, what) for cell in cells] +
                             [number(near["frees"][count][what] - stock["frees"][count][what])])
         parts.append(f"#### {name}\n\n" + table(["live", "bytes", ""] + [SHORT[layout] for layout in layouts] + ["near − stock"], body))
     return "\n".join(parts)
@@ -183,11 +189,15 @@ def life_section(data):
     """Costs."""
     parts = ["## What loading and freeing costs\n",
              "A load is one BPF_PROG_LOAD (the verifier and the JIT are most of it) of a program of that jited size, four in a row: smallest..largest, exact. "
-             "Frees are deferred: a free is a window of 2.5 s that begins with closing so many programs, less a window in which nothing is closed; "
-             "its instructions therefore contain the difference of two windows' background work. The module's windows hold its tick.\n",
+             "Frees are deferred: a free is a window of 2.5 s that begins with closing so many programs, less the mean of the windows before and after, "
+             "in which nothing is closed; ± is half the difference of these two. The module's windows hold its tick.\n",
              life_tables(data["life"])]
     if "life_max" in data:
         parts.append("### -cpu max\n\n" + life_tables(data["life_max"]))
+    parts.append("### The first load\n\nOf 256 B with nothing live: the module makes a pack.\n\n" + table(
+        ["layout", "instructions", "TLBI", "IC IVAU"],
+        [[SHORT[layout], number(cost["insns"]), number(cost["tlbi"]), number(cost["ic_ivau"])]
+         for layout, cost in ((layout, data["life"][0]["layouts"][layout]["first"]) for layout in ORDER)]))
     parts.append("### Function-call interrupts (SGI 1), two CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
         ["live", "bytes", "", "stock", "module (near)", "runs each"],
         [line for row in data["sgi"] for line in

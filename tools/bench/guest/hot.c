@@ -120,10 +120,12 @@ static void load_all(const char *mix)
 /* choose - puts the hot programs into the array. */
 static void choose(unsigned int hot, bool dense)
 {
+	static unsigned int before;
 	unsigned int i;
 
-	for (i = 0; i < live; i++)
+	for (i = hot; i < before; i++)
 		drop(map, i);
+	before = hot;
 	for (i = 0; i < hot; i++) {
 		sorted[i] = images[dense ? i : (unsigned long)i * live / hot];
 		put(map, i, sorted[i].fd);

@@ -23,7 +23,7 @@ insert() {
 }
 
 # Background work after boot must be over before anything is counted.
-sleep 8
+sleep 15
 layout=$(word layout)
 case $layout in
 stock) ;;
@@ -36,7 +36,7 @@ page) insert align=4096 leaf=2 ;;
 	exit 2
 	;;
 esac
-sleep 3
+sleep 5
 
 # life_suite BASE LIVE - costs of loading and freeing beside LIVE programs.
 life_suite() {
@@ -48,14 +48,14 @@ quick_suite() {
 	life_suite 1000 0
 	life_suite 1100 1000
 	# shellcheck disable=SC2046 # a list
-	./hot 2000 realistic 1000 50 $(sweep 10 20 40 60 80 100 150 200 340 500) 1000 \
+	./hot 2000 realistic 1000 20 $(sweep 10 20 40 60 80 100 150 200 340 500) 1000 \
 		$(temperatures 100) $(temperatures 340)
 	sleep 3
 	# shellcheck disable=SC2046
-	./hot 2100 256 160 50 160 100 $(temperatures 100)
+	./hot 2100 256 160 20 160 100 $(temperatures 100)
 	sleep 3
 	# shellcheck disable=SC2046
-	./hot 2200 12176 33 50 33 $(temperatures 33)
+	./hot 2200 12176 33 20 33 $(temperatures 33)
 	sleep 3
 }
 
