@@ -13,15 +13,10 @@
  * region, from ID on, and one JSON line.
  */
 #include <stdbool.h>
-#include <sys/mman.h>
 
-#include "program.h"
+#include "images.h"
 
 #define MAX_LIVE 20000
-#define SWEEP 2000
-/* More between two images than this is not the same stretch of program memory. */
-#define GAP (64 * 1024UL)
-#define SLOTS 8
 
 static struct bpf_insn insns[MAX_INSNS];
 static struct image images[MAX_LIVE], sorted[MAX_LIVE];
@@ -43,63 +38,6 @@ static unsigned int size(const char *mix, unsigned int index)
 	if (!strcmp(mix, "realistic"))
 		return realistic[index * 7 % 16];
 	return number(mix);
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const struct image *x = a, *y = b;
-
-	return (x->address > y->address) - (x->address < y->address);
-}
-
-/* classify - tells the model where the images are; returns the number of stretches. */
-static unsigned int classify(void)
-{
-	unsigned int slot = 0, i;
-	unsigned long low, high;
-
-	memcpy(sorted, images, live * sizeof(*images));
-	qsort(sorted, live, sizeof(*sorted), by_address);
-	low = sorted[0].address;
-	high = low;
-	for (i = 0; i <= live; i++) {
-		if (i < live && sorted[i].address < high + GAP) {
-			high = sorted[i].address + sorted[i].length;
-			continue;
-		}
-		if (slot == SLOTS)
-			errx(1, "images in more than %u places", SLOTS);
-		tlb_class_range(slot, low, high);
-		slot++;
-		if (i < live) {
-			low = sorted[i].address;
-			high = low + sorted[i].length;
-		}
-	}
-	for (i = slot; i < SLOTS; i++)
-		tlb_class_range(i, 0, 0);
-	return slot;
-}
-
-/* pages - distinct pages of the first @count images of `sorted`, in order of address. */
-static unsigned int pages(unsigned int count)
-{
-	unsigned long next = 0;
-	unsigned int total = 0, i;
-
-	qsort(sorted, count, sizeof(*sorted), by_address);
-	for (i = 0; i < count; i++) {
-		unsigned long first = sorted[i].address / PAGE;
-		unsigned long last = (sorted[i].address + sorted[i].length - 1) / PAGE;
-
-		if (first < next)
-			first = next;
-		if (last >= first) {
-			total += last - first + 1;
-			next = last + 1;
-		}
-	}
-	return total;
 }
 
 static void load_all(const char *mix)
@@ -162,32 +100,6 @@ static void round_once(unsigned int hot, bool dense, bool flush)
 	}
 }
 
-static unsigned char *sweep_code(void)
-{
-	unsigned char *code = mmap(NULL, SWEEP * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	unsigned int i;
-
-	if (code == MAP_FAILED)
-		err(1, "mmap");
-	/* One entry for each page is the point. */
-	madvise(code, SWEEP * PAGE, MADV_NOHUGEPAGE);
-	for (i = 0; i < SWEEP; i++)
-		write_code(code + i * PAGE + i * 64 % PAGE, 1);
-	return code;
-}
-
-static void sweep(unsigned int count)
-{
-	static unsigned char *code;
-	unsigned int i;
-
-	if (!code)
-		code = sweep_code();
-	for (i = 0; i < count; i++)
-		((code_fn)(code + i * PAGE + i * 64 % PAGE))();
-}
-
 static void scenario(unsigned long id, const char *mix, unsigned int rounds, char *text)
 {
 	const char *place, *temperature;
@@ -207,7 +119,7 @@ static void scenario(unsigned long id, const char *mix, unsigned int rounds, cha
 		errx(2, "bad scenario %s/%s/%s", text, place, temperature);
 
 	choose(hot, dense);
-	touched = pages(hot);
+	touched = pages(sorted, hot);
 	sweep(evict);
 	rest(100);
 	after_tick();
@@ -241,7 +153,8 @@ int main(int argc, char **argv)
 	allow_files(MAX_LIVE + 64);
 	map = create_array(MAX_LIVE);
 	load_all(argv[2]);
-	stretches = classify();
+	memcpy(sorted, images, live * sizeof(*images));
+	stretches = classify(sorted, live);
 	rest(2500);
 	fflush(stdout);
 	if (system("./memory.sh loaded"))

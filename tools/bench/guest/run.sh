@@ -57,11 +57,23 @@ quick_suite() {
 	# shellcheck disable=SC2046
 	./hot 2200 12176 33 20 33 $(temperatures 33)
 	sleep 3
+	./original 3000 20 10 faithful
+	sleep 3
+	./original 3010 64 10 faithful
+	sleep 3
 }
 
 full_suite() {
 	quick_suite
 	life_suite 1200 10000
+	./original 3020 1 10 faithful
+	sleep 3
+	./original 3030 40 10 faithful
+	sleep 3
+	for processes in 1 20 40 64; do
+		./original $((3100 + 10 * processes)) "$processes" 10 light
+		sleep 3
+	done
 	# shellcheck disable=SC2046
 	./hot 2300 realistic 10000 20 100 340 1000 $(temperatures 1000) 5000 10000
 	sleep 3

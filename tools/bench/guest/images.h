@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Where images are, and how their TLB entries are driven out. */
+#ifndef BENCH_IMAGES_H
+#define BENCH_IMAGES_H
+
+#include <sys/mman.h>
+
+#include "program.h"
+
+#define SWEEP 2000
+/* More between two images than this is not the same stretch of program memory. */
+#define GAP (64 * 1024UL)
+#define SLOTS 8
+
+static inline int by_address(const void *a, const void *b)
+{
+	const struct image *x = a, *y = b;
+
+	return (x->address > y->address) - (x->address < y->address);
+}
+
+/*
+ * classify - sorts images and tells the model where they are; returns the number of
+ * stretches.
+ */
+static inline unsigned int classify(struct image *sorted, unsigned int live)
+{
+	unsigned int slot = 0, i;
+	unsigned long low, high;
+
+	qsort(sorted, live, sizeof(*sorted), by_address);
+	low = sorted[0].address;
+	high = low;
+	for (i = 0; i <= live; i++) {
+		if (i < live && sorted[i].address < high + GAP) {
+			high = sorted[i].address + sorted[i].length;
+			continue;
+		}
+		if (slot == SLOTS)
+			errx(1, "images in more than %u places", SLOTS);
+		tlb_class_range(slot, low, high);
+		slot++;
+		if (i < live) {
+			low = sorted[i].address;
+			high = low + sorted[i].length;
+		}
+	}
+	for (i = slot; i < SLOTS; i++)
+		tlb_class_range(i, 0, 0);
+	return slot;
+}
+
+/* pages - sorts images and returns how many distinct pages they are on. */
+static inline unsigned int pages(struct image *sorted, unsigned int count)
+{
+	unsigned long next = 0;
+	unsigned int total = 0, i;
+
+	qsort(sorted, count, sizeof(*sorted), by_address);
+	for (i = 0; i < count; i++) {
+		unsigned long first = sorted[i].address / PAGE;
+		unsigned long last = (sorted[i].address + sorted[i].length - 1) / PAGE;
+
+		if (first < next)
+			first = next;
+		if (last >= first) {
+			total += last - first + 1;
+			next = last + 1;
+		}
+	}
+	return total;
+}
+
+static inline unsigned char *sweep_code(void)
+{
+	unsigned char *code = mmap(NULL, SWEEP * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned int i;
+
+	if (code == MAP_FAILED)
+		err(1, "mmap");
+	/* One entry for each page is the point. */
+	madvise(code, SWEEP * PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < SWEEP; i++)
+		write_code(code + i * PAGE + i * 64 % PAGE, 1);
+	return code;
+}
+
+/* sweep - calls into @count pages of user code. */
+static inline void sweep(unsigned int count)
+{
+	static unsigned char *code;
+	unsigned int i;
+
+	if (!code)
+		code = sweep_code();
+	for (i = 0; i < count; i++)
+		((code_fn)(code + i * PAGE + i * 64 % PAGE))();
+}
+
+#endif
