@@ -115,6 +115,8 @@ def hot_rows(runs, suffix=""):
                 "hot_pages": line["hot_pages"],
                 "live_bytes": line["live_bytes"],
                 "bpf_insns": region["class"]["bpf"]["insns"],
+                "insns": region["insns"],
+                "lengths": line.get("lengths"),
                 "models": {model["model"]: {
                     cls: {what: model["class"][cls][what] for what in ["misses", "walks", "leaves"]}
                     for cls in ["bpf", "kernel", "user"]} for model in region["models"]},
