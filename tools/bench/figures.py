@@ -328,6 +328,8 @@ def collect(directory):
         data["hot_max"], data["life_max"] = hot_rows(runs, "-max"), life_rows(runs, "-max")
     else:
         data["not_run"].insert(0, ("-cpu max", "only in the full run"))
+    if not data["sgi"]:
+        data["not_run"].insert(0, ("function-call interrupts", "the plan had no guest with several CPUs"))
     if not any(row["live"] >= 10000 for row in data["life"]):
         data["not_run"].insert(0, ("10,000 live images", "only in the full run"))
     data["worse"] = worse(data)

@@ -238,17 +238,23 @@ def life_section(data):
         ["layout", "instructions", "TLBI", "IC IVAU"],
         [[SHORT[layout], number(cost["insns"]), number(cost["tlbi"]), number(cost["ic_ivau"])]
          for layout, cost in ((layout, data["life"][0]["layouts"][layout]["first"]) for layout in ORDER)]))
-    parts.append("### Function-call interrupts (SGI 1), two CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
-        ["live", "bytes", "", "stock", "module (near)", "runs each"],
-        [line for row in data["sgi"] for line in
-         [[row["live"], row["bytes"], "load", both(row["layouts"]["stock"]["load"]), both(row["layouts"]["near"]["load"]), row["layouts"]["near"]["runs"]]] +
-         [["", "", f"free {count}", both(row["layouts"]["stock"]["frees"][count]), both(row["layouts"]["near"]["frees"][count]), ""]
-          for count in sorted(row["layouts"]["stock"]["frees"])]]))
+    if data["sgi"]:
+        parts.append(sgi_section(data))
     parts.append("### Inserting the module, once\n\nThe whole of insmod, reading and linking the module included; a failing insmod beside it.\n\n" + table(
         ["layout", "instructions", "failing insmod", "TLBI", "IC IVAU"],
         [[SHORT[layout], number(row["insmod"]["insns"]), number(row["nothing"]["insns"]), number(row["insmod"]["tlbi"]), number(row["insmod"]["ic_ivau"])]
          for layout, row in data["init"].items()]))
     return "\n".join(parts)
+
+
+def sgi_section(data):
+    """Interrupts between CPUs."""
+    return ("### Function-call interrupts (SGI 1), two CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
+        ["live", "bytes", "", "stock", "module (near)", "runs each"],
+        [line for row in data["sgi"] for line in
+         [[row["live"], row["bytes"], "load", both(row["layouts"]["stock"]["load"]), both(row["layouts"]["near"]["load"]), row["layouts"]["near"]["runs"]]] +
+         [["", "", f"free {count}", both(row["layouts"]["stock"]["frees"][count]), both(row["layouts"]["near"]["frees"][count]), ""]
+          for count in sorted(row["layouts"]["stock"]["frees"])]]))
 
 
 def memory_section(data):
