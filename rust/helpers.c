@@ -10,6 +10,7 @@
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
+#include <asm/cacheflush.h>
 #include <asm/fixmap.h>
 #include <asm/insn-def.h>
 #include <asm/pgtable.h>
@@ -115,6 +116,11 @@ u64 bpf_pack_helper_ttbr1(void)
 u64 bpf_pack_helper_tcr(void)
 {
 	return read_sysreg(tcr_el1);
+}
+
+void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end)
+{
+	caches_clean_inval_pou(start, end);
 }
 
 static void synchronise_context(void *unused)

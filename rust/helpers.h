@@ -26,6 +26,7 @@ struct page *bpf_pack_helper_virt_to_page(const void *address);
 void *bpf_pack_helper_phys_to_virt(u64 pa);
 u64 bpf_pack_helper_ttbr1(void);
 u64 bpf_pack_helper_tcr(void);
+void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end);
 void bpf_pack_helper_synchronise_cpus(void);
 bool bpf_pack_helper_within_module(unsigned long addr);
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);

@@ -188,7 +188,7 @@ pub(crate) fn make_fetchable(region: &Region, offset: usize, len: usize) {
     let start = region.address().saturating_add(offset);
     // SAFETY: Maintenance by address of a range that is mapped, as part of the region. It ends with
     // DSB and ISB.
-    unsafe { bindings::caches_clean_inval_pou(start, start.saturating_add(len)) };
+    unsafe { sys::bpf_pack_helper_make_fetchable(start, start.saturating_add(len)) };
 }
 
 /// Makes every online CPU, this one included, take a context synchronisation event.

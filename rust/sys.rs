@@ -51,6 +51,9 @@ extern "C" {
     pub(crate) fn bpf_pack_helper_ttbr1() -> u64;
     /// The register TCR_EL1.
     pub(crate) fn bpf_pack_helper_tcr() -> u64;
+    /// `caches_clean_inval_pou()`. A function of ours, because the test of the order of things probes
+    /// it, and the kernel lets nobody probe its own.
+    pub(crate) fn bpf_pack_helper_make_fetchable(start: usize, end: usize);
     /// `ISB` on every online CPU, this one included; waits for all of them.
     pub(crate) fn bpf_pack_helper_synchronise_cpus();
     /// `within_module(addr, THIS_MODULE)`; not traced.

@@ -1,0 +1,362 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What cannot be seen from results: the order of things, from trace events of the
+# module and of the kernel and from probes on what the module calls. An image is
+# final only after maintenance and a synchronisation of all CPUs (I3), memory is
+# used again only after one since it was overwritten (I4), freeing allocates
+# nothing (I6), the pool lock is not held across work (I11), and interrupts are
+# off for one page at a time (I12).
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+start_test order
+need_tool hold_progs run_progs stress_progs
+need_module bpf_pack
+TRACING=$(first_of /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace) || skip_all "no tracefs"
+TRACING=${TRACING%/trace}
+[ -e "$TRACING/kprobe_events" ] || skip_all "no kprobe events"
+[ -e "$TRACING/events/csd" ] || skip_all "no trace events for calls of other CPUs"
+
+EVENTS="$TRACING/events"
+PROBES=bpf_pack_order
+# Kilobytes for each CPU; a trace with holes proves nothing.
+BUFFER=16384
+CPUS=$(grep -c '^processor' /proc/cpuinfo)
+
+# --- what is traced ----------------------------------------------------------
+
+# add_probe NAME FUNCTION [ARGUMENT]...
+add_probe() {
+	name=$1 function=$2
+	shift 2
+	echo "p:$PROBES/$name $function $*" >>"$TRACING/kprobe_events"
+}
+
+# The registers are the functions' arguments.
+add_probes() {
+	add_probe order_lock mutex_lock 'lock=%x0:x64' 'caller=%x30:symbol' &&
+		add_probe order_unlock mutex_unlock 'lock=%x0:x64' &&
+		add_probe order_poke bpf_pack:bpf_pack_helper_lock_irqsave &&
+		add_probe order_poked bpf_pack:bpf_pack_helper_unlock_irqrestore &&
+		add_probe order_window __set_fixmap 'physical=%x1:x64' &&
+		add_probe order_clean bpf_pack:bpf_pack_helper_make_fetchable 'start=%x0:x64' 'end=%x1:x64' &&
+		add_probe order_synchronise bpf_pack:bpf_pack_helper_synchronise_cpus &&
+		add_probe order_map __vmalloc_node_range_noprof &&
+		add_probe order_alias set_direct_map_valid_noflush &&
+		add_probe order_free bpf_prog_pack_free 'image=%x0:x64'
+}
+
+# pool_lock - the address of the one lock that reading the status takes.
+pool_lock() {
+	echo 1 >"$EVENTS/$PROBES/order_lock/enable"
+	# shellcheck disable=SC2153 # functions.sh sets it
+	cat "$STATUS" >/dev/null
+	echo 0 >"$EVENTS/$PROBES/order_lock/enable"
+	sed -n 's/.*order_lock:.*lock=\(0x[0-9a-f]*\) caller=.*\[bpf_pack\].*/\1/p' "$TRACING/trace" |
+		sort -u >"$WORK/locks"
+	[ "$(wc -l <"$WORK/locks")" -eq 1 ] && cat "$WORK/locks"
+}
+
+# trace_setup - chooses the events; nothing is recorded yet.
+trace_setup() {
+	echo nop >"$TRACING/current_tracer"
+	echo global >"$TRACING/trace_clock"
+	echo "$BUFFER" >"$TRACING/buffer_size_kb"
+	echo >"$TRACING/trace"
+	add_probes || return
+	lock=$(pool_lock) || {
+		cat "$WORK/locks" "$TRACING/trace"
+		return 1
+	}
+	for event in lock unlock; do
+		echo "lock == $lock" >"$EVENTS/$PROBES/order_$event/filter"
+	done
+	# Programs are freed by workers; what others allocate is of no interest.
+	for event in kmalloc kmem_cache_alloc mm_page_alloc; do
+		echo 'comm ~ "kworker*"' >"$EVENTS/kmem/$event/filter"
+	done
+}
+
+# trace_switch VALUE - all the events on (1) or off (0).
+trace_switch() {
+	for event in bpf_pack "$PROBES" csd/csd_function_entry kmem/kmalloc kmem/kmem_cache_alloc \
+		kmem/mm_page_alloc; do
+		echo "$1" >"$EVENTS/$event/enable"
+	done
+}
+
+# trace_clear - leaves no probe and no filter behind; what was not set fails.
+trace_clear() {
+	trace_switch 0 2>/dev/null || true
+	for event in kmalloc kmem_cache_alloc mm_page_alloc; do
+		echo 0 >"$EVENTS/kmem/$event/filter" || true
+	done
+	for probe in lock unlock poke poked window clean synchronise map alias free; do
+		echo "-:$PROBES/order_$probe" >>"$TRACING/kprobe_events" || true
+	done 2>/dev/null
+	echo local >"$TRACING/trace_clock"
+	echo 1 >"$TRACING/buffer_size_kb"
+}
+
+# record NAME COMMAND... - the trace of COMMAND goes to $WORK/NAME.trace.
+record() {
+	record_name=$1
+	shift
+	echo >"$TRACING/trace"
+	trace_switch 1
+	status=0
+	"$@" || status=$?
+	trace_switch 0
+	cat "$TRACING/trace" >"$WORK/$record_name.trace"
+	return "$status"
+}
+
+is_complete() {
+	sed -n 's|^# entries-in-buffer/entries-written: \([0-9]*/[0-9]*\).*|\1|p' "$1" >"$WORK/entries"
+	cat "$WORK/entries"
+	awk -F / '{ exit $1 != $2 }' "$WORK/entries"
+}
+
+# --- the rules ---------------------------------------------------------------
+
+# judge TRACE - one line "RULE: what happened" for each violation, and "count WHAT
+# N" for what there was to judge. Addresses are reduced to 48 bits: awk's numbers
+# have 53.
+judge() {
+	awk -v cpus="$CPUS" '
+		function number(hex,    i, value) {
+			sub(/^0x/, "", hex)
+			if (length(hex) > 12)
+				hex = substr(hex, length(hex) - 11)
+			for (i = 1; i <= length(hex); i++)
+				value = value * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+			return value + 0
+		}
+		function field(name,    rest) {
+			rest = substr(details, index(" " details, " " name "=") + length(name) + 1)
+			sub(/ .*/, "", rest)
+			return rest
+		}
+		function address_of(name) {
+			return number(field(name))
+		}
+		function bad(rule, what) {
+			printf "%s: %s (%s at %s)\n", rule, what, details, stamp
+		}
+		function synchronised_since(when,    cpu) {
+			for (cpu = 0; cpu < cpus; cpu++)
+				if (synchronised[cpu] <= when)
+					return 0
+			return 1
+		}
+		# Marks the 64-byte chunks of an image.
+		function mark_live(start, size,    at) {
+			for (at = start; at < start + size; at += 64)
+				live[at] = 1
+		}
+		function mark_dead(start, size, when,    at) {
+			for (at = start; at < start + size; at += 64) {
+				delete live[at]
+				dead[at] = when
+			}
+		}
+		# Whether all that this task wrote was made fetchable, from start to end or beyond.
+		function fetchable(start, end) {
+			return cleaned[start] > born[start] && cleaned_to[start] >= end &&
+				written[task] < cleaned[start]
+		}
+		function work(what) {
+			if (task in held)
+				bad("I11", what " with the pool lock held")
+		}
+
+		!match($0, /\[[0-9]+\] [^ ]+ +[0-9.]+: [a-z_]+: /) { next }
+		{
+			now++
+			task = substr($0, 1, RSTART - 1)
+			sub(/ +$/, "", task)
+			sub(/.*-/, "", task)
+			split(substr($0, RSTART, RLENGTH), part, " ")
+			cpu = substr(part[1], 2) + 0
+			in_interrupt = substr(part[2], 3, 1) != "."
+			stamp = part[3]
+			event = part[4]
+			details = substr($0, RSTART + RLENGTH)
+		}
+
+		event == "order_lock:" { held[task] = 1; locked[task] = now }
+		event == "order_unlock:" { delete held[task] }
+		event == "order_map:" { work("mapping") }
+		event == "order_alias:" { work("changing the linear map") }
+		event == "order_synchronise:" { work("synchronising"); called[task] = now }
+
+		event == "order_poke:" {
+			work("writing")
+			written[task] = now
+			window[cpu] = 1
+			pages[cpu] = mapped[cpu] = 0
+		}
+		event == "order_window:" && window[cpu] {
+			mapped[cpu] = number(field("physical")) > 0
+			pages[cpu] += mapped[cpu]
+		}
+		event == "order_poked:" {
+			if (pages[cpu] != 1)
+				bad("I12", pages[cpu] " pages with interrupts off")
+			if (mapped[cpu])
+				bad("I1", "a page was left writable")
+			window[cpu] = 0
+			windows++
+		}
+		event == "order_clean:" {
+			start = address_of("start")
+			cleaned[start] = now
+			cleaned_to[start] = address_of("end")
+			# Only freeing does this to a final image.
+			if (state[start] == "live" && cleaned_to[start] == start + size[start] &&
+			    written[task] > born[start]) {
+				mark_dead(start, size[start], now)
+				state[start] = "dead"
+			}
+		}
+		event == "csd_function_entry:" && details ~ /func=synchronise_context/ {
+			synchronised[cpu] = now
+		}
+
+		event == "bpf_pack_reserve:" {
+			start = address_of("address")
+			if (start % 64)
+				bad("I10", "not at the start of a chunk")
+			size[start] = int((field("size") + 63) / 64) * 64
+			for (at = start; at < start + size[start]; at += 64) {
+				if (at in live) {
+					bad("I4", "handed out while live")
+					break
+				}
+				if (at in dead && !synchronised_since(dead[at])) {
+					bad("I4", "handed out before every CPU was synchronised")
+					break
+				}
+				reused += at in dead
+				delete dead[at]
+			}
+			state[start] = "reserved"
+			born[start] = now
+		}
+		event == "bpf_pack_finalize:" {
+			start = address_of("address")
+			size[start] = field("size") + 0
+			# The last chunk may have a rest that was not copied.
+			if (written[task] < born[start] || !fetchable(start, start + size[start] - 63))
+				bad("I3", "final without maintenance after the copy")
+			if (!synchronised_since(cleaned[start]))
+				bad("I3", "final before every CPU was synchronised")
+			state[start] = "live"
+			born[start] = now
+			mark_live(start, size[start])
+			finalized++
+		}
+		event == "order_free:" && address_of("image") in size { freeing[task] = 1 }
+		event == "kmalloc:" || event == "kmem_cache_alloc:" || event == "mm_page_alloc:" {
+			seen_allocations++
+			if (!in_interrupt && task in freeing)
+				bad("I6", event " while freeing")
+			if (!in_interrupt)
+				work("allocating")
+		}
+		event == "bpf_pack_retire:" {
+			start = address_of("address")
+			if (state[start] == "live" || state[start] == "reserved" &&
+			    !fetchable(start, start + field("size")))
+				bad("I2", "freed without being overwritten")
+			if (state[start] == "reserved")
+				mark_dead(start, field("size") + 0, cleaned[start])
+			delete state[start]
+			freed += task in freeing
+			delete freeing[task]
+		}
+		event == "bpf_pack_synchronise:" && field("images") + 0 {
+			released += field("images")
+			if (locked[task] < called[task])
+				bad("I4", "released before the CPUs were synchronised")
+		}
+		END {
+			print "count finalized", finalized + 0
+			print "count freed", freed + 0
+			print "count released", released + 0
+			print "count reused", reused + 0
+			print "count windows", windows + 0
+			print "count allocations", seen_allocations + 0
+		}' "$1"
+}
+
+# obeys NAME RULE - no violation of RULE in what was recorded as NAME.
+obeys() {
+	! grep "^$2:" "$WORK/$1.verdict" | head -n 5 | grep .
+}
+
+# saw NAME WHAT - there was something to judge.
+saw() {
+	grep '^count' "$WORK/$1.verdict"
+	[ "$(sed -n "s/^count $2 //p" "$WORK/$1.verdict")" -gt 0 ]
+}
+
+# rules NAME - the cases of one recording.
+rules() {
+	judge "$WORK/$1.trace" >"$WORK/$1.verdict"
+	check "$1: no event was lost" is_complete "$WORK/$1.trace"
+	for what in finalized freed released reused windows allocations; do
+		check "$1: the trace shows $what" saw "$1" "$what"
+	done
+	check "$1: no page is left writable (I1)" obeys "$1" I1
+	check "$1: what is freed is overwritten (I2)" obeys "$1" I2
+	check "$1: final after copy, maintenance and synchronisation, in this order (I3)" obeys "$1" I3
+	check "$1: reuse and release after synchronisation (I4)" obeys "$1" I4
+	check "$1: freeing allocates nothing (I6)" obeys "$1" I6
+	check "$1: every image starts a chunk (I10)" obeys "$1" I10
+	check "$1: no work with the pool lock held (I11)" obeys "$1" I11
+	check "$1: interrupts are off for one page at a time (I12)" obeys "$1" I12
+}
+
+# --- the load ----------------------------------------------------------------
+
+hold_and_stop() {
+	# shellcheck disable=SC2119
+	hold_start "$@" && hold_stop "$HOLDER"
+}
+
+# Programs come and go, some with trampolines, one of many pages; in the end all
+# packs are reused memory.
+one_by_one() {
+	hold_and_stop first --count 20 || return
+	hold_and_stop second --count 20 --attach fentry || return
+	"$TOOLS/run_progs" over_64_KiB || return
+	loop_until images_are 0 || return
+	loop_until nothing_retired || return
+	hold_and_stop third --count 20
+}
+
+nothing_retired() {
+	[ "$(status_value 'retired images')" -eq 0 ]
+}
+
+at_once() {
+	"$TOOLS/stress_progs" --workers $((2 * CPUS)) --rounds "${ROUNDS:-30}" || return
+	loop_until nothing_retired
+}
+
+check "insmod" load_pack
+trap 'trace_clear; cleanup' EXIT
+check "events and probes" trace_setup
+# The last probe: without all of them the rules say nothing.
+if [ -e "$EVENTS/$PROBES/order_free" ]; then
+	check "programs come and go one by one" record one_by_one one_by_one
+	rules one_by_one
+	check "programs come and go on all CPUs at once" record at_once at_once
+	rules at_once
+fi
+trace_clear
+check "rmmod" unload_pack
+finish_test
