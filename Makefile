@@ -15,7 +15,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check module clean distclean
+.PHONY: help demo test test-all bench bench-quick check module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -24,6 +24,8 @@ help:
 	@echo '                  BPF programs with bpftool and show where they are and how mapped'
 	@echo '  make test       the test suite (about 30 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, more CPUs'
+	@echo '  make bench      measure: TLB model, costs, memory; writes build/bench/report.md'
+	@echo '  make bench-quick  a short run of it'
 	@echo '  make check      formatting and lints only'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
 	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
@@ -42,6 +44,12 @@ test:
 
 test-all:
 	@scripts/test --all
+
+bench:
+	@scripts/bench
+
+bench-quick:
+	@scripts/bench --quick
 
 check:
 	@scripts/check

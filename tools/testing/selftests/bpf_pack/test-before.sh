@@ -22,6 +22,20 @@ rmmod_now() {
 	rmmod bpf_pack
 }
 
+# chunk_of LABEL - the chunk in which the first image of a hold_progs of this name
+# begins; the kernel begins at a random instruction of it.
+chunk_of() {
+	address=$(sed -n 's/^image \(0x[0-9a-f]*\) .*/\1/p' "$WORK/hold.$1" | head -n 1)
+	echo $((address / 64))
+}
+
+# The stock allocator takes the first place that fits: what was given back to it
+# is where the next program of the same kind goes.
+same_place() {
+	echo "$1 was at $(chunk_of "$1"), $2 is at $(chunk_of "$2")"
+	[ "$(chunk_of "$1")" = "$(chunk_of "$2")" ]
+}
+
 check "programs are made on the stock kernel" hold_start old --count 20 --attach fentry --attach kprobe --attach tracepoint
 old=$HOLDER
 check "programs that go before the module" hold_start early --count 20
@@ -44,5 +58,6 @@ check "3 images live" images_are 3
 check "they end" hold_stop "$HOLDER"
 check "rmmod" unload_pack
 check "programs after rmmod" hold_start late --count 3 --attach fentry --attach kprobe --attach tracepoint
+check "they are where the old ones were: the stock allocator got that memory back" same_place old late
 check "they end too" hold_stop "$HOLDER"
 finish_test
