@@ -24,7 +24,7 @@ help:
 	@echo '                  BPF programs with bpftool and show where they are and how mapped'
 	@echo '  make test       the test suite (about 30 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, more CPUs'
-	@echo '  make bench      measure: TLB model, costs, memory; writes build/bench/report.md'
+	@echo '  make bench      measure: TLB model, costs, memory (in the making, see README.md)'
 	@echo '  make bench-quick  a short run of it'
 	@echo '  make check      formatting and lints only'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
