@@ -129,7 +129,7 @@ pub(crate) fn copy(kernel: &KernelFns, region: &Region, offset: usize, source: S
         }
     })?;
     // Only now, and on the executable address: the fetch goes through that one.
-    make_fetchable(region, offset, source.len);
+    region.make_fetchable(offset, source.len);
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn fill_with_traps(kernel: &KernelFns, region: &Region, offset: usize
         Ok(())
     });
     if filled.is_ok() {
-        make_fetchable(region, offset, len);
+        region.make_fetchable(offset, len);
     }
 }
 
@@ -175,20 +175,6 @@ pub(crate) struct Source {
     pub(crate) start: *const u8,
     /// Bytes.
     pub(crate) len: usize,
-}
-
-/// Cleans the data cache and invalidates the instruction cache to the point of unification, on the
-/// executable addresses of `len` bytes at `offset` of `region`.
-///
-/// Nothing happens if they are not inside.
-pub(crate) fn make_fetchable(region: &Region, offset: usize, len: usize) {
-    if !region.contains(offset, len) {
-        return;
-    }
-    let start = region.address().saturating_add(offset);
-    // SAFETY: Maintenance by address of a range that is mapped, as part of the region. It ends with
-    // DSB and ISB.
-    unsafe { sys::bpf_pack_helper_make_fetchable(start, start.saturating_add(len)) };
 }
 
 /// Makes every online CPU, this one included, take a context synchronisation event.

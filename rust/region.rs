@@ -226,7 +226,7 @@ impl OpenRegion {
     pub(crate) fn seal(self) -> Result<Region> {
         self.fill_with_traps()?;
         let mut region = self.0;
-        crate::poke::make_fetchable(&region, 0, region.len);
+        region.make_fetchable(0, region.len);
         // SAFETY: Has no preconditions.
         region.alias_invalid = unsafe { (region.kernel.can_set_direct_map)() };
         if region.alias_invalid {
@@ -342,6 +342,20 @@ impl Region {
             sys::bpf_pack_helper_page_to_phys(page)
         };
         pa.checked_add((address & (PAGE_SIZE - 1)) as u64)
+    }
+
+    /// Cleans the data cache and invalidates the instruction cache to the point of unification, on
+    /// the executable addresses of `len` bytes at `offset`.
+    ///
+    /// Nothing happens if they are not inside.
+    pub(crate) fn make_fetchable(&self, offset: usize, len: usize) {
+        if !self.contains(offset, len) {
+            return;
+        }
+        let start = self.address().saturating_add(offset);
+        // SAFETY: Maintenance by address of a range that is mapped, as part of the region. It ends
+        // with DSB and ISB.
+        unsafe { sys::bpf_pack_helper_make_fetchable(start, start.saturating_add(len)) };
     }
 
     /// Calls `f` with the physical address and the length of each piece that one leaf maps, in
