@@ -86,14 +86,6 @@ image() {
 	for entry in toolchain kit guest cache src apt home log; do
 		[ ! -e "$BUILD/$entry" ] || ln -s "$BUILD/$entry" "$OUT/image/$entry"
 	done
-	# The inode numbers in the initrd would be those of the host, and the guest's
-	# instruction counts depend on them.
-	mkdir "$OUT/image/bin"
-	cat >"$OUT/image/bin/cpio" <<-CPIO
-		#!/bin/sh
-		exec $(command -v cpio) --reproducible "\$@"
-	CPIO
-	chmod +x "$OUT/image/bin/cpio"
 }
 
 # guest CPU TESTS ARGUMENT PLUGIN - runs the tests on one CPU in the
@@ -112,7 +104,7 @@ guest() {
 		cp "$MODULE" "$OUT/module/"
 		arguments+=(--overlay "$OUT/module")
 	fi
-	locked env PATH="$OUT/image/bin:$PATH" BPF_PACK_BUILD="$OUT/image" "$ROOT/scripts/vm" --cpus 1 --timeout "$TIMEOUT" --overlay "$OUT/guest" \
+	locked env BPF_PACK_BUILD="$OUT/image" "$ROOT/scripts/vm" --cpus 1 --timeout "$TIMEOUT" --overlay "$OUT/guest" \
 		"${arguments[@]}" -- "$(guest_script "$tests" "$argument")"
 }
 
