@@ -3,8 +3,8 @@
 
 import figures as bench
 
-SHORT = {"stock": "stock (B)", "near": "near (C)", "far": "far (C)", "base": "4 KiB packs", "page": "page each (A)"}
-ORDER = ["page", "stock", "base", "far", "near"]
+SHORT = {"stock": "stock (B)", "near": "near (C)", "far": "far (C)", "c64": "64 KiB runs (C64)", "base": "4 KiB packs", "page": "page each (A)"}
+ORDER = ["page", "stock", "base", "c64", "far", "near"]
 
 
 def number(value):
@@ -121,7 +121,7 @@ def environment_section(data):
     return "## Environment\n\n" + "\n".join(lines) + "\n"
 
 
-def misses_section(data, rows, model, title):
+def misses_section(rows, model, title):
     """Misses and walks of BPF text under one model."""
     def cell(row, layout):
         text = number(bench.misses(row, layout, model))
@@ -163,10 +163,14 @@ def hot_section(data):
              "pages of user code are called before each round. Exact: they repeat to the digit; random replacement is one seed or several as listed. "
              "Not shown: any program that does something, calls to helpers, data, time.\n"]
     for model in data["models"]:
-        parts.append(misses_section(data, data["hot"], model, model))
+        parts.append(misses_section(data["hot"], model, model))
     parts.append(classes_section(data))
     if "hot_max" in data:
-        parts.append(misses_section(data, data["hot_max"], bench.MAIN, f"-cpu max, {bench.MAIN}"))
+        parts.append(misses_section(data["hot_max"], bench.MAIN, f"-cpu max, {bench.MAIN}"))
+        for model in data["sense_models"]:
+            parts.append(misses_section(data["hot_sense"], model, f"Sensitivity: {model}"))
+        for model in data["models"]:
+            parts.append(misses_section(data["hot_16k"], model, f"Kernel with 16 KiB pages, {model}"))
     no_gain = [row for row in data["hot"] if bench.misses(row, "stock") <= bench.misses(row, "near")]
     parts.append(f"### Scenarios without a gain, {bench.MAIN}\n\n" + ("\n".join(
         f"* {bench.scenario_name(row)}: {bench.misses(row, 'stock')} → {bench.misses(row, 'near')}" for row in no_gain) or "None.") + "\n")
@@ -237,7 +241,7 @@ def life_section(data):
     parts.append("### The first load\n\nOf 256 B with nothing live: the module makes a pack.\n\n" + table(
         ["layout", "instructions", "TLBI", "IC IVAU"],
         [[SHORT[layout], number(cost["insns"]), number(cost["tlbi"]), number(cost["ic_ivau"])]
-         for layout, cost in ((layout, data["life"][0]["layouts"][layout]["first"]) for layout in ORDER)]))
+         for layout, cost in ((layout, data["life"][0]["layouts"][layout]["first"]) for layout in ORDER if layout in data["life"][0]["layouts"])]))
     if data["sgi"]:
         parts.append(sgi_section(data))
     parts.append("### Inserting the module, once\n\nThe whole of insmod, reading and linking the module included; a failing insmod beside it.\n\n" + table(
@@ -249,11 +253,11 @@ def life_section(data):
 
 def sgi_section(data):
     """Interrupts between CPUs."""
-    return ("### Function-call interrupts (SGI 1), two CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
-        ["live", "bytes", "", "stock", "module (near)", "runs each"],
+    return ("### Function-call interrupts (SGI 1), several CPUs in parallel\n\nSmallest..largest of all loads or windows of all runs; does not repeat.\n\n" + table(
+        ["CPUs", "live", "bytes", "", "stock", "module (near)", "runs each"],
         [line for row in data["sgi"] for line in
-         [[row["live"], row["bytes"], "load", both(row["layouts"]["stock"]["load"]), both(row["layouts"]["near"]["load"]), row["layouts"]["near"]["runs"]]] +
-         [["", "", f"free {count}", both(row["layouts"]["stock"]["frees"][count]), both(row["layouts"]["near"]["frees"][count]), ""]
+         [[row["cpus"], row["live"], row["bytes"], "load", both(row["layouts"]["stock"]["load"]), both(row["layouts"]["near"]["load"]), row["layouts"]["near"]["runs"]]] +
+         [["", "", "", f"free {count}", both(row["layouts"]["stock"]["frees"][count]), both(row["layouts"]["near"]["frees"][count]), ""]
           for count in sorted(row["layouts"]["stock"]["frees"])]]))
 
 

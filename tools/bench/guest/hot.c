@@ -32,11 +32,16 @@ static const unsigned int realistic[16] = {
 	248, 248, 248, 256, 264, 280, 304, 336, 384, 440, 520, 600, 744, 960, 1216, 1416,
 };
 
+/* 4 to 64 KiB. */
+static const unsigned int large[5] = { 4096, 8192, 16384, 32768, 65536 };
+
 /* size - bytes of the program number @index of a mix; the order is scattered. */
 static unsigned int size(const char *mix, unsigned int index)
 {
 	if (!strcmp(mix, "realistic"))
 		return realistic[index * 7 % 16];
+	if (!strcmp(mix, "large"))
+		return large[index * 3 % 5];
 	return number(mix);
 }
 

@@ -12,6 +12,12 @@
 #define GAP (64 * 1024UL)
 #define SLOTS 8
 
+/* page_size - bytes of a base page of this kernel. */
+static inline unsigned long page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
 static inline int by_address(const void *a, const void *b)
 {
 	const struct image *x = a, *y = b;
@@ -50,16 +56,16 @@ static inline unsigned int classify(struct image *sorted, unsigned int live)
 	return slot;
 }
 
-/* pages - sorts images and returns how many distinct pages they are on. */
+/* pages - sorts images and returns how many distinct base pages they are on. */
 static inline unsigned int pages(struct image *sorted, unsigned int count)
 {
-	unsigned long next = 0;
+	unsigned long page = page_size(), next = 0;
 	unsigned int total = 0, i;
 
 	qsort(sorted, count, sizeof(*sorted), by_address);
 	for (i = 0; i < count; i++) {
-		unsigned long first = sorted[i].address / PAGE;
-		unsigned long last = (sorted[i].address + sorted[i].length - 1) / PAGE;
+		unsigned long first = sorted[i].address / page;
+		unsigned long last = (sorted[i].address + sorted[i].length - 1) / page;
 
 		if (first < next)
 			first = next;
@@ -73,29 +79,31 @@ static inline unsigned int pages(struct image *sorted, unsigned int count)
 
 static inline unsigned char *sweep_code(void)
 {
-	unsigned char *code = mmap(NULL, SWEEP * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+	unsigned long page = page_size();
+	unsigned char *code = mmap(NULL, SWEEP * page, PROT_READ | PROT_WRITE | PROT_EXEC,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned int i;
 
 	if (code == MAP_FAILED)
 		err(1, "mmap");
 	/* One entry for each page is the point. */
-	madvise(code, SWEEP * PAGE, MADV_NOHUGEPAGE);
+	madvise(code, SWEEP * page, MADV_NOHUGEPAGE);
 	for (i = 0; i < SWEEP; i++)
-		write_code(code + i * PAGE + i * 64 % PAGE, 1);
+		write_code(code + i * page + i * 64 % page, 1);
 	return code;
 }
 
 /* sweep - calls into @count pages of user code. */
 static inline void sweep(unsigned int count)
 {
+	unsigned long page = page_size();
 	static unsigned char *code;
 	unsigned int i;
 
 	if (!code)
 		code = sweep_code();
 	for (i = 0; i < count; i++)
-		((code_fn)(code + i * PAGE + i * 64 % PAGE))();
+		((code_fn)(code + i * page + i * 64 % page))();
 }
 
 #endif

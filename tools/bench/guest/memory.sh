@@ -5,9 +5,10 @@
 # of the stock allocator, and the module's packs if it is there.
 set -eu
 status=/sys/kernel/debug/bpf_pack/status
+page=$(awk '/^KernelPageSize:/ { print $2 * 1024; exit }' /proc/self/smaps)
 
 # An area's last page is a guard that has no memory.
-awk -v at="$1" '/ bpf_prog_pack_alloc| bpf_jit_alloc_exec/ { bytes += $2 - 4096; areas++ }
+awk -v at="$1" -v page="$page" '/ bpf_prog_pack_alloc| bpf_jit_alloc_exec/ { bytes += $2 - page; areas++ }
 	END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"stock\",\"packs\":%d,\"bytes\":%d}\n", at, areas, bytes }' /proc/vmallocinfo
 [ ! -e "$status" ] ||
 	awk -v at="$1" -F': ' '$1 == "packs" { packs = $2 } $1 == "pack bytes" { bytes = $2 } $1 == "live bytes" { live = $2 }

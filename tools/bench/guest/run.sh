@@ -29,6 +29,7 @@ case $layout in
 stock) ;;
 near) insert ;;
 far) insert near_packs=0 ;;
+c64) insert leaf=1 ;;
 base) insert leaf=2 ;;
 page) insert align=4096 leaf=2 ;;
 *)
@@ -75,7 +76,37 @@ full_suite() {
 		sleep 3
 	done
 	# shellcheck disable=SC2046
+	./hot 2210 256 1000 20 100 340 1000 $(temperatures 340)
+	sleep 3
+	# shellcheck disable=SC2046
+	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
+	sleep 3
+	# shellcheck disable=SC2046
+	./hot 2250 large 160 20 100 160 $(temperatures 100)
+	sleep 3
+	# shellcheck disable=SC2046
 	./hot 2300 realistic 10000 20 100 340 1000 $(temperatures 1000) 5000 10000
+	sleep 3
+}
+
+# sense_suite - how much the figures depend on what the models leave out.
+sense_suite() {
+	# shellcheck disable=SC2046
+	./hot 2400 realistic 1000 20 100 340 1000 $(temperatures 340)
+	sleep 3
+	./original 3400 64 10 light
+	sleep 3
+}
+
+# k16_suite - for the kernel with 16 KiB pages.
+k16_suite() {
+	# shellcheck disable=SC2046
+	./hot 2500 realistic 1000 20 100 340 1000 $(temperatures 340)
+	sleep 3
+	# shellcheck disable=SC2046
+	./hot 2600 12176 33 20 33 $(temperatures 33)
+	sleep 3
+	./original 3500 64 10 light
 	sleep 3
 }
 
@@ -98,7 +129,7 @@ temperatures() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | smp) "${suite}_suite" ;;
+quick | full | sense | k16 | smp) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2
