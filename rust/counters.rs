@@ -59,6 +59,8 @@ pub(crate) struct Counters {
     pub(crate) freed: Counter,
     /// Writes into an image other than finalize: trampolines, headers of failed JITs.
     pub(crate) written: Counter,
+    /// Attachments that needed a program's PLT.
+    pub(crate) far_attached: Counter,
     /// Bytes given back at finalize because the image was shorter than its reservation.
     pub(crate) trimmed: Counter,
     /// Times that all CPUs were synchronised.
@@ -88,6 +90,9 @@ pub(crate) struct Refusals {
     pub(crate) no_memory: Counter,
     /// Too large, or of size 0.
     pub(crate) size: Counter,
+    /// The caller wanted zeroes: memory of `bpf_dispatcher_change_prog()`, which arm64 never runs
+    /// and the kernel never frees.
+    pub(crate) dispatcher: Counter,
     /// The kernel flushes branch predictors for classic BPF, which only the stock allocator does.
     pub(crate) pred_flush: Counter,
 }

@@ -62,12 +62,22 @@ unsigned long bpf_pack_helper_vmalloc_end(void)
 
 unsigned long bpf_pack_helper_vm_flags(bool huge)
 {
-	return VM_FLUSH_RESET_PERMS | (huge ? VM_ALLOW_HUGE_VMAP : 0);
+	/*
+	 * /proc/kcore reads vmalloc areas through the linear map, and would fault on
+	 * an alias that is invalid; sparse areas read as zeroes (mm/vmalloc.c,
+	 * vread_iter()). The flag has no other effect on an area that is mapped whole.
+	 */
+	return VM_FLUSH_RESET_PERMS | VM_SPARSE | (huge ? VM_ALLOW_HUGE_VMAP : 0);
 }
 
 unsigned long bpf_pack_helper_pmd_size(void)
 {
 	return PMD_SIZE;
+}
+
+unsigned int bpf_pack_helper_order(unsigned long size)
+{
+	return get_order(size);
 }
 
 void bpf_pack_helper_vfree(const void *address)

@@ -17,6 +17,7 @@ unsigned long bpf_pack_helper_vmalloc_start(void);
 unsigned long bpf_pack_helper_vmalloc_end(void);
 unsigned long bpf_pack_helper_vm_flags(bool huge);
 unsigned long bpf_pack_helper_pmd_size(void);
+unsigned int bpf_pack_helper_order(unsigned long size);
 void bpf_pack_helper_vfree(const void *address);
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
 void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);

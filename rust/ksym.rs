@@ -72,6 +72,8 @@ pub(crate) type AddressLookup = unsafe extern "C" fn(
     offset: *mut usize,
     symbol: *mut c_char,
 ) -> c_int;
+/// `aarch64_insn_write_literal_u64()`, arch/arm64/kernel/patching.c.
+pub(crate) type WriteLiteral = unsafe extern "C" fn(address: *mut c_void, value: u64) -> c_int;
 /// `aarch64_insn_patch_text_nosync()`, arch/arm64/kernel/patching.c.
 pub(crate) type PatchText = unsafe extern "C" fn(address: *mut c_void, insn: u32) -> c_int;
 
@@ -104,6 +106,10 @@ pub(crate) struct KernelFns {
     pub(crate) address_lookup: AddressLookup,
     /// `aarch64_insn_patch_text_nosync`
     pub(crate) patch_text: PatchText,
+    /// `aarch64_insn_write_literal_u64`
+    pub(crate) write_literal: WriteLiteral,
+    /// `bpf_jit_fill_hole_with_zero`: only its address matters.
+    pub(crate) fill_with_zero: usize,
     /// `text_mutex`: held by everybody who changes an instruction of live text.
     pub(crate) text_mutex: NonNull<bindings::mutex>,
     /// `dummy_tramp` of arch/arm64/net/bpf_jit_comp.c: where the PLT of a program leads while no
@@ -212,6 +218,8 @@ impl KernelFns {
         let text_poke = function!(r, c"bpf_arch_text_poke");
         let address_lookup = function!(r, c"bpf_address_lookup");
         let patch_text = function!(r, c"aarch64_insn_patch_text_nosync");
+        let write_literal = function!(r, c"aarch64_insn_write_literal_u64");
+        let fill_with_zero = r.address(c"bpf_jit_fill_hole_with_zero");
         let text_mutex = r.address(c"text_mutex");
         let dummy_tramp = r.address(c"dummy_tramp");
         let patch_lock = r.address(c"patch_lock");
@@ -242,6 +250,8 @@ impl KernelFns {
             text_poke: text_poke?,
             address_lookup: address_lookup?,
             patch_text: patch_text?,
+            write_literal: write_literal?,
+            fill_with_zero: fill_with_zero?.as_ptr() as usize,
             text_mutex: text_mutex?.cast(),
             dummy_tramp: dummy_tramp?.as_ptr() as usize,
             patch_lock: patch_lock?.cast(),

@@ -5,13 +5,15 @@
 //! A program begins with a NOP that becomes a branch to its trampoline. A trampoline that is out of
 //! branch range is reached through a PLT at the end of the program, whose 64-bit target is data in
 //! the image. `bpf_arch_text_poke()` (arch/arm64/net/bpf_jit_comp.c) writes that target after
-//! `set_memory_rw()`, which refuses areas with huge mappings and otherwise makes a page of the pack
-//! writable and executable. So for a program in one of our packs it is done here, through the
-//! window of `poke.rs`; the order of the steps is the stock function's.
+//! `set_memory_rw()`, which refuses areas with huge mappings and otherwise makes a page of programs
+//! writable and executable, without a lock: of two who attach to programs on one page, one takes the
+//! permission away under the other's write. So it is done here, with the function by which ftrace and
+//! static calls write such literals; the order of the steps is the stock function's.
 
 use crate::ksym::KernelFns;
 use crate::poke::INSN_SIZE;
 use kernel::bindings;
+use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// How far a branch reaches: 26 bits of instructions, signed.
@@ -82,20 +84,15 @@ impl Site {
         })
     }
 
-    /// Where the target of the PLT is.
-    pub(crate) fn plt_target(&self) -> usize {
-        self.plt.wrapping_add(2 * INSN_SIZE)
-    }
-
     /// Whether `branch` needs the PLT.
     pub(crate) fn is_long(&self, branch: Branch) -> bool {
         is_long(self.address, branch.target)
     }
 
-    /// What the PLT has to lead to for a change from `old` to `new`.
+    /// What the PLT has to lead to for a change to `new`.
     ///
     /// Never nowhere: a CPU may still be on its way through the PLT after the change.
-    pub(crate) fn plt_leads_to(&self, kernel: &KernelFns, new: Branch) -> usize {
+    fn plt_leads_to(&self, kernel: &KernelFns, new: Branch) -> usize {
         if self.is_long(new) {
             new.target
         } else {
@@ -113,16 +110,23 @@ impl Site {
         }
     }
 
-    /// Changes the instruction from `old` to `new`. Sleeps.
+    /// Changes the site from `old` to `new`, one of which needs the PLT. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if it is not `old`; what `aarch64_insn_patch_text_nosync()` returns.
+    /// `EFAULT` if the instruction is not that of `old`; what `aarch64_insn_write_literal_u64()` and
+    /// `aarch64_insn_patch_text_nosync()` return.
     ///
     /// # Safety
     ///
     /// The site must be in an image that lives throughout.
     pub(crate) unsafe fn change(&self, kernel: &KernelFns, old: Branch, new: Branch) -> Result {
+        // The PLT first: whoever takes the branch to it must find a target.
+        let target = self.plt.wrapping_add(2 * INSN_SIZE) as *mut c_void;
+        let leads_to = self.plt_leads_to(kernel, new) as u64;
+        // SAFETY: The target is an aligned word at the end of the program, which lives. Others may
+        // load it meanwhile and see the old value or the new one.
+        to_result(unsafe { (kernel.write_literal)(target, leads_to) })?;
         let (old, new) = (self.instruction(old), self.instruction(new));
         if old == new {
             return Ok(());
@@ -140,6 +144,6 @@ impl Site {
             bindings::mutex_unlock(kernel.text_mutex.as_ptr());
             error
         };
-        kernel::error::to_result(error)
+        to_result(error)
     }
 }

@@ -151,23 +151,6 @@ pub(crate) fn fill_with_traps(kernel: &KernelFns, region: &Region, offset: usize
     }
 }
 
-/// Writes one aligned 64-bit word at `offset` of `region`, which other CPUs may load meanwhile: they
-/// see the old value or the new one.
-///
-/// # Errors
-///
-/// `EINVAL` if `offset` is not a multiple of 8 or not inside.
-pub(crate) fn write_word(kernel: &KernelFns, region: &Region, offset: usize, value: u64) -> Result {
-    if offset % size_of::<u64>() != 0 {
-        return Err(EINVAL);
-    }
-    through_window(kernel, region, offset, size_of::<u64>(), |window, _, _| {
-        // SAFETY: The window maps the word by its invariants, aligned and so in one page.
-        unsafe { window.cast::<u64>().write_volatile(value) };
-        Ok(())
-    })
-}
-
 /// What to copy: `len` bytes from `start`, which need not be readable.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {

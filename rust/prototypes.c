@@ -40,7 +40,11 @@ EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
 EXPECT(can_set_direct_map, bool(void));
 EXPECT(bpf_address_lookup, int(unsigned long, unsigned long *, unsigned long *, char *));
 EXPECT(aarch64_insn_patch_text_nosync, int(void *, u32));
+EXPECT(aarch64_insn_write_literal_u64, int(void *, u64));
 EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
+
+/* Compared with what callers of bpf_prog_pack_alloc() pass. */
+EXPECT(bpf_jit_fill_hole_with_zero, void(void *, unsigned int));
 
 /* Read: the layouts that Rust code relies on. */
 static_assert(sizeof(pgprot_t) == sizeof(u64));

@@ -190,6 +190,23 @@ impl OpenRegion {
         Ok(Self(region))
     }
 
+    /// Whether there is memory for a leaf of 2 MiB just now. May sleep.
+    ///
+    /// Without, the kernel would make an area of base pages, and freeing that again changes the
+    /// linear map page by page: better not to ask for it.
+    pub(crate) fn huge_may_be_had() -> bool {
+        // SAFETY: May sleep here; the pages are given back at once.
+        unsafe {
+            let order = sys::bpf_pack_helper_order(SZ_2M);
+            let page = bindings::alloc_pages_noprof(gfp_flags(), order);
+            let found = !page.is_null();
+            if found {
+                bindings::__free_pages(page, order);
+            }
+            found
+        }
+    }
+
     /// Whether one TLB entry maps at least 2 MiB of it at a time.
     ///
     /// The kernel falls back to base pages by itself, so this has to be asked.
@@ -236,6 +253,11 @@ impl OpenRegion {
     }
 }
 
+/// How to ask for memory: rather the stock allocator than the OOM killer.
+fn gfp_flags() -> bindings::gfp_t {
+    bindings::GFP_KERNEL | bindings::__GFP_NOWARN | 1 << bindings::___GFP_NORETRY_BIT
+}
+
 /// Allocates and maps; `None` if there is no memory or no room in `window`.
 fn vmalloc(
     kernel: &KernelFns,
@@ -243,11 +265,7 @@ fn vmalloc(
     window: Window,
     limit: LeafLimit,
 ) -> Option<NonNull<u8>> {
-    let gfp = bindings::GFP_KERNEL
-        | bindings::__GFP_ZERO
-        | bindings::__GFP_NOWARN
-        // Rather the stock allocator than the OOM killer.
-        | 1 << bindings::___GFP_NORETRY_BIT;
+    let gfp = gfp_flags() | bindings::__GFP_ZERO;
     // SAFETY: Return constants.
     let (flags, prot) = unsafe {
         // The kernel would round a length from PMD_SIZE on up to a multiple of it, and nobody would

@@ -43,6 +43,7 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("packs", stats.packs),
         ("empty packs", stats.empty_packs),
         ("pack bytes", stats.bytes()),
+        ("mapped bytes", service.mapped_bytes()),
         // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
         // reserved.
         ("images", live.plus(reserved).ranges),
@@ -58,6 +59,7 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("images finalized", counters.finalized.get()),
         ("images freed", counters.freed.get()),
         ("writes into images", counters.written.get()),
+        ("far attachments", counters.far_attached.get()),
         ("trimmed bytes", counters.trimmed.get()),
         ("all-CPU synchronisations", counters.synchronised.get()),
         ("images released by them", counters.released.get()),
@@ -67,6 +69,10 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("to the stock allocator, no memory", refused.no_memory.get()),
         ("to the stock allocator, size", refused.size.get()),
         ("to the stock allocator, leaving", refused.leaving.get()),
+        (
+            "to the stock allocator, dispatcher",
+            refused.dispatcher.get(),
+        ),
         (
             "to the stock allocator, predictor flush",
             refused.pred_flush.get(),

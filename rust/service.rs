@@ -68,7 +68,9 @@ use pack_core::{
     PoolStats,
     RangeState,
     Rank,
-    Slot, //
+    Slot,
+    PACK_CHUNKS,
+    PACK_SIZE, //
 };
 
 /// Packs at most: 1 GiB of programs, if each has 2 MiB.
@@ -131,7 +133,10 @@ struct State {
     pool: Pool<Words, Slots>,
     regions: KVVec<Option<Arc<Region>>>,
     owners: Owners,
+    /// 2 MiB pieces of the room near the kernel text that packs take.
     near_packs: usize,
+    /// Bytes of all regions.
+    mapped: u64,
 }
 
 /// An image, or part of one: where it is in the books and in memory.
@@ -194,6 +199,7 @@ impl State {
             regions,
             owners: Owners::new(MAX_PACKS)?,
             near_packs: 0,
+            mapped: 0,
         })
     }
 
@@ -231,9 +237,8 @@ impl State {
         if let (Ok(()), Some(place)) = (known, self.regions.get_mut(id.slot() as usize)) {
             *place = Some(region.clone());
         }
-        if region.place() == Place::Near {
-            self.near_packs = self.near_packs.saturating_add(1);
-        }
+        self.near_packs = self.near_packs.saturating_add(near_pieces(region));
+        self.mapped = self.mapped.saturating_add(region.len() as u64);
         None
     }
 
@@ -253,15 +258,15 @@ impl State {
 
     /// Takes out one region that has been empty for `rounds`; the caller drops it unlocked.
     fn take_idle(&mut self, rounds: u32) -> Option<(Pack<Words>, Arc<Region>)> {
-        let (id, pack) = self
-            .pool
-            .take_empty(0, |_, stats| u32::from(stats.empty_for) >= rounds)?;
+        let (id, pack) = self.pool.take_empty(0, |_, stats| {
+            // What was made for one large image is not kept for others.
+            u32::from(stats.empty_for) >= rounds || stats.chunks > u64::from(PACK_CHUNKS.get())
+        })?;
         // INVARIANT: All three forget it.
         let region = self.regions.get_mut(id.slot() as usize)?.take()?;
         self.owners.remove(region.address());
-        if region.place() == Place::Near {
-            self.near_packs = self.near_packs.saturating_sub(1);
-        }
+        self.near_packs = self.near_packs.saturating_sub(near_pieces(&region));
+        self.mapped = self.mapped.saturating_sub(region.len() as u64);
         Some((pack, region))
     }
 }
@@ -290,6 +295,14 @@ extern "C" fn tidy(_work: *mut kernel::bindings::work_struct) {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
         service.tidy_up();
+    }
+}
+
+/// How much of the room near the kernel text a region takes, in pieces of 2 MiB.
+fn near_pieces(region: &Region) -> usize {
+    match region.place() {
+        Place::Near => region.len().div_ceil(REGION_ALIGN),
+        Place::Far => 0,
     }
 }
 
@@ -391,20 +404,26 @@ impl Service {
         if failed.is_some_and(|when| when.elapsed() < NO_MEMORY_PAUSE) {
             return Err(Refusal::NoMemory);
         }
+        // Packs are added under `grow` only: there is still a place for this one when it is made.
+        if self.stats().packs >= MAX_PACKS as u64 {
+            return Err(Refusal::NoMemory);
+        }
         let made = self.make_pack(size).and_then(|(pack, region)| {
             let mut state = self.state.lock();
             // In one go: another task could take the room, or tidying up the empty pack.
             let refused = state.add(pack, &region);
             let reserved = state.reserve(size, self.config.align);
             drop(state);
-            if refused.is_some() {
-                return Err(ENOSPC);
+            if refused.is_none() {
+                self.counters.regions_made.inc();
+                trace::map(region.address(), region.len());
             }
-            self.counters.regions_made.inc();
-            trace::map(region.address(), region.len());
             reserved.ok().flatten().ok_or(ENOMEM)
         });
-        *failed = made.is_err().then(Instant::now);
+        // That there is no memory for a large image says nothing about packs.
+        if size <= PACK_SIZE {
+            *failed = made.is_err().then(Instant::now);
+        }
         made.map_err(|_| Refusal::NoMemory)
     }
 
@@ -419,7 +438,10 @@ impl Service {
             return Err(ENOMEM);
         }
         let region = Arc::new(self.make_region(size)?, GFP_KERNEL)?;
-        let chunks = ChunkCount::holding(region.len()).map_err(|_| EINVAL)?;
+        // A large image has its region to itself: a small one in the rest of it would keep all of
+        // it when the large one goes.
+        let usable = if size > PACK_SIZE { size } else { region.len() };
+        let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
         let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
         let pack = Pack::new(words, chunks, rank_of(&region)).map_err(|_| EINVAL)?;
         Ok((pack, region))
@@ -435,7 +457,7 @@ impl Service {
         } else {
             &[Place::Far][..]
         };
-        if self.config.leaf == LeafLimit::Huge {
+        if self.config.leaf == LeafLimit::Huge && OpenRegion::huge_may_be_had() {
             for &place in places {
                 let region = OpenRegion::new(self.kernel, len, place, LeafLimit::Huge);
                 if let Some(region) = region.ok().filter(OpenRegion::is_huge) {
@@ -525,19 +547,6 @@ impl Service {
         Ok(())
     }
 
-    /// Writes one aligned word of data that a live image loads. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if it is not inside one image of ours, or not aligned.
-    pub(crate) fn write_word(&self, address: usize, value: u64) -> Result {
-        let found = self.find_writable(address, size_of::<u64>());
-        let found = found.map_err(|_| EFAULT)?;
-        poke::write_word(self.kernel, &found.region, found.offset, value).map_err(|_| EFAULT)?;
-        self.counters.written.inc();
-        Ok(())
-    }
-
     /// The image that `len` bytes from `address` are inside, if it may be written to.
     fn find_writable(&self, address: usize, len: usize) -> Result<Found> {
         let found = self.state.lock().find(address).filter(|found| {
@@ -596,15 +605,19 @@ impl Service {
     }
 
     /// Counts and reports a call that makes no sense. Not to be called with a lock held.
+    ///
+    /// The log does not show where packs are, which would also tell where the kernel is.
     pub(crate) fn misused(&self, what: &str, address: usize, error: Error) {
         self.counters.misuse.inc();
-        if self.counters.misuse.get() <= MAX_MESSAGES {
-            pr_err!(
-                "bad {} of {:#x} ({:?}): nothing was changed\n",
-                what,
-                address,
-                error
-            );
+        if self.counters.misuse.get() > MAX_MESSAGES {
+            return;
+        }
+        let found = self.state.lock().owners.find(address);
+        match found {
+            Some((slot, offset)) => {
+                pr_err!("bad {what} at offset {offset:#x} of pack {slot} ({error:?})\n");
+            }
+            None => pr_err!("bad {what} of an address in none of the packs ({error:?})\n"),
         }
     }
 
@@ -662,6 +675,11 @@ impl Service {
         }
     }
 
+    /// Bytes that are mapped for packs and for large images.
+    pub(crate) fn mapped_bytes(&self) -> u64 {
+        self.state.lock().mapped
+    }
+
     /// The totals.
     pub(crate) fn stats(&self) -> PoolStats {
         self.state.lock().pool.stats()
@@ -688,8 +706,8 @@ impl Service {
         let mut state = self.state.lock();
         for region in state.regions.iter_mut().filter_map(Option::take) {
             pr_crit!(
-                "removed by force: a pack at {:#x} is lost\n",
-                region.address()
+                "removed by force: {} bytes of packs are lost\n",
+                region.len()
             );
             core::mem::forget(region);
         }

@@ -26,10 +26,12 @@ extern "C" {
     pub(crate) fn bpf_pack_helper_vmalloc_start() -> usize;
     /// `VMALLOC_END`.
     pub(crate) fn bpf_pack_helper_vmalloc_end() -> usize;
-    /// `VM_FLUSH_RESET_PERMS`, with `VM_ALLOW_HUGE_VMAP` if `huge`.
+    /// The flags of a region's vmalloc area, with `VM_ALLOW_HUGE_VMAP` if `huge`.
     pub(crate) fn bpf_pack_helper_vm_flags(huge: bool) -> usize;
     /// `PMD_SIZE`.
     pub(crate) fn bpf_pack_helper_pmd_size() -> usize;
+    /// `get_order()`: of how many pages a block of `size` bytes is, as a power of two.
+    pub(crate) fn bpf_pack_helper_order(size: usize) -> c_uint;
     /// `vfree()`. Not `kvfree()`, which takes an address among the modules for slab memory.
     pub(crate) fn bpf_pack_helper_vfree(address: *const c_void);
     /// `raw_spin_lock_irqsave()`; returns the flags for the unlock.

@@ -95,7 +95,11 @@ fn stock() -> &'static KernelFns {
 unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) -> *mut c_void {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
-        if service.kernel().pred_flush_enabled() {
+        let wants_zeroes = fill.is_some_and(|f| f as usize == service.kernel().fill_with_zero);
+        if wants_zeroes {
+            // A dispatcher's image is never freed: it would hold the module until the next boot.
+            service.counters.refused.dispatcher.inc();
+        } else if service.kernel().pred_flush_enabled() {
             service.counters.refused.pred_flush.inc();
         } else if let Ok(address) = service.alloc(size as usize) {
             return address.as_ptr().cast();
@@ -194,8 +198,9 @@ unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -
 
 /// Takes over `bpf_arch_text_poke()`: attaches a trampoline to a program, or detaches it.
 ///
-/// Only a change that needs the program's PLT is done here, see `patchsite.rs`. Others change one
-/// instruction, which the stock function does through the same window.
+/// Only a change that needs the program's PLT is done here, see `patchsite.rs`, and that also for
+/// programs of the stock allocator: what is attached to them from now on is likely out of their
+/// reach. Others change one instruction, which the stock function does through the same window.
 ///
 /// # Safety
 ///
@@ -216,7 +221,7 @@ unsafe extern "C" fn text_poke(
         kind: new_kind,
         target: new as usize,
     };
-    let far = owner(entered.target(), ip).and_then(|service| {
+    let far = entered.target().and_then(|service| {
         let site = Site::find(service.kernel(), ip as usize)?;
         (site.is_long(from) || site.is_long(to)).then_some((service, site))
     });
@@ -224,13 +229,9 @@ unsafe extern "C" fn text_poke(
         // SAFETY: The arguments are the caller's.
         return unsafe { (stock().text_poke)(ip, old_kind, new_kind, old, new) };
     };
-    // The PLT first: whoever takes the branch to it must find a target.
-    let target = site.plt_leads_to(stock(), to);
-    let result = service
-        .write_word(site.plt_target(), target as u64)
-        // SAFETY: The caller keeps the program alive.
-        .and_then(|()| unsafe { site.change(stock(), from, to) });
-    match result {
+    service.counters.far_attached.inc();
+    // SAFETY: The caller keeps the program alive.
+    match unsafe { site.change(stock(), from, to) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

@@ -86,12 +86,22 @@ impl Redirect {
 #[pinned_drop]
 impl PinnedDrop for Redirect {
     /// Sleeps until no task is in the callback: unregistering waits for a grace period of RCU tasks.
+    ///
+    /// It can only fail after ftrace has found a bug in itself and has stopped for good. The
+    /// function then still leads here, so that this must not end: a `rmmod` that hangs is better
+    /// than a kernel that runs freed memory.
     fn drop(self: Pin<&mut Self>) {
         let ops = self.ops.get();
         // SAFETY: By the type invariants it is registered.
-        unsafe {
-            bindings::unregister_ftrace_function(ops);
-            bindings::ftrace_free_filter(ops);
+        let error = unsafe { bindings::unregister_ftrace_function(ops) };
+        if error != 0 {
+            pr_crit!("ftrace cannot unhook a function ({error}): reboot this machine\n");
+            loop {
+                // SAFETY: May sleep here.
+                unsafe { bindings::msleep(c_uint::MAX) };
+            }
         }
+        // SAFETY: It is no longer registered.
+        unsafe { bindings::ftrace_free_filter(ops) };
     }
 }

@@ -107,9 +107,15 @@ int run_prog_fd(struct run *run, struct bpf_object *object, const char *name)
 
 int run_test(struct run *run, int fd, void *packet, size_t size)
 {
+	return run_test_repeated(run, fd, packet, size, 0);
+}
+
+int run_test_repeated(struct run *run, int fd, void *packet, size_t size, int repeat)
+{
 	LIBBPF_OPTS(bpf_test_run_opts, opts,
 		.data_in = packet, .data_size_in = size,
 		.data_out = packet, .data_size_out = size,
+		.repeat = repeat,
 	);
 
 	if (bpf_prog_test_run_opts(fd, &opts))

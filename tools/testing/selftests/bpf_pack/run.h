@@ -69,6 +69,8 @@ int run_prog_fd(struct run *run, struct bpf_object *object, const char *name);
 
 /* Runs program @fd once with a packet of @size bytes (0: without); its result. */
 int run_test(struct run *run, int fd, void *packet, size_t size);
+/* The same, @repeat times over in one call; some kinds of programs take 0 only, for once. */
+int run_test_repeated(struct run *run, int fd, void *packet, size_t size, int repeat);
 
 /* The same with a packet of PACKET zeroes. */
 #define PACKET 64

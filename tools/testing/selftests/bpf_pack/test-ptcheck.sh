@@ -9,7 +9,7 @@ set -eu
 . "$(dirname "$0")/functions.sh"
 
 start_test ptcheck
-need_tool hold_progs run_progs
+need_tool hold_progs run_progs kcore_read
 need_module bpf_pack bpf_pack_ptwalk
 
 PACK_BYTES=2097152
@@ -43,6 +43,13 @@ leaf_of_pack() {
 	ask walk "0x$1" | grep -E 'span=2097152 ' | grep -q 'perm=r-x'
 }
 
+# kcore_is WHAT ADDRESS - a debugger that reads a whole pack at this address gets this.
+kcore_is() {
+	got=$("$TOOLS/kcore_read" "$2" "$PACK_BYTES") || return
+	echo "got: $got"
+	[ "$got" = "$1" ]
+}
+
 # plant SEED - makes a violation; "none" takes it away.
 plant() {
 	echo "$*" >"$WALK/seed"
@@ -60,6 +67,15 @@ while read -r start end; do
 	check "pack at $start has no writable alias" answers_ok alias "0x$start $PACK_BYTES"
 	check "pack ends at $end" test $((0x$end - 0x$start)) -eq "$PACK_BYTES"
 done <"$WORK/packs"
+
+# Through the linear map, where packs have no alias: the kernel must not try.
+if [ -r /proc/kcore ]; then
+	check "reading kernel text through /proc/kcore gives data" \
+		kcore_is data "0x$(awk '$3 == "_stext" { print $1 }' /proc/kallsyms)"
+	check "reading a pack through it gives zeroes" kcore_is zeroes "0x$(first_pack)"
+else
+	skip_case "reading a pack through /proc/kcore gives zeroes" "this kernel has no /proc/kcore"
+fi
 
 if plant wx; then
 	check_fails "a writable and executable page is found" 'result: [1-9]' answers_ok check

@@ -106,6 +106,31 @@ static bool freed_before_final(void)
 	return ok;
 }
 
+/* A small one in the rest of it would keep all of it when the large one goes. */
+static bool large_one_alone(void)
+{
+	struct image large = { .allocated = 3 * SZ_1M };
+	void *region_end, *small[8];
+	bool ok = true;
+	size_t i;
+
+	large.rox = bpf_pack_alloc(large.allocated, 0);
+	EXPECT(large.rox);
+	if (!large.rox)
+		return false;
+	region_end = PTR_ALIGN(large.rox + large.allocated, SZ_2M);
+	for (i = 0; i < ARRAY_SIZE(small); i++) {
+		/* Packs run out of room for these soon. */
+		small[i] = bpf_pack_alloc(SZ_1M - 64 * i, 0);
+		EXPECT(small[i]);
+		EXPECT(small[i] < large.rox || small[i] >= region_end);
+	}
+	for (i = 0; i < ARRAY_SIZE(small); i++)
+		bpf_pack_free(small[i], SZ_1M - 64 * i);
+	EXPECT(image_free(&large));
+	return ok;
+}
+
 static void call_on_this_cpu(void *data)
 {
 	struct image *image = data;
@@ -141,6 +166,7 @@ const struct client_case client_life_cases[] = {
 	{ "sizes and flags that cannot be are refused", sizes_that_cannot_be },
 	{ "an image may be shorter than its allocation", shorter_than_allocated },
 	{ "an image may be freed before it is final", freed_before_final },
+	{ "a large image has its region to itself", large_one_alone },
 	{ "every CPU executes new code at used addresses", seen_by_every_cpu },
 	{ }
 };
