@@ -102,9 +102,11 @@ table() {
 unload() {
 	rm -rf "$PINS"
 	# Programs are freed after a grace period, by a worker.
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		[ -n "$(bpftool prog show name fentry 2>/dev/null)" ] || break
-		sleep 0.2
+	for program in tracepoint kprobe fentry fexit; do
+		for _ in $(seq 150); do
+			[ -n "$(bpftool prog show name "$program" 2>/dev/null)" ] || break
+			sleep 0.2
+		done
 	done
 	mkdir -p "$PINS"
 }
@@ -114,7 +116,7 @@ images() {
 }
 
 wait_until_empty() {
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do
 		[ "$(awk '$1 == "bpf_pack" { print $3 }' /proc/modules)" != 0 ] || return 0
 		sleep 0.2
 	done

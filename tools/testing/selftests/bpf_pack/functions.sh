@@ -275,13 +275,9 @@ load_pack() {
 }
 
 # unload_pack - waits for images whose freeing is still under way; the module's
-# reference of the last one goes just after it.
+# reference of the last one goes some time after it.
 unload_pack() {
-	loop_until images_are 0 || return
-	rmmod bpf_pack 2>/dev/null || {
-		sleep 0.2
-		rmmod bpf_pack
-	}
+	loop_until images_are 0 && loop_until rmmod bpf_pack
 }
 
 load_walk() {

@@ -64,12 +64,31 @@ static void report(enum outcome outcome, const char *name, const char *what, con
 	}
 }
 
+/* How many trampolines others have. */
+static size_t trampolines_of_others;
+
+/*
+ * Waits, 10 s at most, until those of the last case are gone: one that vanishes
+ * during a case may leave its place to the new one, which then does not look new.
+ */
+static void wait_for_trampolines(void)
+{
+	for (int i = 0; i < 100; i++) {
+		struct image_list now = {};
+
+		if (images_of_trampolines(&now) || now.count <= trampolines_of_others)
+			return;
+		usleep(100000);
+	}
+}
+
 static void run_case(const struct test_case *test, enum expect expect)
 {
 	struct run run = { .expect = expect };
 	long long before = status_value("images served"), after;
 	char what[64];
 
+	wait_for_trampolines();
 	images_of_trampolines(&run.trampolines);
 	test->go(&run);
 	after = status_value("images served");
@@ -153,6 +172,7 @@ int main(int argc, char **argv)
 		{},
 	};
 	enum expect expect = EXPECT_PACK;
+	struct image_list others = {};
 	bool list = false;
 	int option;
 
@@ -179,6 +199,8 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
 	libbpf_set_print(quiet);
 	run_prepare();
+	if (!images_of_trampolines(&others))
+		trampolines_of_others = others.count;
 	/* Sockets and devices of the tests stay out of the machine's own network. */
 	if (unshare(CLONE_NEWNET) || loopback_up())
 		ksft_exit_fail_msg("network namespace: %s\n", strerror(errno));

@@ -22,18 +22,21 @@ rmmod_now() {
 	rmmod bpf_pack
 }
 
-# chunk_of LABEL - the chunk in which the first image of a hold_progs of this name
-# begins; the kernel begins at a random instruction of it.
-chunk_of() {
-	address=$(sed -n 's/^image \(0x[0-9a-f]*\) .*/\1/p' "$WORK/hold.$1" | head -n 1)
-	echo $((address / 64))
+# images_of LABEL - where the images of a hold_progs of this name began, sorted. All
+# have the same number of digits.
+images_of() {
+	sed -n 's/^image \(0x[0-9a-f]*\) .*/\1/p' "$WORK/hold.$1" | sort
 }
 
 # The stock allocator takes the first place that fits: what was given back to it
-# is where the next program of the same kind goes.
+# is where the next programs go. Not to the byte: libbpf probes the kernel with
+# programs of its own, which are freed some time later.
 same_place() {
-	echo "$1 was at $(chunk_of "$1"), $2 is at $(chunk_of "$2")"
-	[ "$(chunk_of "$1")" = "$(chunk_of "$2")" ]
+	lowest=$(images_of "$1" | head -n 1)
+	highest=$(images_of "$1" | tail -n 1)
+	first=$(images_of "$2" | head -n 1)
+	echo "$1 was at $lowest to $highest, $2 is from $first on"
+	[ $((first)) -ge $((lowest - 1024)) ] && [ $((first)) -le $((highest)) ]
 }
 
 check "programs are made on the stock kernel" hold_start old --count 20 --attach fentry --attach kprobe --attach tracepoint
@@ -54,7 +57,7 @@ check "the old ones end, right to the last" hold_stop "$old"
 check "and with them the last image" loop_until images_are 0
 check "images were freed since" test "$(status_value 'images freed')" -gt "$freed"
 check "new programs are served" hold_start new --count 3
-check "3 images live" images_are 3
+check "3 images live" loop_until images_are 3
 check "they end" hold_stop "$HOLDER"
 check "rmmod" unload_pack
 check "programs after rmmod" hold_start late --count 3 --attach fentry --attach kprobe --attach tracepoint

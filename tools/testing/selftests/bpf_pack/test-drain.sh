@@ -17,7 +17,7 @@ SAMPLE='socket_filter fentry subprograms freplace struct_ops classic_socket'
 check "insmod" load_pack
 check "two programs live in packs" hold_start old --count 2
 old=$HOLDER
-check "2 images live" images_are 2
+check "2 images live" loop_until images_are 2
 check "control takes \"drain\"" control drain
 served=$(images_served)
 # shellcheck disable=SC2086 # a list of names

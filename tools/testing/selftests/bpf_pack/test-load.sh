@@ -24,7 +24,7 @@ status_is_sane() {
 }
 
 said_in_log() {
-	log_since_mark | grep -q bpf_pack
+	log_since_mark | grep -q 'bpf_pack: serving the BPF JIT'
 }
 
 gone() {

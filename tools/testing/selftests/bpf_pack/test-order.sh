@@ -197,8 +197,8 @@ judge() {
 		event == "order_alias:" { work("changing the linear map") }
 		event == "order_synchronise:" { work("synchronising"); called[task] = now }
 
-		# By task: the probe is at the entry of the function that takes the lock, and
-		# the task may still move to another CPU there.
+		# By task: the probe is at the entry of the function that takes the lock, where
+		# the task may still move to another CPU.
 		event == "order_poke:" {
 			work("writing")
 			written[task] = now
@@ -349,12 +349,17 @@ nothing_retired() {
 	[ "$(status_value 'retired images')" -eq 0 ]
 }
 
+# Two waves: the second is sure to find memory that the first gave back.
 at_once() {
-	"$TOOLS/stress_progs" --workers $((2 * CPUS)) --rounds "${ROUNDS:-30}" || return
-	loop_until nothing_retired
+	for _ in 1 2; do
+		"$TOOLS/stress_progs" --workers $((2 * CPUS)) --rounds "${ROUNDS:-15}" || return
+		loop_until images_are 0 || return
+		loop_until nothing_retired || return
+	done
 }
 
-check "insmod" load_pack
+# No pack is given back and made anew elsewhere meanwhile.
+check "insmod" load_pack retain_seconds=250
 trap 'trace_clear; cleanup' EXIT
 check "events and probes" trace_setup
 # The last probe: without all of them the rules say nothing.
