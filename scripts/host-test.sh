@@ -102,6 +102,14 @@ suite() {
 	done
 }
 
+# host_rust_is_new - whether the host's cargo works and is one that the crates allow.
+host_rust_is_new() {
+	local version
+	version=$(cargo --version 2>/dev/null && rustc --version 2>/dev/null) || return 1
+	version=$(sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p' <<<"$version")
+	[ "${version:-0}" -ge 85 ]
+}
+
 # skip REASON - counts a suite that cannot run here.
 skip() {
 	say "  skipped: $1"
@@ -124,10 +132,10 @@ esac
 if in_toolchain; then
 	suite kernel-rust
 else
-	if command -v cargo >/dev/null; then
+	if host_rust_is_new; then
 		suite host-rust
 	else
-		skip "the host has no cargo"
+		skip "the host has no Rust of version 1.85 or later"
 	fi
 	if "$ROOT/scripts/toolchain" status >/dev/null 2>&1; then
 		suite kernel-rust "$ROOT/scripts/toolchain" run

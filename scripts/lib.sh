@@ -78,12 +78,24 @@ step() {
 	[ "$status" -eq 0 ] || exit "$status"
 }
 
+# retry COMMAND... - for what needs the network: tries up to four times, with pauses.
+# (Errors inside a COMMAND that is a function do not end it.)
+retry() {
+	local pause
+	for pause in 10 30 60; do
+		! "$@" || return 0
+		echo "failed; once more in $pause s"
+		sleep "$pause"
+	done
+	"$@"
+}
+
 # as_root COMMAND... - runs COMMAND as root, asking sudo where needed.
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
 		"$@"
 	elif command -v sudo >/dev/null; then
-		sudo --preserve-env=BPF_PACK_STARTED -- "$@"
+		sudo --preserve-env=BPF_PACK_STARTED,BPF_PACK_ACCEPT_EXPIRED -- "$@"
 	else
 		die "this step needs root: run it as root or install sudo"
 	fi

@@ -8,6 +8,8 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
 number=0 failed=0
+# Seconds for a stand-in.
+PATIENCE=60
 
 # expect NAME STATUS PATTERN COMMAND... - COMMAND must end with STATUS and print
 # a line that matches PATTERN, to either stream.
@@ -40,11 +42,11 @@ $1
 FAKE
 	chmod +x "$WORK/qemu"
 	shift
-	BPF_PACK_QEMU=$WORK/qemu "$ROOT/scripts/vm" --timeout 5 "$@"
+	BPF_PACK_QEMU=$WORK/qemu "$ROOT/scripts/vm" --timeout "$PATIENCE" "$@"
 }
 
 vm() {
-	"$ROOT/scripts/vm" --timeout 120 "$@"
+	"$ROOT/scripts/vm" --timeout 1200 "$@"
 }
 
 # shellcheck disable=SC2016 # the stand-in's shell expands these
@@ -59,7 +61,9 @@ faults_with_fakes() {
 		with_fake 'echo "vm-verdict 0123456789abcdef 0" >"$console"' -- true
 	expect "one verdict" 0 'hello' \
 		with_fake 'echo "vm-verdict $nonce 0" >"$console"; echo hello' -- true
+	PATIENCE=5
 	expect "a hang" 69 'no end within 5 s' with_fake 'exec sleep 60' -- true
+	PATIENCE=60
 	local complaint
 	for complaint in 'WARNING: CPU: 0 PID: 1 at mm/x.c:1' 'BUG: sleeping function' \
 		'Internal error: Oops: 96000004' 'rcu: INFO: rcu_preempt detected stalls' \
