@@ -11,7 +11,6 @@ use crate::service::{
     MAX_PACKS, //
 };
 use kernel::fmt;
-use pack_core::Tallies;
 
 /// The text of `status`: one `name: value` line each, then one line for each pack. Sizes are bytes.
 pub(crate) struct Status<'a>(pub(crate) &'a Service);
@@ -35,7 +34,9 @@ pub(crate) fn mode(service: &Service) -> &'static str {
 /// What was counted since the module was loaded, and what there is now.
 fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stats = service.stats();
-    let Tallies { live, reserved, .. } = stats.tallies;
+    let live = stats.tallies.live;
+    // What is being written is not final yet, or was and will be again in a moment.
+    let reserved = stats.tallies.unfinished();
     let dying = stats.tallies.dying();
     let counters = &service.counters;
     let refused = &counters.refused;
@@ -97,7 +98,8 @@ fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = region.address();
         let end = start.saturating_add(region.len());
         let stats = &report.stats;
-        let Tallies { live, reserved, .. } = stats.tallies;
+        let live = stats.tallies.live;
+        let reserved = stats.tallies.unfinished();
         write!(f, "pack {start:#018x}-{end:#018x}: ")?;
         match region.leaf() {
             Some(leaf) => write!(f, "{leaf}")?,

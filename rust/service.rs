@@ -143,6 +143,7 @@ struct State {
 struct Found {
     id: PackId,
     range: ChunkRange,
+    /// What it was when it was found, or when writing to it began.
     state: RangeState,
     region: Arc<Region>,
     /// Bytes from the start of the region to the address that was looked up.
@@ -220,6 +221,27 @@ impl State {
             region: self.region(id)?.clone(),
             offset,
         })
+    }
+
+    /// Looks up the image that `len` bytes from `address` are inside, if they may be written to.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if somebody is writing there; else `EINVAL`.
+    fn find_writable(&self, address: usize, len: usize) -> Result<Found> {
+        let found = self.find(address).filter(|found| found.holds(len));
+        match found.as_ref().map(|found| found.state) {
+            Some(RangeState::Reserved | RangeState::Live) => found.ok_or(EINVAL),
+            Some(RangeState::Writing) => Err(EBUSY),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Makes the caller the only one that may write to an image or free it, until it is finalized.
+    fn begin_write(&mut self, mut found: Found) -> Result<Found> {
+        let was = self.pool.begin_write(found.id, found.range);
+        found.state = was.map_err(|_| EINVAL)?;
+        Ok(found)
     }
 
     /// Enters a new region. If there is no place for it, the books for it come back, to be dropped
@@ -486,8 +508,8 @@ impl Service {
     /// # Errors
     ///
     /// `EINVAL` if `address` is not the start of an image of ours, or a length is wrong; `EBUSY` if
-    /// the image was finalized before; `EFAULT` if `source` cannot be read: the image can then only
-    /// be freed.
+    /// the image was finalized before or somebody is doing that; `EFAULT` if `source` cannot be
+    /// read: the image can then only be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source, used: usize) -> Result {
         let found = self
             .claim(address, source.len, used)
@@ -496,19 +518,14 @@ impl Service {
             len: source.len.min(found.range.count().bytes()),
             ..source
         };
-        self.copy(&found, source)?;
-        self.synchronise();
-        let finalized = self.state.lock().pool.finalize(found.id, found.range);
-        finalized.map_err(|_| {
-            self.misused("finalize", address, EINVAL);
-            EINVAL
-        })?;
+        self.write_claimed(&found, source)?;
         self.counters.finalized.inc();
         trace::finalize(address, found.range.count().bytes());
         Ok(())
     }
 
-    /// Finds the reserved image at `address` and gives back what follows its first `used` bytes.
+    /// Finds the reserved image at `address`, gives back what follows its first `used` bytes and
+    /// claims the rest for the copy.
     fn claim(&self, address: usize, len: usize, used: usize) -> Result<Found> {
         let keep = ChunkCount::holding(used).map_err(|_| EINVAL)?;
         let mut state = self.state.lock();
@@ -517,15 +534,38 @@ impl Service {
         if !fits || !found.is_start() {
             return Err(EINVAL);
         }
-        if found.state != RangeState::Reserved {
-            return Err(EBUSY);
+        match found.state {
+            RangeState::Reserved => {}
+            RangeState::Writing | RangeState::Live => return Err(EBUSY),
+            RangeState::Retiring | RangeState::Retired | RangeState::Syncing => return Err(EINVAL),
         }
         let was = found.range.count().bytes();
         let range = state.pool.trim(found.id, found.range, keep);
         found.range = range.map_err(|_| EINVAL)?;
         let trimmed = was.saturating_sub(found.range.count().bytes());
         self.counters.trimmed.add(trimmed as u64);
-        Ok(found)
+        state.begin_write(found)
+    }
+
+    /// Copies to an image that was claimed, has every CPU see it and ends the claim.
+    fn write_claimed(&self, found: &Found, source: Source) -> Result {
+        self.copy(found, source)
+            .inspect_err(|_| self.give_up(found))?;
+        self.synchronise();
+        let finalized = self.state.lock().pool.finalize(found.id, found.range);
+        finalized.map_err(|_| EINVAL)
+    }
+
+    /// Ends the claim on an image to which the copy failed.
+    fn give_up(&self, found: &Found) {
+        let mut state = self.state.lock();
+        // Only what nobody ever ran may become reserved, because that can be trimmed. Nobody else
+        // can have ended the claim.
+        let _ = if found.state == RangeState::Live {
+            state.pool.finalize(found.id, found.range)
+        } else {
+            state.pool.abort_write(found.id, found.range)
+        };
     }
 
     /// Writes into an image that is being made in place, such as a trampoline. May sleep.
@@ -533,29 +573,21 @@ impl Service {
     /// # Errors
     ///
     /// `EINVAL` if `[address, address + source.len)` is not inside one image of ours or not 4-byte
-    /// aligned; `EFAULT` if `source` cannot be read.
+    /// aligned; `EBUSY` if somebody is writing to that image; `EFAULT` if `source` cannot be read.
     pub(crate) fn write(&self, address: usize, source: Source) -> Result {
-        let found = self.find_writable(address, source.len)?;
-        self.copy(&found, source)?;
-        self.synchronise();
-        if found.state == RangeState::Reserved {
-            // There is no finalize for these: the first write is it. Should the image be gone, its
-            // owner freed it while it was written to, and the books say so already.
-            let _ = self.state.lock().pool.finalize(found.id, found.range);
-        }
+        let found = self.claim_in_place(address, source.len);
+        let found = found.inspect_err(|error| self.misused("write", address, *error))?;
+        // There is no finalize for these: the first write is it.
+        self.write_claimed(&found, source)?;
         self.counters.written.inc();
         Ok(())
     }
 
-    /// The image that `len` bytes from `address` are inside, if it may be written to.
-    fn find_writable(&self, address: usize, len: usize) -> Result<Found> {
-        let found = self.state.lock().find(address).filter(|found| {
-            matches!(found.state, RangeState::Reserved | RangeState::Live) && found.holds(len)
-        });
-        found.ok_or_else(|| {
-            self.misused("write", address, EINVAL);
-            EINVAL
-        })
+    /// Finds the image that `len` bytes from `address` are inside and claims it for the copy.
+    fn claim_in_place(&self, address: usize, len: usize) -> Result<Found> {
+        let mut state = self.state.lock();
+        let found = state.find_writable(address, len)?;
+        state.begin_write(found)
     }
 
     fn copy(&self, found: &Found, source: Source) -> Result {
@@ -568,22 +600,29 @@ impl Service {
     /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
     ///
     /// Its bytes are BRK when this returns. An address in a pack that is not the start of an image,
-    /// or whose image is being freed already, is reported and changes nothing.
+    /// or whose image is being written or freed already, is reported and changes nothing.
     pub(crate) fn free(&self, address: usize) -> Freed {
         let found = {
             let mut state = self.state.lock();
             if state.owners.find(address).is_none() {
                 return Freed::Foreign;
             }
-            let found = state.find(address).filter(Found::is_start);
-            found.filter(|found| {
-                let chunk = found.range.start();
-                state.pool.begin_retire(found.id, chunk).is_ok()
+            let found = state.find(address).filter(Found::is_start).ok_or(EINVAL);
+            found.and_then(|found| {
+                match state.pool.begin_retire(found.id, found.range.start()) {
+                    Ok(_) => Ok(found),
+                    // The copy under way would damage whatever comes there next.
+                    Err(Refused::WrongState(RangeState::Writing)) => Err(EBUSY),
+                    Err(_) => Err(EINVAL),
+                }
             })
         };
-        let Some(found) = found else {
-            self.misused("free", address, EINVAL);
-            return Freed::Misused;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.misused("free", address, error);
+                return Freed::Misused;
+            }
         };
         let len = found.range.count().bytes();
         poke::fill_with_traps(self.kernel, &found.region, found.start(), len);

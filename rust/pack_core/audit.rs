@@ -269,11 +269,14 @@ mod tests {
     fn one_of_each() -> (TestPool, Batch) {
         let mut pool = pool(2);
         let id = pool.add(pack(150, 0)).unwrap();
-        let sizes = [3, 70, 1, 20, 2, 9];
+        let sizes = [3, 70, 1, 20, 2, 9, 4];
         let ranges = sizes.map(|chunks| {
             let size = ChunkCount::new(chunks).bytes();
             pool.reserve(size, ChunkCount::ONE).unwrap().range
         });
+        for range in [ranges[1], ranges[6]] {
+            pool.begin_write(id, range).unwrap();
+        }
         pool.finalize(id, ranges[1]).unwrap();
         for range in [ranges[2], ranges[3], ranges[4], ranges[5]] {
             pool.begin_retire(id, range.start()).unwrap();

@@ -21,9 +21,11 @@
 //! # Life of a range
 //!
 //! ```text
-//! Free --reserve--> Reserved --finalize--> Live
-//!  ^                   |                    |
-//!  |                   +----begin_retire----+
+//! Free --reserve--> Reserved --begin_write--> Writing --finalize--> Live
+//!  ^                 |     ^                   |    ^               |  |
+//!  |                 |     +----abort_write----+    +--begin_write--+  |
+//!  |                 |                                                 |
+//!  |                 +------------------begin_retire-------------------+
 //!  |                             |
 //!  |                             v                       <-----cancel------
 //!  |                         Retiring --retired--> Retired --seal_retired--> Syncing
@@ -32,9 +34,10 @@
 //! ```
 //!
 //! The caller does what a step stands for *before* it tells the pool about it, except for
-//! `begin_retire`, which is how it becomes the one that does it: copy the image, make it visible,
-//! `finalize`; `begin_retire`, write poison, make it visible, `retired`; `seal_retired`,
-//! synchronise all CPUs, `release`. All of that happens with no lock held.
+//! `begin_write` and `begin_retire`, which are how it becomes the one that does it: `begin_write`,
+//! copy the image, make it visible, `finalize`; `begin_retire`, write poison, make it visible,
+//! `retired`; `seal_retired`, synchronise all CPUs, `release`. All of that happens with no lock
+//! held.
 //!
 //! # Invariants
 //!
@@ -42,10 +45,12 @@
 //! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
 //!   it since the pack was added, or if the last one was released, or trimmed, which is only
 //!   possible before anything could branch there.
+//! - One at a time copies to a range or poisons it: a range that is being written can be neither
+//!   written to nor freed by anybody else.
 //! - A range is released only by a batch that was sealed after the range was retired. A range that
 //!   is retired while a batch is under way waits for the next one.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `seal_retired`,
-//!   `release`) needs no memory and cannot fail on a range that is allocated.
+//!   `release`) needs no memory and cannot fail on a range that is allocated and not being written.
 //! - [`check_invariants`] recounts all of it.
 //!
 //! # Policy
@@ -77,6 +82,9 @@
 //!
 //! // The image turns out to be smaller; then it is copied there, and is live.
 //! let range = pool.trim(pack, range, ChunkCount::holding(700)?)?;
+//! pool.begin_write(pack, range)?;
+//! /* Here the caller copies the image. Until it is done nobody can free the range. */
+//! assert!(pool.begin_retire(pack, range.start()).is_err());
 //! pool.finalize(pack, range)?;
 //!
 //! // Freeing: poison, synchronise all CPUs, and only then use the memory again.

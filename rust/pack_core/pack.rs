@@ -23,6 +23,8 @@ use crate::Error;
 pub enum RangeState {
     /// Handed out and not yet final: the bytes are still poison, nobody may branch there.
     Reserved,
+    /// The owner is copying an image there; nobody else may write to it or free it.
+    Writing,
     /// The bytes are an image, and programs run there.
     Live,
     /// The owner is writing poison over it; no longer anybody's image.
@@ -35,8 +37,9 @@ pub enum RangeState {
 
 impl RangeState {
     /// All states, in the order of a range's life.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Reserved,
+        Self::Writing,
         Self::Live,
         Self::Retiring,
         Self::Retired,
@@ -47,6 +50,7 @@ impl RangeState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
+            Self::Writing => "writing",
             Self::Live => "live",
             Self::Retiring => "retiring",
             Self::Retired => "retired",
@@ -58,11 +62,12 @@ impl RangeState {
     ///
     /// C says that the range is dying, and then A that it is [`Retired`](Self::Retired) and B that
     /// it is [`Syncing`](Self::Syncing): so the steps that concern all such ranges work on whole
-    /// words.
+    /// words. Without C those steps leave a range alone, whatever A and B are.
     #[inline]
     const fn code(self) -> (bool, bool, bool) {
         match self {
             Self::Reserved => (true, false, false),
+            Self::Writing => (true, true, false),
             Self::Live => (false, true, false),
             Self::Retiring => (false, false, true),
             Self::Retired => (true, false, true),
@@ -75,11 +80,12 @@ impl RangeState {
     const fn from_code(code: (bool, bool, bool)) -> Option<Self> {
         match code {
             (true, false, false) => Some(Self::Reserved),
+            (true, true, false) => Some(Self::Writing),
             (false, true, false) => Some(Self::Live),
             (false, false, true) => Some(Self::Retiring),
             (true, false, true) => Some(Self::Retired),
             (false, true, true) => Some(Self::Syncing),
-            (false, false, false) | (true, true, _) => None,
+            (false, false, false) | (true, true, true) => None,
         }
     }
 }
@@ -470,14 +476,45 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.tallies.add(to, Tally::one(range.count()));
     }
 
-    /// Reserved → Live.
+    /// Reserved or Live → Writing; returns which it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
+    pub(crate) fn begin_write(&mut self, range: ChunkRange) -> Result<RangeState, Error> {
+        let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
+        match state {
+            RangeState::Reserved | RangeState::Live if found == range => {
+                self.change(range, state, RangeState::Writing);
+                Ok(state)
+            }
+            RangeState::Reserved | RangeState::Live => Err(Error::WrongRange),
+            RangeState::Writing
+            | RangeState::Retiring
+            | RangeState::Retired
+            | RangeState::Syncing => Err(Error::WrongState(state)),
+        }
+    }
+
+    /// Writing → Live.
     ///
     /// # Errors
     ///
     /// Those of [`Pack::verify`].
     pub(crate) fn finalize(&mut self, range: ChunkRange) -> Result<(), Error> {
-        self.verify(range, RangeState::Reserved)?;
-        self.change(range, RangeState::Reserved, RangeState::Live);
+        self.verify(range, RangeState::Writing)?;
+        self.change(range, RangeState::Writing, RangeState::Live);
+        Ok(())
+    }
+
+    /// Writing → Reserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pack::verify`].
+    pub(crate) fn abort_write(&mut self, range: ChunkRange) -> Result<(), Error> {
+        self.verify(range, RangeState::Writing)?;
+        self.change(range, RangeState::Writing, RangeState::Reserved);
         Ok(())
     }
 
@@ -485,8 +522,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is retiring or
-    /// further already.
+    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is being
+    /// written, or retiring or further already.
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {
@@ -494,9 +531,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
                 self.change(range, state, RangeState::Retiring);
                 Ok(range)
             }
-            RangeState::Retiring | RangeState::Retired | RangeState::Syncing => {
-                Err(Error::WrongState(state))
-            }
+            RangeState::Writing
+            | RangeState::Retiring
+            | RangeState::Retired
+            | RangeState::Syncing => Err(Error::WrongState(state)),
         }
     }
 

@@ -323,7 +323,22 @@ where
         self.change(id, |pack| pack.trim(range, keep))
     }
 
-    /// Notes that a range holds an image that every CPU can see: Reserved → Live. O(range/64).
+    /// Makes the caller the one that writes to a range: Reserved or Live → Writing. Returns which it
+    /// was. O(range/64).
+    ///
+    /// Until [`Pool::finalize`] or [`Pool::abort_write`] nobody else can begin to write there, and
+    /// nobody can take the range away: so the copy itself needs no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being
+    /// written or freed already: of two callers that write to the same range, one gets this;
+    /// [`Error::WrongRange`].
+    pub fn begin_write(&mut self, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
+        self.change(id, |pack| pack.begin_write(range))
+    }
+
+    /// Notes that a range holds an image that every CPU can see: Writing → Live. O(range/64).
     ///
     /// # Errors
     ///
@@ -332,13 +347,28 @@ where
         self.change(id, |pack| pack.finalize(range))
     }
 
+    /// Notes that a copy failed and that the range is poison again: Writing → Reserved.
+    /// O(range/64).
+    ///
+    /// Only for a range that [`Pool::begin_write`] found reserved. One that was live is finalized
+    /// instead, whatever was copied: programs may run there, and the tail of a reserved range can
+    /// be trimmed, which makes it free at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn abort_write(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        self.change(id, |pack| pack.abort_write(range))
+    }
+
     /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved →
     /// Retiring. O(range/64).
     ///
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being
-    /// freed already: of two callers that free the same range, one gets this.
+    /// freed already, of two callers that free the same range one gets this, and for one that is
+    /// being written: the rest of the copy would go to whoever gets the memory next.
     pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
         self.change(id, |pack| pack.begin_retire(chunk))
     }

@@ -66,6 +66,8 @@ const fn chunk_bytes(chunks: u64) -> u64 {
 pub struct Tallies {
     /// Handed out, not yet final.
     pub reserved: Tally,
+    /// Being written by the owner.
+    pub writing: Tally,
     /// Final: programs run there.
     pub live: Tally,
     /// Being poisoned.
@@ -82,6 +84,7 @@ impl Tallies {
     pub const fn of(&self, state: RangeState) -> Tally {
         match state {
             RangeState::Reserved => self.reserved,
+            RangeState::Writing => self.writing,
             RangeState::Live => self.live,
             RangeState::Retiring => self.retiring,
             RangeState::Retired => self.retired,
@@ -94,6 +97,7 @@ impl Tallies {
     pub(crate) fn of_mut(&mut self, state: RangeState) -> &mut Tally {
         match state {
             RangeState::Reserved => &mut self.reserved,
+            RangeState::Writing => &mut self.writing,
             RangeState::Live => &mut self.live,
             RangeState::Retiring => &mut self.retiring,
             RangeState::Retired => &mut self.retired,
@@ -128,6 +132,11 @@ impl Tallies {
         RangeState::ALL
             .into_iter()
             .fold(Tally::default(), |sum, state| sum.plus(self.of(state)))
+    }
+
+    /// Returns what somebody has and nobody runs, or not yet all of it: reserved and writing.
+    pub fn unfinished(&self) -> Tally {
+        self.reserved.plus(self.writing)
     }
 
     /// Returns what is neither free nor in use: retiring, retired and syncing.
@@ -272,6 +281,22 @@ mod tests {
                 chunks: 40
             }
         );
+        stats.tallies.writing = Tally {
+            ranges: 1,
+            chunks: 10,
+        };
+        stats.tallies.reserved = Tally {
+            ranges: 2,
+            chunks: 5,
+        };
+        assert_eq!(
+            stats.tallies.unfinished(),
+            Tally {
+                ranges: 3,
+                chunks: 15
+            }
+        );
+        assert_eq!(stats.free_chunks(), 25);
         assert_eq!(PoolStats::default().fragmentation(), 0);
         assert_eq!(PoolStats::default().utilisation(), 0);
     }

@@ -37,9 +37,24 @@ pub enum Op {
         /// How many chunks stay.
         keep: u32,
     },
-    /// Makes a reserved range live.
-    Finalize {
+    /// Begins to write to a reserved range.
+    BeginWrite {
         /// Which reserved range.
+        nth: u32,
+    },
+    /// Begins to write to a live range.
+    Rewrite {
+        /// Which live range.
+        nth: u32,
+    },
+    /// Makes a range that is being written live.
+    Finalize {
+        /// Which range that is being written.
+        nth: u32,
+    },
+    /// Makes a range that is being written reserved again.
+    AbortWrite {
+        /// Which range that is being written.
         nth: u32,
     },
     /// Begins to retire a live range.
@@ -132,7 +147,7 @@ impl Generator {
         // CAST: all are below 256.
         let small = |random: &mut Random, bound: u32| random.below(bound) as u8;
         let nth = self.number();
-        match self.random.below(64) {
+        match self.random.below(80) {
             0 => Op::Seal,
             1 | 2 => Op::Release,
             3 if self.random.below(3) == 0 => Op::Cancel,
@@ -155,8 +170,11 @@ impl Generator {
                     0
                 },
             },
-            11..=23 => Op::Finalize { nth },
-            24..=36 => Op::Retired { nth },
+            11..=23 => Op::BeginWrite { nth },
+            24..=36 => Op::Finalize { nth },
+            37 => Op::Rewrite { nth },
+            38 => Op::AbortWrite { nth },
+            39..=51 => Op::Retired { nth },
             _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
             _ => Op::Reserve {
                 size: self.size(),

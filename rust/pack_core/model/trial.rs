@@ -107,8 +107,20 @@ where
                 }
                 None => Ok(()),
             },
-            Op::Finalize { nth } => match self.shadow.nth(RangeState::Reserved, nth) {
+            Op::BeginWrite { nth } => match self.shadow.nth(RangeState::Reserved, nth) {
+                Some((slot, range)) => self.begin_write(slot, range),
+                None => Ok(()),
+            },
+            Op::Rewrite { nth } => match self.shadow.nth(RangeState::Live, nth) {
+                Some((slot, range)) => self.begin_write(slot, range),
+                None => Ok(()),
+            },
+            Op::Finalize { nth } => match self.shadow.nth(RangeState::Writing, nth) {
                 Some((slot, range)) => self.finalize(slot, range),
+                None => Ok(()),
+            },
+            Op::AbortWrite { nth } => match self.shadow.nth(RangeState::Writing, nth) {
+                Some((slot, range)) => self.abort_write(slot, range),
                 None => Ok(()),
             },
             Op::BeginRetire { nth } => match self.shadow.nth(RangeState::Live, nth) {
@@ -220,6 +232,9 @@ where
     /// Something differs, or the reservation fails.
     pub fn finish(&mut self) -> Result<(), Failure> {
         while let Some((slot, range)) = self.shadow.nth(RangeState::Reserved, 0) {
+            self.begin_write(slot, range)?;
+        }
+        while let Some((slot, range)) = self.shadow.nth(RangeState::Writing, 0) {
             self.finalize(slot, range)?;
         }
         while let Some((slot, range)) = self.shadow.nth(RangeState::Live, 0) {
@@ -341,14 +356,38 @@ where
         ensure(found == wanted, "trim")
     }
 
+    /// Begins to write.
+    fn begin_write(&mut self, slot: u32, range: ChunkRange) -> Result<(), Failure> {
+        let from = match self.shadow.find(slot, range.start()) {
+            Some((RangeState::Live, _)) => RangeState::Live,
+            _ => RangeState::Reserved,
+        };
+        let wanted = self.allowed(slot, range, from).map(|()| from);
+        let found = self.pool.begin_write(self.id(slot), range);
+        if wanted.is_ok() {
+            self.shadow.take(slot, range, RangeState::Writing);
+        }
+        ensure(found == wanted, "begin_write")
+    }
+
     /// Finalizes.
     fn finalize(&mut self, slot: u32, range: ChunkRange) -> Result<(), Failure> {
-        let wanted = self.allowed(slot, range, RangeState::Reserved);
+        let wanted = self.allowed(slot, range, RangeState::Writing);
         let found = self.pool.finalize(self.id(slot), range);
         if wanted.is_ok() {
             self.shadow.take(slot, range, RangeState::Live);
         }
         ensure(found == wanted, "finalize")
+    }
+
+    /// Gives up writing.
+    fn abort_write(&mut self, slot: u32, range: ChunkRange) -> Result<(), Failure> {
+        let wanted = self.allowed(slot, range, RangeState::Writing);
+        let found = self.pool.abort_write(self.id(slot), range);
+        if wanted.is_ok() {
+            self.shadow.take(slot, range, RangeState::Reserved);
+        }
+        ensure(found == wanted, "abort_write")
     }
 
     /// Begins to retire.
@@ -423,6 +462,10 @@ where
             self.retired(slot, range)?;
             self.trim(slot, range, ChunkCount::new(count.saturating_sub(1)))?;
             self.finalize(slot, range)?;
+            self.abort_write(slot, range)?;
+            // Whoever comes second is refused.
+            self.begin_write(slot, range)?;
+            self.begin_write(slot, range)?;
         }
         self.begin_retire(slot, chunk)
     }
@@ -458,8 +501,16 @@ where
             "trim with a stale name",
         )?;
         ensure(
+            self.pool.begin_write(id, range) == Err(Error::Stale),
+            "begin_write with a stale name",
+        )?;
+        ensure(
             self.pool.finalize(id, range) == Err(Error::Stale),
             "finalize with a stale name",
+        )?;
+        ensure(
+            self.pool.abort_write(id, range) == Err(Error::Stale),
+            "abort_write with a stale name",
         )?;
         ensure(
             self.pool.retired(id, range) == Err(Error::Stale),

@@ -175,9 +175,10 @@ fn the_table_of_steps() {
             .unwrap();
         for step in 0..steps {
             match step {
-                0 => pack.finalize(whole).unwrap(),
-                1 => assert_eq!(pack.begin_retire(whole.start()), Ok(whole)),
-                2 => pack.retired(whole).unwrap(),
+                0 => assert_eq!(pack.begin_write(whole), Ok(Reserved)),
+                1 => pack.finalize(whole).unwrap(),
+                2 => assert_eq!(pack.begin_retire(whole.start()), Ok(whole)),
+                3 => pack.retired(whole).unwrap(),
                 _ => assert_eq!(
                     pack.seal(),
                     Tally {
@@ -196,11 +197,28 @@ fn the_table_of_steps() {
         let after = |pack: &Pack<Vec<u64>>| pack.find(whole.start()).map(|found| found.0);
 
         let mut pack = bring(state);
-        let want = if state == Reserved { Ok(()) } else { refused };
+        let begins = matches!(state, Reserved | Live);
+        let want = if begins {
+            Ok(state)
+        } else {
+            Err(Error::WrongState(state))
+        };
+        assert_eq!(pack.begin_write(whole), want);
+        assert_eq!(after(&pack), Some(if begins { Writing } else { state }));
+
+        let mut pack = bring(state);
+        let want = if state == Writing { Ok(()) } else { refused };
         assert_eq!(pack.finalize(whole), want);
         assert_eq!(
             after(&pack),
-            Some(if state == Reserved { Live } else { state })
+            Some(if state == Writing { Live } else { state })
+        );
+
+        let mut pack = bring(state);
+        assert_eq!(pack.abort_write(whole), want);
+        assert_eq!(
+            after(&pack),
+            Some(if state == Writing { Reserved } else { state })
         );
 
         let mut pack = bring(state);
@@ -265,7 +283,9 @@ fn a_range_must_be_named_exactly() {
         (10, 11, Error::WrongRange),
     ] {
         let named = range(start, end);
-        assert_eq!(pack.finalize(named), Err(want), "{start}..{end}");
+        assert_eq!(pack.begin_write(named), Err(want), "{start}..{end}");
+        assert!(pack.finalize(named).is_err());
+        assert!(pack.abort_write(named).is_err());
         assert!(pack.retired(named).is_err());
         assert_eq!(pack.trim(named, ChunkCount::ONE), Err(want));
     }
@@ -276,7 +296,40 @@ fn a_range_must_be_named_exactly() {
             "{chunk}"
         );
     }
+    assert_eq!(pack.begin_write(range(10, 80)), Ok(RangeState::Reserved));
+    for end in [11, 79, 81] {
+        assert_eq!(pack.finalize(range(10, end)), Err(Error::WrongRange));
+        assert_eq!(pack.abort_write(range(10, end)), Err(Error::WrongRange));
+    }
     assert_eq!(pack.finalize(range(10, 80)), Ok(()));
+}
+
+/// The neighbours of the words' masks: what waits for the CPUs and what is being written share
+/// planes.
+#[test]
+fn a_batch_leaves_alone_what_is_being_written() {
+    let mut pack = pack(64);
+    let ranges: Vec<_> = (0..64)
+        .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap())
+        .collect();
+    for pair in ranges.chunks(2) {
+        pack.begin_write(pair[0]).unwrap();
+        pack.begin_retire(pair[1].start()).unwrap();
+        pack.retired(pair[1]).unwrap();
+    }
+    let half = Tally {
+        ranges: 32,
+        chunks: 32,
+    };
+    assert_eq!(
+        [pack.seal(), pack.unseal(), pack.seal(), pack.release()],
+        [half; 4]
+    );
+    assert_eq!(pack.tallies().writing, half);
+    assert!(ranges.iter().step_by(2).all(|range| {
+        pack.find(range.start()) == Some((RangeState::Writing, *range))
+            && pack.finalize(*range).is_ok()
+    }));
 }
 
 #[test]

@@ -29,6 +29,13 @@ fn reserve(pool: &mut TestPool, chunks: u32) -> Reserved {
     pool.reserve(size, ChunkCount::ONE).unwrap()
 }
 
+/// Writes an image to a reserved range: it is live.
+fn make_live(pool: &mut TestPool, reserved: Reserved) {
+    let Reserved { pack, range } = reserved;
+    assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
+    pool.finalize(pack, range).unwrap();
+}
+
 /// Retires a range, without a batch.
 fn retire(pool: &mut TestPool, reserved: Reserved) {
     let range = pool
@@ -139,8 +146,10 @@ fn a_slot_is_used_again_under_another_name() {
     let new = pool.add(empty).unwrap();
     assert_eq!((new.slot(), new == old), (0, false));
     let range = reserve(&mut pool, 2).range;
-    assert_eq!(pool.finalize(old, range), Err(Error::Stale));
+    assert_eq!(pool.begin_write(old, range), Err(Error::Stale));
     assert!(pool.pack(old).is_none());
+    assert_eq!(pool.begin_write(new, range), Ok(RangeState::Reserved));
+    assert_eq!(pool.finalize(old, range), Err(Error::Stale));
     assert_eq!(pool.finalize(new, range), Ok(()));
 }
 
@@ -185,6 +194,8 @@ fn a_pack_that_waits_is_not_empty() {
     pool.add(pack(8, 0)).unwrap();
     let range = reserve(&mut pool, 8);
     let stays = |pool: &mut TestPool| assert!(pool.take_empty(0, |_, _| true).is_none());
+    stays(&mut pool);
+    pool.begin_write(range.pack, range.range).unwrap();
     stays(&mut pool);
     pool.finalize(range.pack, range.range).unwrap();
     stays(&mut pool);
@@ -339,7 +350,7 @@ fn the_recount_sees_every_damage() {
         retire(&mut pool, ranges[0]);
         let _batch = pool.seal_retired().unwrap();
         retire(&mut pool, ranges[1]);
-        pool.finalize(ranges[2].pack, ranges[2].range).unwrap();
+        make_live(&mut pool, ranges[2]);
         check_invariants(&pool).unwrap();
         damage(&mut pool);
         let found: Result<(), Flaw> = check_invariants(&pool);
@@ -367,7 +378,7 @@ fn riddled(images: u32) -> (TestPool, PackId) {
         if index % 2 == 1 && index / 2 < holes as usize {
             retire(&mut pool, reserved);
         } else {
-            pool.finalize(reserved.pack, reserved.range).unwrap();
+            make_live(&mut pool, reserved);
         }
     }
     let batch = pool.seal_retired().unwrap();
@@ -386,6 +397,9 @@ fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
         let (mut pool, id) = riddled(images);
         // Past all the small holes: a scan would look at up to 512 words.
         let (range, reserve) = probe::count(|| super::tests::reserve(&mut pool, 5).range);
+        let (_, write) = probe::count(|| pool.begin_write(id, range).unwrap());
+        let ((), abort) = probe::count(|| pool.abort_write(id, range).unwrap());
+        pool.begin_write(id, range).unwrap();
         let ((), finalize) = probe::count(|| pool.finalize(id, range).unwrap());
         let (found, find) = probe::count(|| pool.containing(id, range.start()).unwrap());
         assert_eq!(found, (RangeState::Live, range));
@@ -393,6 +407,8 @@ fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
         let ((), retired) = probe::count(|| pool.retired(id, retiring).unwrap());
         for (what, cost) in [
             ("reserve", reserve),
+            ("begin_write", write),
+            ("abort_write", abort),
             ("finalize", finalize),
             ("find", find),
             ("begin", begin),
@@ -413,6 +429,8 @@ fn the_cost_of_a_large_image_is_its_words() {
     let (range, cost) = probe::count(|| reserve(&mut pool, chunks).range);
     // Its words are filled, and the nodes above them computed from two children each.
     assert!(cost <= u64::from(chunks / 64) * 6 + 8 * 19, "{cost}");
+    let (_, cost) = probe::count(|| pool.begin_write(id, range).unwrap());
+    assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
     let ((), cost) = probe::count(|| pool.finalize(id, range).unwrap());
     assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
 }

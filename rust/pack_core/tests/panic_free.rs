@@ -79,7 +79,13 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
     );
     let emitted = std::fs::read(folder.join("instance.o")).unwrap();
     // The check would be empty if nothing had been emitted.
-    for name in ["begin_retire", "trial_step", "pack_ranges"] {
+    for name in [
+        "begin_retire",
+        "begin_write",
+        "abort_write",
+        "trial_step",
+        "pack_ranges",
+    ] {
         assert!(
             emitted.windows(name.len()).any(|at| at == name.as_bytes()),
             "{name} is not there"

@@ -104,7 +104,7 @@ fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
         pool.reserve(size, ChunkCount::ONE)
     });
     let reserved = reserved.unwrap();
-    pool.finalize(reserved.pack, reserved.range).unwrap();
+    common::make_live(pool, reserved.pack, reserved.range);
     reserved
 }
 

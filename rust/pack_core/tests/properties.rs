@@ -120,6 +120,19 @@ fn the_operations_reach_everything() {
                     is.reserved.ranges == was.reserved.ranges
                         && is.reserved.chunks < was.reserved.chunks,
                 ),
+                (
+                    "begins to write",
+                    matches!(op, Op::BeginWrite { .. }) && happened(RangeState::Writing),
+                ),
+                (
+                    "writes to a live one",
+                    matches!(op, Op::Rewrite { .. }) && happened(RangeState::Writing),
+                ),
+                (
+                    "gives up writing",
+                    matches!(op, Op::AbortWrite { .. }) && happened(RangeState::Reserved),
+                ),
+                ("writes in many packs", many_packs(RangeState::Writing)),
                 ("finalizes", happened(RangeState::Live)),
                 (
                     "retires",

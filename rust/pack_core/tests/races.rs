@@ -185,7 +185,7 @@ impl World {
         for _ in 0..images {
             let Reserved { range, .. } =
                 pool.reserve(count as usize * 64, ChunkCount::ONE).unwrap();
-            pool.finalize(pack, range).unwrap();
+            common::make_live(&mut pool, pack, range);
         }
         let hazards = vec![Hazard::Runs; (images * count) as usize];
         Self {
@@ -452,6 +452,9 @@ fn trimming_while_reserving() {
                 }
                 (0, 1) => {
                     mine = mine.map(|range| pool.trim(pack, range, ChunkCount::new(2)).unwrap());
+                    mine.iter().for_each(|range| {
+                        pool.begin_write(pack, *range).unwrap();
+                    });
                 }
                 (0, _) => {
                     mine.iter()

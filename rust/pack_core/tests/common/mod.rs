@@ -13,8 +13,11 @@ use pack_core::model::Shadow;
 use pack_core::model::ShadowPack;
 use pack_core::model::Trial;
 use pack_core::ChunkCount;
+use pack_core::ChunkRange;
 use pack_core::Pack;
+use pack_core::PackId;
 use pack_core::Pool;
+use pack_core::RangeState;
 use pack_core::Rank;
 use pack_core::Slot;
 
@@ -37,6 +40,12 @@ pub fn pack(chunks: u32, rank: u8) -> HostPack {
     let chunks = ChunkCount::new(chunks);
     let storage = words(HostPack::words_needed(chunks)).unwrap();
     Pack::new(storage, chunks, Rank::new(rank).unwrap()).unwrap()
+}
+
+/// Writes an image to a reserved range: it is live.
+pub fn make_live(pool: &mut HostPool, pack: PackId, range: ChunkRange) {
+    assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
+    pool.finalize(pack, range).unwrap();
 }
 
 /// Words full of rubbish.

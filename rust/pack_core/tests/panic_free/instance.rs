@@ -70,6 +70,12 @@ emit! {
     ) -> Result<ChunkRange, Error> {
         pool.trim(id, range, keep)
     }
+    begin_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
+        pool.begin_write(id, range)
+    }
+    abort_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        pool.abort_write(id, range)
+    }
     finalize(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
         pool.finalize(id, range)
     }
