@@ -476,3 +476,244 @@ fn trimming_while_reserving() {
     });
     assert_eq!(count, number_of_schedules(&steps));
 }
+
+/// What is in a chunk: poison, or a part of somebody's image.
+type Content = Option<&'static str>;
+
+/// One image of a pool, the bytes of its one pack, and what the threads do to both.
+struct Memory {
+    pool: HostPool,
+    pack: PackId,
+    image: ChunkRange,
+    bytes: Vec<Content>,
+}
+
+impl Memory {
+    /// A full pack with one reserved image.
+    fn reserved(count: u32) -> Self {
+        let mut pool = common::pool(1);
+        pool.add(common::pack(count, 0)).unwrap();
+        let Reserved { pack, range } = pool.reserve(count as usize * 64, ChunkCount::ONE).unwrap();
+        Self {
+            pool,
+            pack,
+            image: range,
+            bytes: vec![None; count as usize],
+        }
+    }
+
+    fn state(&self) -> Option<RangeState> {
+        let found = self.pool.find(self.pack, self.image.start());
+        found.map(|(state, _)| state)
+    }
+
+    fn fill(&mut self, content: Content) {
+        self.bytes.fill(content);
+    }
+
+    /// A live image, whoever made it, is whole.
+    fn check(&self, owner: Content, order: &[usize]) {
+        assert!(
+            self.bytes.iter().all(|byte| *byte == owner),
+            "{order:?}: the live image of {owner:?} is {:?}",
+            self.bytes
+        );
+        pack_core::check_invariants(&self.pool).unwrap();
+    }
+}
+
+/// A thread that finalizes the image, which somebody else may have freed or finalized; with `fails`
+/// its copy breaks off in the middle.
+#[derive(Clone, Copy)]
+struct Writer {
+    step: usize,
+    name: &'static str,
+    fails: bool,
+    /// It was let in.
+    began: bool,
+    /// Its image is live, or was.
+    done: bool,
+}
+
+impl Writer {
+    /// The beginning, two halves of the copy, and the end.
+    const STEPS: usize = 4;
+
+    fn new(name: &'static str, fails: bool) -> Self {
+        Self {
+            step: 0,
+            name,
+            fails,
+            began: false,
+            done: false,
+        }
+    }
+
+    fn step(&mut self, memory: &mut Memory) {
+        let Memory {
+            pool, pack, image, ..
+        } = memory;
+        let half = memory.bytes.len() / 2;
+        match self.step {
+            // The pool would let a live image be written in place; it is finalized only once.
+            0 if pool.find(*pack, image.start()) == Some((RangeState::Live, *image)) => {}
+            0 => match pool.begin_write(*pack, *image) {
+                Ok(was) => {
+                    assert_eq!(was, RangeState::Reserved);
+                    self.began = true;
+                }
+                Err(Error::WrongState(_) | Error::NotAllocated) => {}
+                Err(error) => panic!("{error:?}"),
+            },
+            1 if self.began => memory.bytes[..half].fill(Some(self.name)),
+            2 if self.began && self.fails => memory.fill(None),
+            2 if self.began => memory.bytes[half..].fill(Some(self.name)),
+            3 if self.began && self.fails => pool.abort_write(*pack, *image).unwrap(),
+            // Were this refused, the harm would be done already: it is looked for in the bytes.
+            3 if self.began => self.done = pool.finalize(*pack, *image).is_ok(),
+            _ => {}
+        }
+        self.step += 1;
+    }
+}
+
+/// Somebody frees an image while it is being finalized, somebody else synchronises the CPUs, and a
+/// third party is waiting for memory and makes an image in it: that one stays whole.
+#[test]
+fn an_image_that_is_being_finalized_is_not_handed_out() {
+    let steps = [Writer::STEPS, 3, 2, 2];
+    let mut outcomes = std::collections::BTreeSet::new();
+    let count = every_schedule(&steps, &mut |order| {
+        let mut memory = Memory::reserved(2);
+        let mut writer = Writer::new("writer", false);
+        let (mut freeing, mut freed) = (0, None);
+        let mut batch = None;
+        let mut third: Option<ChunkRange> = None;
+        let mut third_is_live = false;
+        for thread in order {
+            match thread {
+                0 => writer.step(&mut memory),
+                1 => {
+                    let start = memory.image.start();
+                    match (freeing, freed) {
+                        (0, _) => freed = memory.pool.begin_retire(memory.pack, start).ok(),
+                        (1, Some(_)) => memory.fill(None),
+                        (2, Some(range)) => memory.pool.retired(memory.pack, range).unwrap(),
+                        _ => {}
+                    }
+                    freeing += 1;
+                }
+                2 => match batch.take() {
+                    // Nothing that runs here is looked at, so the CPUs need do nothing.
+                    Some(batch) => {
+                        memory.pool.release(batch);
+                    }
+                    None => batch = memory.pool.seal_retired(),
+                },
+                // An address that was handed out again cannot be told from what it was before: a
+                // late finalize or free of it is let in. So it is claimed at once.
+                _ if third.is_none() => {
+                    let reserved = memory.pool.reserve(2 * 64, ChunkCount::ONE).ok();
+                    third = reserved.map(|reserved| reserved.range);
+                    if let Some(range) = third {
+                        memory.pool.begin_write(memory.pack, range).unwrap();
+                        memory.fill(Some("third party"));
+                    }
+                }
+                _ => {
+                    let range = third.unwrap();
+                    memory.pool.finalize(memory.pack, range).unwrap();
+                    third_is_live = true;
+                }
+            }
+            if third_is_live {
+                memory.check(Some("third party"), order);
+            } else if writer.done && memory.state() == Some(RangeState::Live) {
+                memory.check(Some("writer"), order);
+            }
+        }
+        outcomes.insert((writer.done, freed.is_some(), third_is_live));
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    // Finalized, freed, used again. Both calls are refused in no order.
+    let wanted = [
+        (false, true, false),
+        (false, true, true),
+        (true, false, false),
+        (true, true, false),
+        (true, true, true),
+    ];
+    assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), wanted);
+}
+
+/// Runs two writers of one image, and a freer if there is one, in every order; returns which
+/// outcomes there are: whose image is or was live, and whether it was freed.
+fn two_writers(fails: bool, frees: bool) -> Vec<([bool; 2], bool)> {
+    let steps = [Writer::STEPS, Writer::STEPS, if frees { 2 } else { 0 }];
+    let mut outcomes = std::collections::BTreeSet::new();
+    let count = every_schedule(&steps, &mut |order| {
+        let mut memory = Memory::reserved(2);
+        let mut writers = [Writer::new("first", fails), Writer::new("second", false)];
+        let mut freed = None;
+        let mut freeing = 0;
+        for thread in order {
+            match (thread, freeing) {
+                (0 | 1, _) => writers[*thread].step(&mut memory),
+                (_, 0) => {
+                    let start = memory.image.start();
+                    freed = memory.pool.begin_retire(memory.pack, start).ok();
+                    freeing += 1;
+                }
+                _ if freed.is_some() => memory.fill(None),
+                _ => {}
+            }
+            let owner = writers.iter().find(|writer| writer.done);
+            match memory.state() {
+                Some(RangeState::Live) => memory.check(owner.map(|it| it.name), order),
+                // What is reserved can be trimmed, and the tail must be poison.
+                Some(RangeState::Reserved) => memory.check(None, order),
+                _ => {}
+            }
+        }
+        if freed.is_some() {
+            memory.check(None, order);
+        }
+        outcomes.insert((writers.map(|writer| writer.done), freed.is_some()));
+    });
+    assert_eq!(count, number_of_schedules(&steps));
+    outcomes.into_iter().collect()
+}
+
+#[test]
+fn of_two_that_finalize_the_same_image_one_does() {
+    let outcomes = two_writers(false, false);
+    assert_eq!(outcomes, [([false, true], false), ([true, false], false)]);
+}
+
+#[test]
+fn of_two_that_finalize_and_one_that_frees() {
+    let outcomes = two_writers(false, true);
+    // Freed before the first copy, during one, after one.
+    let wanted = [
+        ([false, false], true),
+        ([false, true], false),
+        ([false, true], true),
+        ([true, false], false),
+        ([true, false], true),
+    ];
+    assert_eq!(outcomes, wanted);
+}
+
+#[test]
+fn after_a_copy_that_failed_another_may_succeed() {
+    // The second comes too early, or not.
+    let outcomes = two_writers(true, false);
+    assert_eq!(outcomes, [([false, false], false), ([false, true], false)]);
+    let wanted = [
+        ([false, false], false),
+        ([false, false], true),
+        ([false, true], false),
+        ([false, true], true),
+    ];
+    assert_eq!(two_writers(true, true), wanted);
+}
