@@ -509,7 +509,7 @@ impl Service {
     ///
     /// `EINVAL` if `address` is not the start of an image of ours, or a length is wrong; `EBUSY` if
     /// the image was finalized before or somebody is doing that; `EFAULT` if `source` cannot be
-    /// read: the image can then only be freed.
+    /// read: the image is then BRK again, and can only be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source, used: usize) -> Result {
         let found = self
             .claim(address, source.len, used)
@@ -550,21 +550,21 @@ impl Service {
     /// Copies to an image that was claimed, has every CPU see it and ends the claim.
     fn write_claimed(&self, found: &Found, source: Source) -> Result {
         self.copy(found, source)
-            .inspect_err(|_| self.give_up(found))?;
+            .inspect_err(|_| self.give_up(found, source.len))?;
         self.synchronise();
         let finalized = self.state.lock().pool.finalize(found.id, found.range);
         finalized.map_err(|_| EINVAL)
     }
 
-    /// Ends the claim on an image to which the copy failed.
-    fn give_up(&self, found: &Found) {
-        let mut state = self.state.lock();
-        // Only what nobody ever ran may become reserved, because that can be trimmed. Nobody else
-        // can have ended the claim.
+    /// Ends the claim on an image after a copy of `len` bytes that failed.
+    fn give_up(&self, found: &Found, len: usize) {
+        // What is reserved can be trimmed, and so must be poison, and nothing that anybody ever ran.
+        // Nobody else can have ended the claim.
         let _ = if found.state == RangeState::Live {
-            state.pool.finalize(found.id, found.range)
+            self.state.lock().pool.finalize(found.id, found.range)
         } else {
-            state.pool.abort_write(found.id, found.range)
+            poke::fill_with_traps(self.kernel, &found.region, found.offset, len);
+            self.state.lock().pool.abort_write(found.id, found.range)
         };
     }
 

@@ -90,6 +90,26 @@ static bool unreadable_source(void)
 	return ok;
 }
 
+/* The copy fails behind the first page: what it left does not stay. */
+static bool half_readable_source(void)
+{
+	struct image image = { .allocated = 2 * PAGE_SIZE };
+	/* An unmapped page follows. */
+	void *source = vzalloc(PAGE_SIZE);
+	bool ok = true;
+
+	image.rox = bpf_pack_alloc(image.allocated, 0);
+	EXPECT(source && image.rox);
+	if (source && image.rox) {
+		EXPECT(bpf_pack_finalize(image.rox, source, image.allocated) == -EFAULT);
+		EXPECT(traps(image.rox, image.allocated) == 0);
+	}
+	if (image.rox)
+		EXPECT(image_free(&image));
+	vfree(source);
+	return ok;
+}
+
 static bool bad_free(void)
 {
 	struct image image;
@@ -148,5 +168,6 @@ const struct client_case client_misuse_cases[] = {
 /* Last of all: where the source is read unchecked, this one ends in an oops. */
 const struct client_case client_fault_cases[] = {
 	{ "a source that cannot be read is an error", unreadable_source },
+	{ "nothing stays of a copy that failed half-way", half_readable_source },
 	{ }
 };
