@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Callers that are wrong: an error, and nothing lost. */
+#include <linux/compiler.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "bpf_pack.h"
 #include "client.h"
 #include "image.h"
+
+/* An image that takes a while to copy, and how often. */
+#define LARGE SZ_4M
+#define LARGE_ROUNDS 10
 
 /* Some data of this module: an address that is not in any pack. */
 static u32 foreign[64];
@@ -157,11 +164,82 @@ static bool double_free(void)
 	return ok;
 }
 
+/* A finalize on another CPU. */
+struct finalizer {
+	struct work_struct work;
+	const struct image *image;
+	const void *source;
+	int err;
+	bool done;
+};
+
+static void finalize_image(struct work_struct *work)
+{
+	struct finalizer *finalizer = container_of(work, struct finalizer, work);
+	const struct image *image = finalizer->image;
+
+	finalizer->err = bpf_pack_finalize(image->rox, finalizer->source, image->size);
+	WRITE_ONCE(finalizer->done, true);
+}
+
+/*
+ * Once the copy began, a second finalize is refused, whether the first is still at it or
+ * through with it. A free is ignored in the one case and frees the image in the other; the
+ * first finalize succeeds in both.
+ */
+static bool disturbed_finalize(struct image *image, const void *source, const void *other,
+			       u32 *ignored)
+{
+	struct finalizer finalizer = { .image = image, .source = source };
+	bool ok = true;
+
+	image->rox = bpf_pack_alloc(image->allocated, 0);
+	EXPECT(image->rox);
+	if (!image->rox)
+		return false;
+	INIT_WORK_ONSTACK(&finalizer.work, finalize_image);
+	queue_work(system_dfl_wq, &finalizer.work);
+	while (!READ_ONCE(finalizer.done) && traps(image->rox, 4) == 0)
+		cond_resched();
+	EXPECT(bpf_pack_finalize(image->rox, other, 64) == -EBUSY);
+	bpf_pack_free(image->rox, image->allocated);
+	flush_work(&finalizer.work);
+	destroy_work_on_stack(&finalizer.work);
+	EXPECT(finalizer.err == 0);
+	if (image_intact(image)) {
+		++*ignored;
+		EXPECT(image_free(image));
+	} else {
+		int err = traps(image->rox, image->size);
+
+		EXPECT(err == 0 || err == -EFAULT);
+	}
+	return ok;
+}
+
+static bool calls_during_finalize(void)
+{
+	struct image image = { .allocated = LARGE, .size = LARGE, .value = 0x600d600d };
+	void *source = image_source(image.size, image.value), *other = image_source(64, 3);
+	u32 round, ignored = 0;
+	bool ok = true;
+
+	EXPECT(source && other);
+	for (round = 0; ok && source && other && round < LARGE_ROUNDS; round++)
+		EXPECT(disturbed_finalize(&image, source, other, &ignored));
+	/* How many depends on the machine. */
+	report("# %u of %u frees came during the copy\n", ignored, round);
+	kvfree(other);
+	kvfree(source);
+	return ok;
+}
+
 const struct client_case client_misuse_cases[] = {
 	{ "finalize refuses wrong sizes and addresses", bad_finalize },
 	{ "an image is final once", final_twice },
 	{ "freeing a wrong address changes nothing", bad_free },
 	{ "a double free loses nothing", double_free },
+	{ "other calls while an image is being finalized change nothing", calls_during_finalize },
 	{ }
 };
 
