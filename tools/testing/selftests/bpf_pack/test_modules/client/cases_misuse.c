@@ -22,7 +22,7 @@ static u32 foreign[64];
 static bool bad_finalize(void)
 {
 	struct image image = { .allocated = 4096, .size = 4096, .value = 0xabcdef01 };
-	void *source = image_source(SZ_8K, image.value);
+	void *source = image_source(SZ_8K, image.value), *rox;
 	bool ok = true;
 
 	image.rox = bpf_pack_alloc(image.allocated, 0);
@@ -48,9 +48,10 @@ static bool bad_finalize(void)
 	EXPECT(traps(image.rox, image.allocated) == 0);
 	EXPECT(bpf_pack_finalize(image.rox, source, image.size) == 0);
 	EXPECT(image_intact(&image));
+	rox = image.rox;
 	EXPECT(image_free(&image));
 	/* And it is over. */
-	EXPECT(bpf_pack_finalize(image.rox, source, image.size) == -EINVAL);
+	EXPECT(bpf_pack_finalize(rox, source, image.size) == -EINVAL);
 out:
 	kvfree(source);
 	return ok;
