@@ -626,6 +626,8 @@ impl Service {
         };
         let len = found.range.count().bytes();
         poke::fill_with_traps(self.kernel, &found.region, found.start(), len);
+        // Before anybody else can have the memory, so that the events are in order.
+        trace::retire(address, len);
         if self
             .state
             .lock()
@@ -637,7 +639,6 @@ impl Service {
             self.misused("retire", address, EINVAL);
         }
         self.counters.freed.inc();
-        trace::retire(address, len);
         self.tidy_later();
         release_module();
         Freed::Ours

@@ -153,7 +153,10 @@ unsafe extern "C" fn pack_finalize(ro: *mut c_void, rw: *mut c_void) -> c_int {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            service.free(ro as usize);
+            // An image that is final already, or about to be, is somebody's.
+            if error != EBUSY {
+                service.free(ro as usize);
+            }
             error.to_errno()
         }
     }
