@@ -3,6 +3,9 @@
 
 import json
 
+import calls
+import compiler
+
 LAYOUTS = {
     "stock": "B: the stock kernel, 4 KiB pages",
     "near": "C near: the module, one 2 MiB block per pack, near the kernel's text",
@@ -18,15 +21,11 @@ LIMITS = ("Misses and walks of a model with stated geometry, driven by instructi
           "guest. No speculation, prefetch, walk cache, micro-architecture or time. Misses are not cycles. "
           "No arm64 hardware was measured.")
 NOT_RUN = [
-    ("the original workload beside a compiler at work",
-     "not written yet: here the system calls have the machine to themselves, so no figure is comparable with the published 63.16 %, 42.71 % and 42.47 %"),
-    ("size mix of real tools", "not recorded yet; \"realistic\" is a made-up distribution with the measured mean of 529 B"),
+    ("the real tools themselves, as a second set", "only the sizes of their programs are used, not what these do"),
     ("1,000 and 10,000 large programs", "the verifier's work for them takes hours under emulation: 160 were run"),
     ("100,000 live images", "not written yet"),
     ("longest stretch with interrupts off; a million random allocations and frees; fragmentation", "not written yet"),
     ("costs called directly, without the hooks", "not written yet: all costs here are through the hooks, from bpf(2) to bpf(2)"),
-    ("jited size and instructions per run of helper-heavy programs; an attached fentry program", "not written yet"),
-    ("perf stat on an arm64 host", "not written yet"),
 ]
 
 
@@ -231,6 +230,14 @@ def memory_rows(runs):
     return list(rows.values())
 
 
+def sizes_of(runs):
+    """The recorded sizes behind the realistic mix, in figures."""
+    for line in runs["stock"].said("loaded"):
+        if line["mix"] == "realistic":
+            return dict({what: line[what] for what in ["recorded", "mean", "shortest", "raised"]}, used_mean=line["bytes"] / line["live"])
+    raise Bad("no realistic mix")
+
+
 def init_rows(runs):
     """Instructions of inserting the module, beside those of a failing insmod."""
     return {layout: {"insmod": counts(runs[layout].regions[1]), "nothing": counts(runs[layout].regions[2])}
@@ -292,7 +299,7 @@ def worse(data):
                 (f"freeing {count}", stock["frees"][count], ours["frees"][count]) for count in stock["frees"]]:
             if o[1] > s[1]:
                 found.append((f"{row['bytes']} B beside {row['live']} live, {row['cpus']} CPUs", f"function-call SGI of {what}, at most", s[1], o[1]))
-    return found
+    return found + compiler.worse(data["compiler"]) + calls.worse(data["calls"])
 
 
 def scenario_name(row):
@@ -331,6 +338,7 @@ def collect(directory):
         "repeated": [name for name in runs if name.endswith("-again")],
         "hot": hot_rows(runs), "life": life_rows(runs), "sgi": sgi_rows(runs),
         "memory": memory_rows(runs), "init": init_rows(runs),
+        "sizes": sizes_of(runs), "compiler": compiler.rows(runs), "calls": calls.rows(runs),
         "not_run": list(NOT_RUN), "limits": LIMITS,
     }
     if "stock-max" in runs:

@@ -1,27 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The benchmark's report as Markdown."""
 
+import calls
+import compiler
 import figures as bench
-
-SHORT = {"stock": "stock (B)", "near": "near (C)", "far": "far (C)", "c64": "64 KiB runs (C64)", "base": "4 KiB packs", "page": "page each (A)"}
-ORDER = ["page", "stock", "base", "c64", "far", "near"]
-
-
-def number(value):
-    """With commas, as a person reads it."""
-    return f"{value:,}"
-
-
-def both(values):
-    """A smallest and a largest, or one number where they are the same."""
-    low, high = values
-    return number(low) if low == high else f"{number(low)}..{number(high)}"
-
-
-def table(head, rows):
-    """A Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+from tables import ORDER, SHORT, both, number, table
 
 
 def mib(count):
@@ -82,6 +65,7 @@ def summary(data):
         f"* **A free** of 256 B beside 0 live: {cost(small, 'free')}; beside 1,000: {cost(live, 'free')}.",
         f"* **Memory** for 1,000 programs of {number(memory['jited_bytes'])} jited bytes: {mib(total_bytes(memory, 'stock'))} → {mib(total_bytes(memory, 'near'))}"
         f" (of that, {mib(memory['layouts']['near']['stock']['bytes'])} is stock's pack of programs made before the module).",
+        *compiler.summary(data), *calls.summary(data),
         f"* **Worse than stock** in {len(data['worse'])} of the figures below, which come first: {'; '.join(worse_kinds(data))}.",
         "",
     ])
@@ -156,10 +140,12 @@ def classes_section(data):
 
 def hot_section(data):
     """Everything about misses."""
+    sizes = data["sizes"]
     parts = ["## BPF iTLB misses and walks\n",
              "Misses of the first level in the region of all rounds; page-table walks in parentheses where there were any. A round runs each hot "
-             "program once, 34 in one system call (BPF_PROG_TEST_RUN, tail calls). \"realistic\" is a made-up list of sixteen sizes with the mean "
-             "of the programs of libbpf-tools, 529 B. \"flush\": empty TLBs before each system call, an upper bound; \"evict64\", \"evict2000\": so many "
+             "program once, 34 in one system call (BPF_PROG_TEST_RUN, tail calls). \"realistic\": sizes of real programs, "
+             f"{sizes['recorded']} of libbpf-tools as recorded on the stock kernel (`guest/sizes.h`, mean {sizes['mean']} B), in order of loading, over and over. "
+             f"{sizes['raised']} of them are shorter than a program with a tail call may be and have {sizes['shortest']} B here, so that the mean is {sizes['used_mean']:.0f} B. \"flush\": empty TLBs before each system call, an upper bound; \"evict64\", \"evict2000\": so many "
              "pages of user code are called before each round. Exact: they repeat to the digit; random replacement is one seed or several as listed. "
              "Not shown: any program that does something, calls to helpers, data, time.\n"]
     for model in data["models"]:
@@ -204,7 +190,7 @@ def original_section(data):
                          f"{1000 * every(row, layout, 'misses') / insns:.4f}", f"{1000 * every(row, layout, 'walks') / insns:.4f}",
                          number(bench.misses(row, layout)), "/".join(map(str, row["layouts"][layout]["lengths"]))])
     return ("## The original workload\n\nEight programs in each process, written from the description; five of them run in each round. One process makes the calls "
-            "(it runs the programs of all), nothing else runs: not the original's set-up. All classes together, as the original counted; the whole region's "
+            "(it runs the programs of all), nothing else runs: not the original's set-up, which is below. All classes together, as the original counted; the whole region's "
             "instructions include timer ticks, whose place differs from layout to layout. Without KASLR, which does not repeat, stock's pack is near the kernel's "
             "text and its calls are short: the jited bytes (tracepoint/kprobe/kretprobe) of stock are longer in an ordinary boot.\n\n" +
             table(["workload", "layout", "hot pages", "instructions", "misses", "walks", "misses per 1,000", "walks per 1,000", "bpf misses", "jited bytes"], body))
@@ -287,5 +273,5 @@ def report(data):
     """The whole report."""
     not_run = "## Not run\n\n" + "\n".join(f"* {what}: {why}." for what, why in data["not_run"]) + "\n"
     plots = "## Plots\n\n![misses per round against hot pages](misses.svg)\n\n![instructions of a load](load.svg)\n"
-    return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), original_section(data), life_section(data), memory_section(data),
+    return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), original_section(data), compiler.section(data), life_section(data), calls.section(data), memory_section(data),
                       published_section(), "## Limits\n\n" + data["limits"] + "\n", not_run])

@@ -59,6 +59,11 @@ SPOIL = {
     "a guest without its end": lambda runs: edit(runs / "page.guest", lambda line: None if line["line"] == "end" else line),
     "a run that is missing": lambda runs: (runs / "base.json").unlink(),
     "a clock that disagrees": lambda runs: edit(runs / "stock.guest", slower_clock),
+    "a mix whose sizes are not known": lambda runs: edit(runs / "stock.guest", lambda line: {what: value for what, value in line.items() if what != "recorded"}),
+    "a compiler that did something else": lambda runs: edit(runs / "far-compiler.guest", lambda line: dict(line, sha256="0") if line["line"] == "object" else line),
+    "a compiler that nothing ran beside": lambda runs: edit(runs / "page-compiler.guest", lambda line: dict(line, rounds=0) if line["line"] == "compiler" else line),
+    "calls that are missing": lambda runs: edit(runs / "near-kaslr.guest", lambda line: None if line.get("helpers") == 20 else line),
+    "a function that is missing": lambda runs: edit(runs / "stock-kaslr.guest", lambda line: None if line["line"] == "entry" and line["what"] == "with" else line),
     "memory that is missing": lambda runs: edit(runs / "near.guest", lambda line: None if line["line"] == "memory" else line),
 }
 

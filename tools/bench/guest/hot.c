@@ -23,26 +23,53 @@ static struct image images[MAX_LIVE], sorted[MAX_LIVE];
 static unsigned int live, bytes;
 static int map;
 
-/*
- * Sixteen sizes with the mean of the programs of libbpf-tools 0.31.0 on this
- * kernel, 529 bytes, many small and few large; the distribution is made up. The
- * programs here cannot be shorter than a tail call.
- */
-static const unsigned int realistic[16] = {
-	248, 248, 248, 256, 264, 280, 304, 336, 384, 440, 520, 600, 744, 960, 1216, 1416,
+/* The sizes of real tools' programs; the programs here only have these sizes. */
+static const unsigned int recorded[] = {
+#include "sizes.h"
 };
 
 /* 4 to 64 KiB. */
 static const unsigned int large[5] = { 4096, 8192, 16384, 32768, 65536 };
 
-/* size - bytes of the program number @index of a mix; the order is scattered. */
+#define RECORDED (sizeof(recorded) / sizeof(*recorded))
+
+/*
+ * Programs here cannot be shorter than a tail call, which depends on the CPU and on the
+ * map's address: one bound, so that the sizes are the same everywhere.
+ */
+#define SHORTEST 216
+
+/* size - bytes of the program number @index of a mix. */
 static unsigned int size(const char *mix, unsigned int index)
 {
-	if (!strcmp(mix, "realistic"))
-		return realistic[index * 7 % 16];
+	unsigned int bytes;
+
 	if (!strcmp(mix, "large"))
 		return large[index * 3 % 5];
-	return number(mix);
+	if (strcmp(mix, "realistic"))
+		return number(mix);
+	bytes = (recorded[index % RECORDED] + 7) / 8 * 8;
+	return bytes < SHORTEST ? SHORTEST : bytes;
+}
+
+/* raised - how many of the recorded programs are shorter than a program can be here. */
+static unsigned int raised(void)
+{
+	unsigned int count = 0, i;
+
+	for (i = 0; i < RECORDED; i++)
+		count += recorded[i] < SHORTEST;
+	return count;
+}
+
+/* mean - of the recorded sizes. */
+static unsigned int mean(void)
+{
+	unsigned int total = 0, i;
+
+	for (i = 0; i < RECORDED; i++)
+		total += recorded[i];
+	return total / RECORDED;
 }
 
 static void load_all(const char *mix)
@@ -52,10 +79,12 @@ static void load_all(const char *mix)
 	/* Its memory is free after a grace period: the images shall be contiguous. */
 	rest(2500);
 	for (i = 0; i < live; i++) {
-		fillers(size(mix, i), base, &wide, &narrow);
+		unsigned int wanted = size(mix, i);
+
+		fillers(wanted, base, &wide, &narrow);
 		images[i] = inspect(load(insns, assemble(insns, map, wide, narrow)));
-		if (images[i].length != size(mix, i))
-			errx(1, "program %u has %u bytes, not %u", i, images[i].length, size(mix, i));
+		if (images[i].length != wanted)
+			errx(1, "program %u has %u bytes, not %u", i, images[i].length, wanted);
 		bytes += images[i].length;
 	}
 }
@@ -164,8 +193,9 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (system("./memory.sh loaded"))
 		errx(1, "memory.sh failed");
-	printf("{\"line\":\"loaded\",\"mix\":\"%s\",\"live\":%u,\"bytes\":%u,\"stretches\":%u}\n",
-	       argv[2], live, bytes, stretches);
+	printf("{\"line\":\"loaded\",\"mix\":\"%s\",\"live\":%u,\"bytes\":%u,\"stretches\":%u,"
+	       "\"recorded\":%zu,\"mean\":%u,\"shortest\":%u,\"raised\":%u}\n",
+	       argv[2], live, bytes, stretches, RECORDED, mean(), SHORTEST, raised());
 	for (i = 5; i < argc; i++)
 		scenario(id++, argv[2], rounds, argv[i]);
 	return 0;

@@ -8,6 +8,9 @@
  * all processes anyway; the probes are on the function that took the place of
  * do_unlinkat(). "light" programs call another helper where "faithful" ones call
  * trace_printk, so that they are as long.
+ *
+ * With a COMMAND: one region, which begins with it and ends when it has ended, while
+ * another process makes the calls without a pause.
  */
 #include <linux/perf_event.h>
 #include <signal.h>
@@ -29,6 +32,7 @@ static const char *const calls[TRACEPOINTS] = {
 };
 
 struct shared {
+	volatile unsigned long rounds;
 	struct image images[MAX_PROCESSES][PROGRAMS];
 	unsigned int ids[MAX_PROCESSES][PROGRAMS];
 };
@@ -295,6 +299,60 @@ static void check_runs(unsigned int processes)
 		errx(1, "%lu programs ran in a round, not %u", after - before, HOT * processes);
 }
 
+/* start_calls - a process that makes the calls over and over, and counts rounds. */
+static pid_t start_calls(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		err(1, "fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		round_once(false);
+		shared->rounds++;
+	}
+}
+
+/* run - runs a command to its end. */
+static void run(char **command)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		execvp(*command, command);
+		err(127, "%s", *command);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "%s failed", *command);
+}
+
+/* beside - the calls beside a command: the same work of the command in each layout. */
+static void beside(unsigned long id, unsigned int processes, unsigned int touched, char **command)
+{
+	const struct image *image = shared->images[0];
+	pid_t caller = start_calls();
+	unsigned long rounds;
+
+	rest(100);
+	after_tick();
+	tlb_flush();
+	rounds = shared->rounds;
+	tlb_region_start(id);
+	run(command);
+	tlb_region_stop();
+	rounds = shared->rounds - rounds;
+	kill(caller, SIGKILL);
+	waitpid(caller, NULL, 0);
+	printf("{\"line\":\"compiler\",\"region\":%lu,\"processes\":%u,\"rounds\":%lu,"
+	       "\"hot_pages\":%u,\"lengths\":[%u,%u,%u]}\n", id, processes, rounds, touched,
+	       image[0].length, image[6].length, image[7].length);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; bool flush; unsigned int evict; } temperatures[] = {
@@ -304,8 +362,8 @@ int main(int argc, char **argv)
 	unsigned int processes, rounds, touched, bytes = 0, i, j;
 	unsigned long id;
 
-	if (argc != 5 || (strcmp(argv[4], "faithful") && strcmp(argv[4], "light")))
-		errx(2, "usage: original ID PROCESSES ROUNDS faithful|light");
+	if (argc < 5 || (strcmp(argv[4], "faithful") && strcmp(argv[4], "light")))
+		errx(2, "usage: original ID PROCESSES ROUNDS faithful|light [COMMAND...]");
 	id = number(argv[1]);
 	processes = number(argv[2]);
 	rounds = number(argv[3]);
@@ -331,7 +389,9 @@ int main(int argc, char **argv)
 	classify(all, processes * PROGRAMS);
 	touched = pages(hot, processes * HOT);
 	rest(2500);
-	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++) {
+	if (argc > 5)
+		beside(id, processes, touched, argv + 5);
+	for (i = 0; argc == 5 && i < sizeof(temperatures) / sizeof(*temperatures); i++) {
 		sweep(temperatures[i].evict);
 		rest(100);
 		after_tick();

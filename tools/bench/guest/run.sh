@@ -62,6 +62,7 @@ quick_suite() {
 	sleep 3
 	./original 3010 64 10 faithful
 	sleep 3
+	calls_suite
 }
 
 full_suite() {
@@ -110,6 +111,36 @@ k16_suite() {
 	sleep 3
 }
 
+# compile ID FILE... - the original workload while these files of a real program
+# are compiled. What comes out must be the same everywhere.
+compile() {
+	id=$1
+	shift
+	./original "$id" 20 0 faithful chroot compiler /usr/bin/gcc -O2 -w -DNO_YAML \
+		-Idtc -Idtc/libfdt -c "$@"
+	(cd compiler && for object in *.o; do
+		sum=$(sha256sum <"$object")
+		echo "{\"line\":\"object\",\"compiler\":$id,\"file\":\"$object\",\"sha256\":\"${sum%% *}\"}"
+	done)
+	rm -f compiler/*.o
+	sleep 3
+}
+
+# calls_suite - what calls cost; for guests with KASLR, where nothing else is of use.
+calls_suite() {
+	./calls 4500
+}
+
+# compiler_suite - some G instructions of compiling.
+compiler_suite() {
+	compile 4000 dtc/dtc.c dtc/util.c dtc/checks.c
+}
+
+# compiler1_suite - the same with one small file.
+compiler1_suite() {
+	compile 4010 dtc/fstree.c
+}
+
 # smp_suite - for counting interrupts between CPUs; nothing else repeats there.
 smp_suite() {
 	./life 1900 0 256
@@ -129,7 +160,7 @@ temperatures() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | sense | k16 | smp) "${suite}_suite" ;;
+quick | full | sense | k16 | smp | compiler | compiler1 | calls) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

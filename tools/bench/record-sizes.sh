@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# record-sizes.sh - runs each tool of the distribution's libbpf-tools for a moment on
+# the stock kernel and prints the jited sizes of the programs that it loads, as the C
+# header guest/sizes.h:
+#
+#   tools/bench/record-sizes.sh >tools/bench/guest/sizes.h
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+
+OUT=$BUILD/bench/sizes
+
+make_tools() {
+	rm -rf "$OUT" && mkdir -p "$OUT/debs"
+	[ -e "$APT/lists/lock" ] || apt_private apt-get -q update
+	(cd "$OUT/debs" && apt_private apt-get -q download libbpf-tools:arm64)
+	dpkg -x "$OUT"/debs/libbpf-tools_*.deb "$OUT/root"
+	mv "$OUT/root/usr/sbin" "$OUT/tools"
+	cat >"$OUT/tools/run" <<'GUEST'
+# newest - the highest number of a program: numbers only grow.
+newest() {
+	bpftool -j prog show | grep -o '"id":[0-9]*' | tail -n 1
+}
+
+cd /overlay
+for tool in *-libbpf; do
+	bpftool -j prog show >/tmp/before
+	last=$(newest)
+	# Those that do nothing without an argument.
+	case $tool in
+	funclatency*) set -- vfs_read ;;
+	ksnoop*) set -- trace vfs_read ;;
+	memleak*) set -- -a ;;
+	fsdist* | fsslower*) set -- -t ext4 ;;
+	*) set -- ;;
+	esac
+	"./$tool" "$@" >/tmp/out 2>&1 &
+	# Until its first program is there or it has given up; the others follow at once.
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		[ "$(newest)" = "$last" ] && kill -0 $! 2>/dev/null || break
+		sleep 1
+	done
+	sleep 1
+	echo "tool $tool"
+	echo "before $(cat /tmp/before)"
+	echo "after $(bpftool -j prog show)"
+	kill -INT $! 2>/dev/null
+	sleep 0.5
+	kill -KILL $! 2>/dev/null
+	wait $! 2>/dev/null
+done
+true
+GUEST
+}
+
+# header - the C header of what the guest said.
+header() {
+	python3 -B - "$OUT/said" "$(cat "$BUILD/kit/arm64/release")" "$(basename "$OUT"/debs/*.deb .deb)" <<'PYTHON'
+import json, sys
+
+said, kernel, package = sys.argv[1:]
+programs, quiet, tool, before = [], [], None, set()
+for line in open(said):
+    word, _, rest = line.rstrip("\n").partition(" ")
+    if word == "tool":
+        tool = rest.removesuffix("-libbpf")
+    elif word == "before":
+        before = {program["id"] for program in json.loads(rest)}
+    elif word == "after":
+        new = [(tool, program.get("name", "?"), program["bytes_jited"])
+               for program in json.loads(rest) if program["id"] not in before]
+        programs += new
+        quiet += [] if new else [tool]
+if not programs:
+    sys.exit("no tool loaded a program")
+sizes = [size for _, _, size in programs]
+print(f"""/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Jited bytes of the programs of the tools of {package.replace('%3a', ':')},
+ * in order of loading, on the stock kernel {kernel} with KASLR:
+ * {len(programs)} programs of {len({tool for tool, _, _ in programs})} tools, {sum(sizes)} bytes. Made by record-sizes.sh.
+ *
+ * Tools that loaded nothing, or ended at once:""")
+line = " *"
+for name in quiet:
+    if len(line) + len(name) > 90:
+        print(line)
+        line = " *"
+    line += " " + name
+print(line + "\n */")
+for tool, name, size in programs:
+    print(f"{size},\t/* {tool}: {name} */")
+PYTHON
+}
+
+main() {
+	enter_toolchain "$(realpath "$0")" "$@"
+	step "fetch the tools" "check that the package mirror is in reach" make_tools
+	"$ROOT/scripts/vm" --timeout 600 --overlay "$OUT/tools" -- 'sh /overlay/run' >"$OUT/said"
+	header
+}
+
+main "$@"
