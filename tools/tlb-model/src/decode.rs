@@ -177,6 +177,14 @@ pub enum Op {
     DsbNxs,
     /// SVC.
     Svc,
+    /// MSR DAIFSet that sets PSTATE.I.
+    IrqMask,
+    /// MSR DAIFClr that clears PSTATE.I.
+    IrqUnmask,
+    /// MSR DAIF, with the register that holds the value.
+    Daif(u8),
+    /// A return from an exception.
+    Eret,
     /// A marker of this plugin.
     Marker(Marker),
 }
@@ -184,11 +192,20 @@ pub enum Op {
 /// Number of the HINT that starts a region; the other markers follow it.
 pub const HINT_START: u32 = 0x70;
 
+/// The I bit in the immediate of MSR DAIFSet and DAIFClr.
+const DAIF_IMM_I: u32 = 2 << 8;
+/// The I bit in the value of DAIF and in PSTATE.
+pub const PSTATE_I: u64 = 1 << 7;
+
 /// Decodes one instruction word; `None` if it does not matter.
 pub fn decode(w: u32) -> Option<Op> {
     // Nearly every instruction leaves here.
-    if (w >> 24) & 0xfe != 0xd4 {
+    if !matches!(w >> 24, 0xd4..=0xd6) {
         return None;
+    }
+    // ERET, ERETAA, ERETAB.
+    if matches!(w, 0xd69f_03e0 | 0xd69f_0bff | 0xd69f_0fff) {
+        return Some(Op::Eret);
     }
     if w & 0xffe0_001f == 0xd400_0001 {
         return Some(Op::Svc);
@@ -197,11 +214,15 @@ pub fn decode(w: u32) -> Option<Op> {
     match w & 0xffff_ffe0 {
         0xd518_2000 | 0xd518_2020 | 0xd518_2040 | 0xd518_1000 => return Some(Op::Regime),
         0xd518_cba0 => return Some(Op::Sgi(rt)),
+        0xd51b_4220 => return Some(Op::Daif(rt)),
         _ => {}
     }
     match w & 0xffff_f0ff {
         0xd503_30df => return Some(Op::Isb),
         0xd503_309f => return Some(Op::Dsb),
+        // The immediate has the bits D, A, I, F.
+        0xd503_40df if w & DAIF_IMM_I != 0 => return Some(Op::IrqMask),
+        0xd503_40ff if w & DAIF_IMM_I != 0 => return Some(Op::IrqUnmask),
         _ => {}
     }
     if w & 0xffff_f3ff == 0xd503_323f {

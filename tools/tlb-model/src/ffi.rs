@@ -25,6 +25,8 @@ pub(crate) type PlainCb = unsafe extern "C" fn(Data);
 pub(crate) type VcpuCb = unsafe extern "C" fn(c_uint, Data);
 /// The callback for a new translation block.
 pub(crate) type TransCb = unsafe extern "C" fn(Tb, Data);
+/// The callback for a discontinuity: CPU, kind, address before and after.
+pub(crate) type DisconCb = unsafe extern "C" fn(c_uint, c_int, u64, u64, Data);
 /// The callback for a data access: CPU, description, virtual address.
 pub(crate) type MemCb = unsafe extern "C" fn(c_uint, u32, u64, Data);
 
@@ -34,6 +36,8 @@ pub(crate) const CB_NO_REGS: c_int = 0;
 pub(crate) const CB_R_REGS: c_int = 1;
 /// `enum qemu_plugin_cond`: not equal.
 pub(crate) const COND_NE: c_int = 3;
+/// `enum qemu_plugin_discon_type`: interrupts and exceptions.
+pub(crate) const DISCON_TAKEN: c_int = 1 | 2;
 /// `enum qemu_plugin_op`: add to a 64-bit number.
 pub(crate) const INLINE_ADD_U64: c_int = 0;
 /// `enum qemu_plugin_mem_rw`: reads and writes.
@@ -100,6 +104,12 @@ pub(crate) struct GByteArray {
 extern "C" {
     pub(crate) fn qemu_plugin_register_vcpu_init_cb(id: Id, cb: VcpuCb, data: Data);
     pub(crate) fn qemu_plugin_register_vcpu_resume_cb(id: Id, cb: VcpuCb, data: Data);
+    pub(crate) fn qemu_plugin_register_vcpu_discon_cb(
+        id: Id,
+        kind: c_int,
+        cb: DisconCb,
+        data: Data,
+    );
     pub(crate) fn qemu_plugin_register_vcpu_tb_trans_cb(id: Id, cb: TransCb, data: Data);
     pub(crate) fn qemu_plugin_register_atexit_cb(id: Id, cb: PlainCb, data: Data);
 

@@ -9,6 +9,8 @@ pub enum Reg {
     X(u8),
     /// The program counter; right at the start of a translation block only.
     Pc,
+    /// The process state, with its I bit.
+    Pstate,
     /// TTBR0_EL1.
     Ttbr0,
     /// TTBR1_EL1.

@@ -16,6 +16,7 @@
 //! | `guest` | what the model needs to read from a virtual CPU |
 //! | `vcpu` | one virtual CPU: fetches, maintenance, checks |
 //! | `counters` | what is counted |
+//! | `irqs` | stretches with interrupts masked |
 //! | `region` | the part of a run between two markers |
 //! | `report` | JSON lines |
 //! | `ffi`, `plugin` | the unsafe edge |
@@ -26,6 +27,7 @@ pub mod counters;
 pub mod decode;
 pub mod geometry;
 pub mod guest;
+pub mod irqs;
 pub mod options;
 pub mod region;
 pub mod report;

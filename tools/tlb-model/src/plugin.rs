@@ -9,9 +9,10 @@
 //! Lock order: `regions`, then one CPU at a time, then `out`.
 
 use crate::counters::{Inline, InlineCounts, Snapshot, Tally};
-use crate::decode::{decode, Marker, Op, Scope, Sgi};
+use crate::decode::{decode, Marker, Op, Scope, Sgi, PSTATE_I};
 use crate::ffi::{self, Data, GByteArray, Id, Info, Register, Tb};
 use crate::guest::{Cpu, Reg};
+use crate::irqs::IrqsOff;
 use crate::options::Options;
 use crate::region::Regions;
 use crate::report;
@@ -35,8 +36,8 @@ const NO_PAGE: u64 = u64::MAX;
 const NEVER_PAGE: u64 = u64::MAX - 1;
 /// Set in the data of [`on_page`] when it is called in the middle of a translation block.
 const SECOND_PAGE: u64 = 1;
-/// Bytes of a scoreboard row: the current page and the inline counters.
-const ROW: usize = size_of::<u64>() * (1 + Inline::ALL.len());
+/// Bytes of a scoreboard row: the current page, the number of open regions and the inline counters.
+const ROW: usize = size_of::<u64>() * (2 + Inline::ALL.len());
 
 /// The plugin's state.
 struct Plugin {
@@ -44,6 +45,8 @@ struct Plugin {
     options: Options,
     /// The current page of each CPU.
     page: ffi::U64,
+    /// How many regions are open: without any, [`on_irqs`] is not called.
+    watch: ffi::U64,
     /// The inline counters of each CPU.
     inline: [ffi::U64; Inline::ALL.len()],
     /// The CPUs; empty until they are initialised.
@@ -66,6 +69,8 @@ static PLUGIN: OnceLock<Plugin> = OnceLock::new();
 struct Slot {
     /// What is modelled.
     vcpu: Vcpu,
+    /// Its stretches with interrupts masked.
+    irqs: IrqsOff,
     /// Access to registers and memory.
     guest: QemuCpu,
     /// The thread that runs it.
@@ -73,8 +78,9 @@ struct Slot {
 }
 
 /// Registers that are read, besides x0 to x30.
-const NAMED: [(&str, Reg); 5] = [
+const NAMED: [(&str, Reg); 6] = [
     ("pc", Reg::Pc),
+    ("cpsr", Reg::Pstate),
     ("TTBR0_EL1", Reg::Ttbr0),
     ("TTBR1_EL1", Reg::Ttbr1),
     ("TCR_EL1", Reg::Tcr),
@@ -235,6 +241,12 @@ impl Plugin {
         unsafe { ffi::qemu_plugin_u64_set(self.page, index, NO_PAGE) };
     }
 
+    /// Has [`on_irqs`] called or not on a CPU.
+    fn watch_interrupts(&self, index: c_uint, open_regions: usize) {
+        // SAFETY: The entry is of a live scoreboard, and the CPU exists.
+        unsafe { ffi::qemu_plugin_u64_set(self.watch, index, open_regions as u64) };
+    }
+
     /// An inline counter of a CPU.
     fn counter(&self, which: Inline, index: c_uint) -> u64 {
         // SAFETY: The entry is of a live scoreboard, and the CPU exists.
@@ -315,6 +327,7 @@ unsafe extern "C" fn on_vcpu_init(index: c_uint, _: Data) {
     }
     let fresh = slot.set(Mutex::new(Slot {
         vcpu: Vcpu::new(&plugin.options, index),
+        irqs: IrqsOff::default(),
         guest: QemuCpu::new(),
         thread,
     }));
@@ -396,6 +409,34 @@ unsafe extern "C" fn on_insn(index: c_uint, data: Data) {
     }
 }
 
+/// A CPU is about to execute an instruction that may mask or unmask interrupts, while a region is
+/// open.
+unsafe extern "C" fn on_irqs(index: c_uint, data: Data) {
+    let plugin = Plugin::get();
+    let following = (data.addr() >> 32) as u64;
+    let now = plugin.counter(Inline::Insns, index) - following;
+    let Slot { irqs, guest, .. } = &mut *plugin.slot(index);
+    let masks = match decode(data.addr() as u32) {
+        Some(Op::IrqMask) => true,
+        Some(Op::Daif(rt)) => guest.reg(Reg::X(rt)) & PSTATE_I != 0,
+        _ => false,
+    };
+    if masks {
+        irqs.mask(now);
+    } else {
+        irqs.unmask(now);
+    }
+}
+
+/// A CPU takes an exception or interrupt.
+unsafe extern "C" fn on_taken(index: c_uint, _kind: c_int, _from: u64, _to: u64, _: Data) {
+    if let Some(slot) = Plugin::get().vcpus.get(index as usize) {
+        if let Some(slot) = slot.get() {
+            lock(slot).irqs.exception();
+        }
+    }
+}
+
 /// A CPU executes a marker, which `following` instructions follow that are counted already.
 fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
     let mut regions = lock(&plugin.regions);
@@ -403,12 +444,29 @@ fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
     match marker {
         Marker::Start => {
             let now = plugin.snapshot(Some((index, following)));
-            regions.start(arguments[0], now);
+            if regions.start(arguments[0], now) {
+                for (vcpu, slot) in plugin.slots() {
+                    let Slot { irqs, guest, .. } = &mut *lock(slot);
+                    let here = vcpu == index;
+                    // Only the executing CPU's registers can be read.
+                    let masked = here && guest.reg(Reg::Pstate) & PSTATE_I != 0;
+                    let ahead = if here { following } else { 0 };
+                    irqs.start(plugin.counter(Inline::Insns, vcpu) - ahead, masked);
+                    plugin.watch_interrupts(vcpu, regions.open());
+                }
+            }
         }
         Marker::Stop => {
             let now = plugin.snapshot(Some((index, following + 1)));
             if let Some((id, counts)) = regions.stop(now) {
-                plugin.print(&report::region(&plugin.options, id, &counts));
+                let mut irqs_off = 0;
+                for (vcpu, slot) in plugin.slots() {
+                    let ahead = if vcpu == index { following + 1 } else { 0 };
+                    let now = plugin.counter(Inline::Insns, vcpu) - ahead;
+                    irqs_off = irqs_off.max(lock(slot).irqs.stop(now));
+                    plugin.watch_interrupts(vcpu, regions.open());
+                }
+                plugin.print(&report::region(&plugin.options, id, &counts, irqs_off));
             }
         }
         Marker::Range => {
@@ -534,6 +592,22 @@ unsafe fn attach_op(plugin: &Plugin, insn: ffi::Insn, word: u32, following: usiz
         Some(Op::Dsb) => Inline::Dsb,
         Some(Op::DsbNxs) => Inline::DsbNxs,
         Some(Op::Svc) => Inline::Svc,
+        Some(Op::IrqMask | Op::IrqUnmask | Op::Daif(_) | Op::Eret) => {
+            let (data, regs, watch) = (pack(word, following), ffi::CB_R_REGS, plugin.watch);
+            // SAFETY: As promised by the caller.
+            unsafe {
+                ffi::qemu_plugin_register_vcpu_insn_exec_cond_cb(
+                    insn,
+                    on_irqs,
+                    regs,
+                    ffi::COND_NE,
+                    watch,
+                    0,
+                    data,
+                );
+            }
+            return;
+        }
         Some(Op::Tlbi(_) | Op::Regime | Op::Sgi(_) | Op::Marker(_)) => {
             let data = pack(word, following);
             // SAFETY: As promised by the caller.
@@ -599,7 +673,8 @@ fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String>
     };
     let plugin = Plugin {
         page: entry(0),
-        inline: Inline::ALL.map(|which| entry(1 + which as usize)),
+        watch: entry(1),
+        inline: Inline::ALL.map(|which| entry(2 + which as usize)),
         vcpus: (0..max_vcpus).map(|_| OnceLock::new()).collect(),
         regions: Mutex::default(),
         out,
@@ -615,6 +690,7 @@ fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String>
         ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, none);
         ffi::qemu_plugin_register_vcpu_resume_cb(id, on_vcpu_resume, none);
         ffi::qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, none);
+        ffi::qemu_plugin_register_vcpu_discon_cb(id, ffi::DISCON_TAKEN, on_taken, none);
         ffi::qemu_plugin_register_atexit_cb(id, on_exit, none);
     }
     Ok(())

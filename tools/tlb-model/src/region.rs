@@ -17,13 +17,14 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// Opens region `id` at the counters `now`.
-    pub fn start(&mut self, id: u64, now: Snapshot) {
-        if self.open.len() < DEPTH {
-            self.open.push((id, now));
-        } else {
+    /// Opens region `id` at the counters `now`; false if too many are open.
+    pub fn start(&mut self, id: u64, now: Snapshot) -> bool {
+        if self.open.len() == DEPTH {
             self.errors += 1;
+            return false;
         }
+        self.open.push((id, now));
+        true
     }
 
     /// Closes the innermost region at the counters `now`; returns its id and what it counted.
@@ -66,8 +67,8 @@ mod tests {
     #[test]
     fn regions_nest() {
         let mut regions = Regions::default();
-        regions.start(1, at(10));
-        regions.start(2, at(15));
+        assert!(regions.start(1, at(10)));
+        assert!(regions.start(2, at(15)));
         assert_eq!(regions.open(), 2);
         let (id, inner) = regions.stop(at(18)).expect("open");
         assert_eq!((id, inner.inline[0]), (2, 3));
@@ -81,7 +82,7 @@ mod tests {
         let mut regions = Regions::default();
         assert!(regions.stop(at(1)).is_none());
         for id in 0..=DEPTH as u64 {
-            regions.start(id, at(0));
+            assert_eq!(regions.start(id, at(0)), id < DEPTH as u64);
         }
         regions.error();
         assert_eq!((regions.errors(), regions.open()), (3, DEPTH));

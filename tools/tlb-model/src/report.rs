@@ -145,11 +145,12 @@ fn geometry(json: &mut Json, geometry: &Geometry) {
     json.flag("contiguous", geometry.contiguous);
 }
 
-/// The line of a region.
-pub fn region(options: &Options, id: u64, counts: &Snapshot) -> String {
+/// The line of a region. `irqs_off` is its longest stretch with interrupts masked.
+pub fn region(options: &Options, id: u64, counts: &Snapshot, irqs_off: u64) -> String {
     Json::line(|json| {
         json.string("line", "region");
         json.number("region", id);
+        json.number("irqs_off_longest", irqs_off);
         snapshot(json, options, counts);
     })
 }
@@ -275,9 +276,9 @@ mod tests {
         counts.cpu.sgi[1] = 44;
         counts.models[0].class[Class::Bpf as usize].misses = 55;
         counts.models[0].class[Class::Bpf as usize].leaves[3] = 66;
-        let line = region(&options, 7, &counts);
+        let line = region(&options, 7, &counts, 77);
         for part in [
-            "\"line\":\"region\",\"region\":7,",
+            "\"line\":\"region\",\"region\":7,\"irqs_off_longest\":77,",
             "\"ic_ivau\":11,",
             "\"bpf\":{\"insns\":22,",
             "\"va\":{\"local\":0,\"inner\":33,\"outer\":0}",

@@ -128,9 +128,23 @@ fn other_instructions() {
         (0xd503_3a9f, Some(Op::Dsb)), // ishst
         (0xd503_3a3f, Some(Op::DsbNxs)),
         (0xd503_3e3f, Some(Op::DsbNxs)),
-        (0xd503_3bbf, None), // dmb ish
-        (0xd503_30ff, None), // sb
-        (0xd503_3f5f, None), // clrex
+        (0xd503_3bbf, None),                // dmb ish
+        (0xd503_30ff, None),                // sb
+        (0xd503_3f5f, None),                // clrex
+        (0xd503_42df, Some(Op::IrqMask)),   // msr daifset, #2
+        (0xd503_43df, Some(Op::IrqMask)),   // msr daifset, #3
+        (0xd503_4fdf, Some(Op::IrqMask)),   // msr daifset, #15
+        (0xd503_44df, None),                // msr daifset, #4
+        (0xd503_42ff, Some(Op::IrqUnmask)), // msr daifclr, #2
+        (0xd503_43ff, Some(Op::IrqUnmask)), // msr daifclr, #3
+        (0xd503_48ff, None),                // msr daifclr, #8
+        (0xd51b_4225, Some(Op::Daif(5))),   // msr daif, x5
+        (0xd53b_4225, None),                // mrs x5, daif
+        (0xd51b_4205, None),                // msr nzcv, x5
+        (0xd69f_03e0, Some(Op::Eret)),
+        (0xd69f_0bff, Some(Op::Eret)), // eretaa
+        (0xd69f_0fff, Some(Op::Eret)), // eretab
+        (0xd61f_0000, None),           // br x0
         (0xd400_0001, Some(Op::Svc)),
         (0xd400_00a1, Some(Op::Svc)),
         (0xd400_0002, None), // hvc
@@ -147,7 +161,6 @@ fn other_instructions() {
         (0xd503_2e9f, None), // hint #0x74
         (0xd65f_03c0, None), // ret
         (0x1400_0000, None), // b
-        (0xd69f_03e0, None), // eret
         (0, None),
         (u32::MAX, None),
     ] {

@@ -71,7 +71,7 @@ impl Cpu for Guest {
             Reg::Ttbr1 => self.ttbr[1],
             Reg::Tcr => self.regime().tcr,
             Reg::Sctlr => self.sctlr,
-            Reg::Pc => 0,
+            Reg::Pc | Reg::Pstate => 0,
         }
     }
 
