@@ -10,6 +10,7 @@
 
 mod common;
 
+use common::stock::Stock;
 use common::HostPool;
 use pack_core::model::Random;
 use pack_core::ChunkCount;
@@ -17,77 +18,6 @@ use pack_core::ChunkIdx;
 use pack_core::Error;
 use pack_core::Reserved;
 use pack_core::CHUNK_SIZE;
-
-/// What the stock allocator does, with one flag for each chunk. A pack is named by a number that is
-/// never used again.
-struct Stock {
-    /// The packs in the order of the list.
-    packs: Vec<(usize, Vec<bool>)>,
-    /// The name of the next pack.
-    next: usize,
-    /// Chunks in a pack.
-    chunks: usize,
-}
-
-impl Stock {
-    fn new(chunks: u32) -> Self {
-        Self {
-            packs: Vec::new(),
-            next: 0,
-            chunks: chunks as usize,
-        }
-    }
-
-    /// The lowest place of `count` clear bits.
-    fn next_zero_area(bits: &[bool], count: usize) -> Option<usize> {
-        let mut start = 0;
-        while start + count <= bits.len() {
-            match bits[start..start + count].iter().rposition(|bit| *bit) {
-                Some(last) => start += last + 1,
-                None => return Some(start),
-            }
-        }
-        None
-    }
-
-    /// Takes chunks for `size` bytes and returns the pack and the first chunk.
-    fn alloc(&mut self, size: usize) -> (usize, usize) {
-        let count = size.div_ceil(CHUNK_SIZE);
-        for (name, bits) in &mut self.packs {
-            if let Some(start) = Self::next_zero_area(bits, count) {
-                bits[start..start + count].fill(true);
-                return (*name, start);
-            }
-        }
-        let mut bits = vec![false; self.chunks];
-        bits[..count].fill(true);
-        self.packs.push((self.next, bits));
-        self.next += 1;
-        (self.next - 1, 0)
-    }
-
-    /// Frees chunks; an empty pack goes at once.
-    fn free(&mut self, name: usize, start: usize, size: usize) {
-        let index = self.packs.iter().position(|pack| pack.0 == name).unwrap();
-        let bits = &mut self.packs[index].1;
-        bits[start..start + size.div_ceil(CHUNK_SIZE)].fill(false);
-        if bits.iter().all(|bit| !bit) {
-            self.packs.remove(index);
-        }
-    }
-
-    /// Tells whether freeing `size` bytes at `start` takes a pack out before the end of the list.
-    fn leaves_a_gap(&self, name: usize, size: usize) -> bool {
-        let index = self.packs.iter().position(|pack| pack.0 == name).unwrap();
-        let used = self.packs[index].1.iter().filter(|bit| **bit).count();
-        used == size.div_ceil(CHUNK_SIZE) && index + 1 < self.packs.len()
-    }
-
-    /// Tells which chunks are used, pack by pack in the order of the list.
-    fn layout(&self) -> Vec<Vec<bool>> {
-        self.packs.iter().map(|pack| pack.1.clone()).collect()
-    }
-}
 
 /// An image, as both allocators know it.
 struct Image {
@@ -168,7 +98,7 @@ fn compare(seed: u64, chunks: u32, most: u32, load: u32, steps: u32) -> (usize, 
                 "SEED={seed}, step {step}: layouts differ"
             );
         }
-        most_packs = most_packs.max(stock.packs.len());
+        most_packs = most_packs.max(stock.packs());
         most_images = most_images.max(images.len());
     }
     pack_core::check_invariants(&pool).unwrap();
@@ -225,7 +155,7 @@ fn a_pack_that_went_from_the_middle() {
     stock.free(images[1].stock.0, 0, size);
     free(&mut pool, &images[1].ours);
     let name = stock.alloc(size).0;
-    assert_eq!(stock.packs.iter().position(|pack| pack.0 == name), Some(2));
+    assert_eq!(stock.position(name), Some(2));
     let again = alloc(&mut pool, 4, size);
     assert_eq!(
         (again.pack.slot(), again.range.start()),

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod stock;
+
 use pack_core::model::Cell;
 use pack_core::model::Failure;
 use pack_core::model::Generator;

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random allocations and frees of a realistic size mix: how many packs the stock allocator and
+//! this one need, and how much of them is lost.
+//!
+//! Usage: `fragmentation LIVE:OPERATIONS:SEED...`
+//!
+//! For each argument LIVE images are made, then so many operations follow, each of which makes an
+//! image or frees one, so that there are about LIVE. One line of JSON for each allocator before the
+//! operations and one after them. `digest` is of the place of each image; the guest's side
+//! (tools/bench/guest/module/random_ops.c) must come to the same.
+//!
+//! Modelled: an image reserves what the arm64 JIT would reserve for it, without the random gap
+//! behind its header. Ours gives whole chunks that it does not need back when it is finalized, and
+//! retired memory is free again when the next image is finalized (the all-CPU synchronisation of
+//! which everybody has the use); the sixteen first packs are near the kernel's text and filled
+//! first. Stock frees an empty pack at once; ours keeps it, because there is no time here: an empty
+//! pack counts as reserved. Not modelled: that a JIT may reserve more than the final image needs.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::stock::Stock;
+use common::HostPool;
+use pack_core::model::Random;
+use pack_core::ChunkCount;
+use pack_core::Error;
+use pack_core::Reserved;
+use pack_core::CHUNK_SIZE;
+use pack_core::PACK_CHUNKS;
+use pack_core::PACK_SIZE;
+use std::collections::BTreeMap;
+
+/// The size mix of tools/bench/guest/hot.c: jited bytes.
+const REALISTIC: [usize; 16] = [
+    248, 248, 248, 256, 264, 280, 304, 336, 384, 440, 520, 600, 744, 960, 1216, 1416,
+];
+/// Packs at most, as in the module.
+const MAX_PACKS: usize = 512;
+/// The module's default of `near_packs`.
+const NEAR_PACKS: usize = 16;
+
+/// Bytes that the arm64 JIT reserves for so many jited ones.
+fn reserved_bytes(length: usize) -> usize {
+    (length + 32).next_multiple_of(CHUNK_SIZE)
+}
+
+/// Bytes of these that are written.
+fn used_bytes(length: usize) -> usize {
+    length + 16
+}
+
+/// Where an image is: the pack's name, and the first chunk.
+type Place = (usize, usize);
+
+/// An allocator of packs of 2 MiB.
+trait Allocator {
+    /// The name in the output.
+    const NAME: &'static str;
+    /// What it needs to know about an image.
+    type Image;
+    /// Makes an image of so many jited bytes.
+    fn make(&mut self, length: usize) -> Self::Image;
+    /// Frees it.
+    fn free(&mut self, image: Self::Image);
+    /// Where it is.
+    fn place(image: &Self::Image) -> Place;
+    /// Its jited bytes, and the chunks it has.
+    fn sizes(image: &Self::Image) -> (usize, usize);
+    /// Packs that are reserved.
+    fn packs(&self) -> usize;
+}
+
+impl Allocator for Stock {
+    const NAME: &'static str = "stock";
+    type Image = (usize, Place);
+
+    fn make(&mut self, length: usize) -> Self::Image {
+        (length, self.alloc(reserved_bytes(length)))
+    }
+
+    fn free(&mut self, (length, (pack, start)): Self::Image) {
+        Stock::free(self, pack, start, reserved_bytes(length));
+    }
+
+    fn place(image: &Self::Image) -> Place {
+        image.1
+    }
+
+    fn sizes(image: &Self::Image) -> (usize, usize) {
+        (image.0, reserved_bytes(image.0) / CHUNK_SIZE)
+    }
+
+    fn packs(&self) -> usize {
+        Stock::packs(self)
+    }
+}
+
+/// The module, as far as it decides anything.
+struct Ours {
+    /// The books.
+    pool: HostPool,
+    /// Packs made.
+    packs: usize,
+}
+
+impl Ours {
+    /// No pack yet.
+    fn new() -> Self {
+        Self {
+            pool: common::pool(MAX_PACKS),
+            packs: 0,
+        }
+    }
+
+    /// Synchronises all CPUs.
+    fn synchronise(&mut self) {
+        if let Some(batch) = self.pool.seal_retired() {
+            self.pool.release(batch);
+        }
+    }
+
+    /// Finds room, makes room, or makes a pack.
+    fn reserve(&mut self, size: usize) -> Reserved {
+        for attempt in 0.. {
+            match (self.pool.reserve(size, ChunkCount::ONE), attempt) {
+                (Err(Error::NeedPack(_)), 0) => self.synchronise(),
+                (Err(Error::NeedPack(_)), 1) => {
+                    let rank = u8::from(self.packs >= NEAR_PACKS);
+                    let pack = common::pack(PACK_CHUNKS.get(), rank);
+                    assert!(self.pool.add(pack).is_ok(), "too many packs");
+                    self.packs += 1;
+                }
+                (result, _) => return result.unwrap(),
+            }
+        }
+        unreachable!()
+    }
+}
+
+impl Allocator for Ours {
+    const NAME: &'static str = "module";
+    type Image = (usize, Reserved);
+
+    fn make(&mut self, length: usize) -> Self::Image {
+        let mut image = self.reserve(reserved_bytes(length));
+        let keep = ChunkCount::holding(used_bytes(length)).unwrap();
+        if keep < image.range.count() {
+            image.range = self.pool.trim(image.pack, image.range, keep).unwrap();
+        }
+        self.synchronise();
+        self.pool.finalize(image.pack, image.range).unwrap();
+        (length, image)
+    }
+
+    fn free(&mut self, (_, image): Self::Image) {
+        let start = image.range.start();
+        let range = self.pool.begin_retire(image.pack, start).unwrap();
+        self.pool.retired(image.pack, range).unwrap();
+    }
+
+    fn place((_, image): &Self::Image) -> Place {
+        let start = image.range.start().get();
+        (image.pack.slot() as usize, start as usize)
+    }
+
+    fn sizes((length, image): &Self::Image) -> (usize, usize) {
+        (*length, image.range.count().as_usize())
+    }
+
+    fn packs(&self) -> usize {
+        self.packs
+    }
+}
+
+/// What to do: about how many images, how many operations, and the seed.
+#[derive(Clone, Copy)]
+struct Task {
+    live: u32,
+    operations: u32,
+    seed: u64,
+}
+
+/// A digest of all places, with packs numbered as they are met; and how many packs these are.
+fn digest<A: Allocator>(images: &[A::Image]) -> (u64, usize) {
+    let mut numbers = BTreeMap::new();
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    for image in images {
+        let (name, chunk) = A::place(image);
+        let next = numbers.len();
+        let pack = *numbers.entry(name).or_insert(next);
+        for number in [pack, chunk] {
+            digest = (digest ^ number as u64).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    (digest, numbers.len())
+}
+
+/// Prints a line about the images that there are.
+fn print<A: Allocator>(allocator: &A, images: &[A::Image], task: Task, operations: u32) {
+    let (digest, packs) = digest::<A>(images);
+    let sizes = images.iter().map(A::sizes);
+    let (bytes, chunks) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+    println!(
+        "{{\"line\":\"fragmentation\",\"allocator\":\"{}\",\"live\":{},\"operations\":{},\"seed\":{},\
+         \"images\":{},\"packs\":{},\"reserved\":{},\"chunk_bytes\":{},\"jited_bytes\":{},\
+         \"digest\":\"{:016x}\"}}",
+        A::NAME,
+        task.live,
+        operations,
+        task.seed,
+        images.len(),
+        packs,
+        allocator.packs() * PACK_SIZE,
+        chunks * CHUNK_SIZE,
+        bytes,
+        digest,
+    );
+}
+
+/// Does a task and prints two lines.
+fn run<A: Allocator>(mut allocator: A, task: Task) {
+    let mut random = Random::new(task.seed);
+    let mut images: Vec<A::Image> = Vec::new();
+    let make = |allocator: &mut A, random: &mut Random| {
+        allocator.make(REALISTIC[random.below(REALISTIC.len() as u32) as usize])
+    };
+    for _ in 0..task.live {
+        images.push(make(&mut allocator, &mut random));
+    }
+    print(&allocator, &images, task, 0);
+    for _ in 0..task.operations {
+        if random.below(2 * task.live) >= images.len() as u32 {
+            images.push(make(&mut allocator, &mut random));
+        } else {
+            let index = random.below(images.len() as u32);
+            let image = images.swap_remove(index as usize);
+            allocator.free(image);
+        }
+    }
+    print(&allocator, &images, task, task.operations);
+}
+
+/// Parses an argument.
+fn parse(text: &str) -> Option<Task> {
+    let mut numbers = text.split(':').map(str::parse::<u32>);
+    let mut next = || numbers.next()?.ok();
+    let task = Task {
+        live: next()?,
+        operations: next()?,
+        seed: u64::from(next()?),
+    };
+    numbers.next().is_none().then_some(task)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let tasks: Option<Vec<Task>> = arguments.iter().map(|text| parse(text)).collect();
+    match tasks {
+        Some(tasks) if !tasks.is_empty() => {
+            for task in tasks {
+                run(Stock::new(PACK_CHUNKS.get()), task);
+                run(Ours::new(), task);
+            }
+        }
+        _ => {
+            eprintln!("usage: fragmentation LIVE:OPERATIONS:SEED...");
+            std::process::exit(2);
+        }
+    }
+}
