@@ -6,6 +6,7 @@
 # JSON lines on standard output; the last one is the sentinel.
 set -eu
 cd "$(dirname "$0")"
+DIRECT=/sys/kernel/debug/bench_direct
 
 word() {
 	sed -n "s/.*bench\.$1=\([a-z0-9]*\).*/\1/p" /proc/cmdline
@@ -45,6 +46,37 @@ life_suite() {
 	sleep 3
 }
 
+# direct WHAT LIVE ARGUMENT... - the allocator called without BPF programs: through
+# the JIT's entry points and, where the module is, through its own.
+direct() {
+	what=$1
+	shift
+	for via in jit abi; do
+		[ "$via" = jit ] || [ "$layout" != stock ] || continue
+		echo "$what $via $*" >"$DIRECT"
+		cat "$DIRECT"
+	done
+}
+
+# direct_suite SUITE - stock, and the module as it is by default.
+direct_suite() {
+	case $layout in
+	stock | near) ;;
+	*) return ;;
+	esac
+	[ -e "$DIRECT" ] || insmod bench_direct.ko
+	case $1 in
+	quick)
+		direct random 10000 20000 1
+		lives='0 1000'
+		;;
+	full) lives='10000 100000' ;;
+	esac
+	for live in $lives; do
+		direct life "$live" 256 1024 4096 16384 65536
+	done
+}
+
 quick_suite() {
 	life_suite 1000 0
 	life_suite 1100 1000
@@ -63,10 +95,12 @@ quick_suite() {
 	./original 3010 64 10 faithful
 	sleep 3
 	calls_suite
+	direct_suite quick
 }
 
 full_suite() {
 	quick_suite
+	direct_suite full
 	life_suite 1200 10000
 	./original 3020 1 10 faithful
 	sleep 3

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Plays a JIT without a compiler: images of given sizes, made and freed by direct
+ * calls of an allocator.
+ */
+#ifndef BENCH_DIRECT_H
+#define BENCH_DIRECT_H
+
+#include <linux/types.h>
+
+/*
+ * struct allocator - a way to get an image into memory
+ * @alloc: reserves bytes; NULL on failure
+ * @finalize: puts @used bytes of the buffer @rw in place; frees @rw and, if it
+ *	      fails, the image
+ * @free: frees an image of so many reserved bytes
+ */
+struct allocator {
+	const char *name;
+	void *(*alloc)(u32 bytes);
+	int (*finalize)(void *rox, void *rw, u32 used);
+	void (*free)(void *rox, u32 bytes);
+};
+
+struct image {
+	void *rox;
+	u32 bytes;
+};
+
+/* allocator.c */
+int allocators_find(void);
+const struct allocator *allocator_get(const char *name);
+void allocator_put(const struct allocator *allocator);
+int pack_of(const void *rox, unsigned long *base);
+
+/* images.c */
+struct random {
+	u64 state;
+};
+
+u32 random_below(struct random *random, u32 bound);
+u32 mix_length(u32 index);
+u32 reserved_bytes(u32 length);
+u32 used_bytes(u32 length);
+void *image_buffer(u32 bytes, u32 used);
+int image_make(const struct allocator *by, struct image *image, u32 bytes, u32 used);
+void images_free(const struct allocator *by, struct image *images, u32 count);
+struct image *images_alloc(u32 count);
+int plug_packs(const struct allocator *by, struct image *plug);
+
+/* life.c */
+int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count);
+
+/* random_ops.c */
+int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed);
+
+/* direct_main.c */
+__printf(1, 2) void say(const char *format, ...);
+unsigned int next_region(void);
+int rest(unsigned int milliseconds);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Random allocations and frees of the size mix, and where the images then are. The
+ * same operations run in a model on the host (pack_core's example `fragmentation`):
+ * both must put every image into the same place.
+ */
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "direct.h"
+
+#define MAX_PACKS 64
+#define CHUNK_SHIFT 6
+/* Longer than the module keeps an empty pack. */
+#define SETTLE 10000
+
+/* FNV-1a, a number at a time. */
+static u64 mix(u64 digest, u64 number)
+{
+	return (digest ^ number) * 0x100000001b3ULL;
+}
+
+/* locate - the digest of all places: packs in the order in which they are met. */
+static int locate(const struct image *images, u32 count, u32 *packs, u64 *digest)
+{
+	unsigned long bases[MAX_PACKS], base = 0;
+	u32 i, pack;
+	int err;
+
+	*packs = 0;
+	*digest = 0xcbf29ce484222325ULL;
+	for (i = 0; i < count; i++) {
+		err = pack_of(images[i].rox, &base);
+		if (err)
+			return err;
+		for (pack = 0; pack < *packs && bases[pack] != base; pack++)
+			;
+		if (pack == MAX_PACKS)
+			return -E2BIG;
+		if (pack == *packs)
+			bases[(*packs)++] = base;
+		*digest = mix(*digest, pack);
+		*digest = mix(*digest, ((unsigned long)images[i].rox - base) >> CHUNK_SHIFT);
+	}
+	return 0;
+}
+
+static int make(const struct allocator *by, struct image *image, struct random *random)
+{
+	u32 length = mix_length(random_below(random, 16));
+
+	return image_make(by, image, reserved_bytes(length), used_bytes(length));
+}
+
+int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed)
+{
+	struct random random = { seed };
+	struct image *images = images_alloc(2 * live + 1);
+	unsigned long start;
+	struct image plug;
+	u32 n, i, at, packs;
+	u64 digest;
+	int err;
+
+	if (!images)
+		return -ENOMEM;
+	err = plug_packs(by, &plug);
+	if (err)
+		goto out;
+	err = rest(SETTLE);
+	start = jiffies;
+	for (n = 0; n < live && !err; n++)
+		err = make(by, &images[n], &random);
+	for (i = 0; i < count && !err; i++) {
+		/* Never more than twice as many. */
+		if (random_below(&random, 2 * live) >= n) {
+			err = make(by, &images[n++], &random);
+		} else {
+			at = random_below(&random, n);
+			images_free(by, &images[at], 1);
+			images[at] = images[--n];
+			images[n].rox = NULL;
+		}
+	}
+	start = jiffies - start;
+	if (!err)
+		err = locate(images, n, &packs, &digest);
+	if (!err) {
+		say("{\"line\":\"random\",\"via\":\"%s\",\"live\":%u,", by->name, live);
+		say("\"operations\":%u,\"seed\":%llu,\"images\":%u,", count, seed, n);
+		say("\"packs\":%u,\"digest\":\"%016llx\",", packs, digest);
+		say("\"milliseconds\":%u}\n", jiffies_to_msecs(start));
+	}
+	images_free(by, images, 2 * live + 1);
+	images_free(by, &plug, 1);
+	if (!err)
+		err = rest(SETTLE);
+out:
+	kvfree(images);
+	return err;
+}
