@@ -5,6 +5,7 @@ import json
 
 import calls
 import compiler
+import direct
 
 LAYOUTS = {
     "stock": "B: the stock kernel, 4 KiB pages",
@@ -23,9 +24,7 @@ LIMITS = ("Misses and walks of a model with stated geometry, driven by instructi
 NOT_RUN = [
     ("the real tools themselves, as a second set", "only the sizes of their programs are used, not what these do"),
     ("1,000 and 10,000 large programs", "the verifier's work for them takes hours under emulation: 160 were run"),
-    ("100,000 live images", "not written yet"),
-    ("longest stretch with interrupts off; a million random allocations and frees; fragmentation", "not written yet"),
-    ("costs called directly, without the hooks", "not written yet: all costs here are through the hooks, from bpf(2) to bpf(2)"),
+    ("100,000 live programs", "so many images are measured with direct calls only"),
 ]
 
 
@@ -299,7 +298,7 @@ def worse(data):
                 (f"freeing {count}", stock["frees"][count], ours["frees"][count]) for count in stock["frees"]]:
             if o[1] > s[1]:
                 found.append((f"{row['bytes']} B beside {row['live']} live, {row['cpus']} CPUs", f"function-call SGI of {what}, at most", s[1], o[1]))
-    return found + compiler.worse(data["compiler"]) + calls.worse(data["calls"])
+    return found + compiler.worse(data["compiler"]) + calls.worse(data["calls"]) + direct.worse(data["direct"])
 
 
 def scenario_name(row):
@@ -339,6 +338,7 @@ def collect(directory):
         "hot": hot_rows(runs), "life": life_rows(runs), "sgi": sgi_rows(runs),
         "memory": memory_rows(runs), "init": init_rows(runs),
         "sizes": sizes_of(runs), "compiler": compiler.rows(runs), "calls": calls.rows(runs),
+        "direct": direct.rows(runs, directory),
         "not_run": list(NOT_RUN), "limits": LIMITS,
     }
     if "stock-max" in runs:
@@ -351,5 +351,6 @@ def collect(directory):
         data["not_run"].insert(0, ("function-call interrupts", "the plan had no guest with several CPUs"))
     if not any(row["live"] >= 10000 for row in data["life"]):
         data["not_run"].insert(0, ("10,000 live images", "only in the full run"))
+    data["not_run"][:0] = direct.not_run(data["direct"])
     data["worse"] = worse(data)
     return data

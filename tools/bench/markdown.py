@@ -3,6 +3,7 @@
 
 import calls
 import compiler
+import direct
 import figures as bench
 from tables import ORDER, SHORT, both, number, table
 
@@ -273,5 +274,6 @@ def report(data):
     """The whole report."""
     not_run = "## Not run\n\n" + "\n".join(f"* {what}: {why}." for what, why in data["not_run"]) + "\n"
     plots = "## Plots\n\n![misses per round against hot pages](misses.svg)\n\n![instructions of a load](load.svg)\n"
-    return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), original_section(data), compiler.section(data), life_section(data), calls.section(data), memory_section(data),
+    return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), original_section(data), compiler.section(data), life_section(data),
+                      direct.section(data["direct"]), calls.section(data), memory_section(data),
                       published_section(), "## Limits\n\n" + data["limits"] + "\n", not_run])

@@ -173,11 +173,14 @@ impl Allocator for Ours {
     }
 }
 
-/// What to do: about how many images, how many operations, and the seed.
+/// What to do.
 #[derive(Clone, Copy)]
 struct Task {
+    /// About how many images.
     live: u32,
+    /// How many operations.
     operations: u32,
+    /// What the random numbers begin with.
     seed: u64,
 }
 

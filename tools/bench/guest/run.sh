@@ -46,7 +46,7 @@ life_suite() {
 	sleep 3
 }
 
-# direct WHAT LIVE ARGUMENT... - the allocator called without BPF programs: through
+# direct WHAT ARGUMENT... - the allocator called without BPF programs: through
 # the JIT's entry points and, where the module is, through its own.
 direct() {
 	what=$1
@@ -66,6 +66,10 @@ direct_suite() {
 	esac
 	[ -e "$DIRECT" ] || insmod bench_direct.ko
 	case $1 in
+	smp)
+		direct calls 256 65536
+		return
+		;;
 	quick)
 		direct random 10000 20000 1
 		lives='0 1000'
@@ -178,6 +182,7 @@ compiler1_suite() {
 # smp_suite - for counting interrupts between CPUs; nothing else repeats there.
 smp_suite() {
 	./life 1900 0 256
+	direct_suite smp
 }
 
 # sweep HOT... - each as every so many-th and as the first of the live programs.

@@ -2,7 +2,7 @@
 
 //! What the host tests share: pools and trials over `Vec`.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::missing_docs_in_private_items)]
 
 pub mod stock;
 

@@ -4,6 +4,7 @@
  * bench_direct in debugfs and read its lines of JSON there:
  *
  *	life VIA LIVE BYTES...		what one image costs beside LIVE others
+ *	calls VIA BYTES...		the calls alone, with nothing live
  *	random VIA LIVE COUNT SEED	COUNT random operations, and where images are
  *
  * VIA is jit (the kernel's entry points for its JIT: the stock allocator, or
@@ -77,6 +78,8 @@ static int run(char *text)
 		return -ENOENT;
 	if (!strcmp(command, "life") && count > 1)
 		err = life(by, numbers[0], numbers + 1, count - 1);
+	else if (!strcmp(command, "calls") && count)
+		err = calls(by, numbers, count);
 	else if (!strcmp(command, "random") && count == 3)
 		err = random_ops(by, numbers[0], numbers[1], numbers[2]);
 	else

@@ -196,11 +196,17 @@ static int batch(const struct scenario *scenario)
 
 static int measure(const struct scenario *scenario, const u32 *sizes, u32 count)
 {
+	struct image image;
 	int err = 0;
 	u32 i, j;
 
 	for (i = 0; i < count && !err; i++) {
-		err = rest(WINDOW);
+		/* Where nothing is live this makes a pack, which stays for a while. */
+		err = image_make(scenario->by, &image, sizes[i], sizes[i]);
+		if (!err) {
+			images_free(scenario->by, &image, 1);
+			err = rest(WINDOW);
+		}
 		for (j = 0; j < REPEATS && !err; j++)
 			err = one_life(scenario, sizes[i]);
 	}
@@ -225,6 +231,14 @@ static int churn(const struct allocator *by, struct image *images, u32 live)
 		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	return err;
+}
+
+/* calls - the calls alone, with nothing live. */
+int calls(const struct allocator *by, const u32 *sizes, u32 count)
+{
+	struct scenario scenario = { .by = by, .state = "fresh" };
+
+	return measure(&scenario, sizes, count);
 }
 
 int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
