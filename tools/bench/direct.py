@@ -27,10 +27,15 @@ def scenario(line):
     return (line["live"], line["state"], line["bytes"])
 
 
-def lives_of(run, via):
-    """The calls of one run: {(live, state, bytes): {call: {figure: [smallest, largest]}}}."""
+def served(runs, layout):
+    """The runs of a layout that repeat: one guest, and another one for very many images."""
+    return [runs[name] for name in [layout, f"{layout}-huge"] if name in runs]
+
+
+def lives_of(some, via):
+    """The calls of some runs: {(live, state, bytes): {call: {figure: [smallest, largest]}}}."""
     found = {}
-    for line in run.said("direct"):
+    for run, line in ((run, line) for run in some for line in run.said("direct")):
         if line["via"] != via or line["what"] not in CALLS:
             continue
         if run.cpus == 1 and (line["ticks"] or line["switches"]):
@@ -42,7 +47,7 @@ def lives_of(run, via):
 
 def life_rows(runs):
     """A row for each number of live images, state and size."""
-    ways = {way: lives_of(runs[layout], via) for way, layout, via, _ in WAYS}
+    ways = {way: lives_of(served(runs, layout), via) for way, layout, via, _ in WAYS}
     rows = []
     for key, calls in ways["stock"].items():
         for way, found in ways.items():
@@ -55,16 +60,16 @@ def life_rows(runs):
     return rows
 
 
-def batches_of(run, via):
+def batches_of(some, via):
     """Frees of many with what is done later: {live: {...}}, less what an idle time costs."""
-    lines = [(line, counted(run, line)) for line in run.said("direct") if line["via"] == via]
+    lines = [(line, counted(run, line)) for run in some for line in run.said("direct") if line["via"] == via]
     found = {}
     for index, (line, whole) in enumerate(lines):
         if line["what"] != "batch":
             continue
         (before, idle), (inner, calls), (after, later) = lines[index - 1], lines[index + 1], lines[index + 2]
         if (before["what"], inner["what"], after["what"]) != ("idle", "calls", "idle"):
-            raise bench.Bad(f"{run.name}: a batch of frees is not between two idle windows")
+            raise bench.Bad(f"{some[0].name}: a batch of frees is not between two idle windows")
         found[line["live"]] = {
             "count": line["count"], "bytes": line["bytes"], "calls": calls,
             "later": {what: whole[what] - calls[what] - (idle[what] + later[what]) / 2 for what in whole},
@@ -74,7 +79,7 @@ def batches_of(run, via):
 
 def batch_rows(runs):
     """A row for each number of live images."""
-    ways = {way: batches_of(runs[layout], via) for way, layout, via, _ in WAYS}
+    ways = {way: batches_of(served(runs, layout), via) for way, layout, via, _ in WAYS}
     if not ways["stock"] or any(found.keys() != ways["stock"].keys() for found in ways.values()):
         raise bench.Bad("frees of many are missing")
     return [{"live": live, "ways": {way: found[live] for way, found in ways.items()}} for live in ways["stock"]]
@@ -89,14 +94,14 @@ def sgi_rows(runs):
         for way, layout, via, _ in WAYS:
             if layout != run.layout:
                 continue
-            for (live, _, size), calls in lives_of(run, via).items():
+            for (live, _, size), calls in lives_of([run], via).items():
                 for call, figures in calls.items():
-                    rows.setdefault((live, size, call), {}).setdefault(way, []).extend(figures["call_sgi"])
+                    rows.setdefault((run.cpus, live, size, call), {}).setdefault(way, []).extend(figures["call_sgi"])
     for key, ways in rows.items():
         if len(ways) != len(WAYS):
             raise bench.Bad(f"no interrupts counted for {key} in one of {[way for way, *_ in WAYS]}")
-    return [{"live": live, "bytes": size, "call": call, "ways": {way: bench.spread(values) for way, values in ways.items()}}
-            for (live, size, call), ways in rows.items()]
+    return [{"cpus": cpus, "live": live, "bytes": size, "call": call, "ways": {way: bench.spread(values) for way, values in ways.items()}}
+            for (cpus, live, size, call), ways in sorted(rows.items())]
 
 
 def packs(directory):
@@ -164,7 +169,7 @@ def worse(data):
                 found.append((name, f"{title} of freeing many by direct calls", s, o))
     for row in data["sgi"]:
         if row["ways"]["hooks"][1] > row["ways"]["stock"][1]:
-            found.append((f"{row['bytes']} B, direct call beside {row['live']} live",
+            found.append((f"{row['bytes']} B, direct call beside {row['live']} live, {row['cpus']} CPUs",
                           f"function-call SGI of a direct {row['call']}, at most", row["ways"]["stock"][1], row["ways"]["hooks"][1]))
     for row in data["fragmentation"]:
         stock, ours = (row["allocators"][allocator]["reserved"] for allocator in ["stock", "module"])
@@ -215,9 +220,9 @@ def sgi_section(data):
     """Interrupts between CPUs."""
     if not data["sgi"]:
         return "### Function-call interrupts of direct calls\n\nNot run: the plan had no guest with several CPUs.\n"
-    return ("### Function-call interrupts (SGI 1) of direct calls, two CPUs in parallel\n\nSmallest..largest of all runs; does not repeat.\n\n" + markdown.table(
-        ["live", "bytes", "call"] + [title for *_, title in WAYS],
-        [[row["live"], markdown.number(row["bytes"]), row["call"]] + [markdown.both(row["ways"][way]) for way, *_ in WAYS] for row in data["sgi"]]))
+    return ("### Function-call interrupts (SGI 1) of direct calls, CPUs in parallel\n\nSmallest..largest of all runs; does not repeat.\n\n" + markdown.table(
+        ["CPUs", "live", "bytes", "call"] + [title for *_, title in WAYS],
+        [[row["cpus"], row["live"], markdown.number(row["bytes"]), row["call"]] + [markdown.both(row["ways"][way]) for way, *_ in WAYS] for row in data["sgi"]]))
 
 
 def fragmentation_section(data):

@@ -74,7 +74,8 @@ direct_suite() {
 		direct random 10000 20000 1
 		lives='0 1000'
 		;;
-	full) lives='10000 100000' ;;
+	full) lives=10000 ;;
+	huge) lives=100000 ;;
 	esac
 	for live in $lives; do
 		direct life "$live" 256 1024 4096 16384 65536
@@ -185,6 +186,11 @@ smp_suite() {
 	direct_suite smp
 }
 
+# huge_suite - where the stock allocator's search takes minutes: a guest of its own.
+huge_suite() {
+	direct_suite huge
+}
+
 # sweep HOT... - each as every so many-th and as the first of the live programs.
 sweep() {
 	for hot in "$@"; do
@@ -199,7 +205,7 @@ temperatures() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | sense | k16 | smp | compiler | compiler1 | calls) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

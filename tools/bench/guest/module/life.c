@@ -15,7 +15,7 @@
 #include "markers.h"
 
 #define REPEATS 4
-#define BATCH 100
+#define BATCH 1000
 #define BATCH_BYTES 256
 /* Longer than the module's own timer, and longer than it keeps an empty pack. */
 #define WINDOW 2500
