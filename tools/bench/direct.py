@@ -27,9 +27,9 @@ def scenario(line):
     return (line["live"], line["state"], line["bytes"])
 
 
-def served(runs, layout):
+def served(runs, layout, suffix=""):
     """The runs of a layout that repeat: one guest, and another one for very many images."""
-    return [runs[name] for name in [layout, f"{layout}-huge"] if name in runs]
+    return [runs[name] for name in [layout + suffix, f"{layout}-huge{suffix}"] if name in runs]
 
 
 def lives_of(some, via):
@@ -45,9 +45,9 @@ def lives_of(some, via):
                   for call, repeats in calls.items()} for key, calls in found.items()}
 
 
-def life_rows(runs):
+def life_rows(runs, suffix=""):
     """A row for each number of live images, state and size."""
-    ways = {way: lives_of(served(runs, layout), via) for way, layout, via, _ in WAYS}
+    ways = {way: lives_of(served(runs, layout, suffix), via) for way, layout, via, _ in WAYS}
     rows = []
     for key, calls in ways["stock"].items():
         for way, found in ways.items():
@@ -135,7 +135,7 @@ def confirmed(runs, modelled):
 def rows(runs, directory):
     """All rows of direct calls and of fragmentation."""
     modelled = packs(directory)
-    return {"lives": life_rows(runs), "batches": batch_rows(runs), "sgi": sgi_rows(runs), "confirmed": confirmed(runs, modelled),
+    return {"lives": life_rows(runs), "lives_max": life_rows(runs, "-max") if "stock-max" in runs else [], "batches": batch_rows(runs), "sgi": sgi_rows(runs), "confirmed": confirmed(runs, modelled),
             "fragmentation": [{"live": live, "operations": operations, "seed": seed, "allocators": both}
                               for (live, operations, seed), both in modelled.items()]}
 
@@ -150,8 +150,8 @@ def not_run(data):
 def worse(data):
     """Where the module, through its hooks, has more of something than stock."""
     found = []
-    for row in data["lives"]:
-        name = f"{row['bytes']} B, direct call beside {row['live']} live, {row['state']}"
+    for row, where in [(row, "") for row in data["lives"]] + [(row, ", -cpu max") for row in data["lives_max"]]:
+        name = f"{row['bytes']} B, direct call beside {row['live']} live, {row['state']}{where}"
         for call in row["calls"]:
             for figure, title in FIGURES:
                 stock, ours = (row["ways"][way][call][figure][1] for way in ["stock", "hooks"])
@@ -178,10 +178,10 @@ def worse(data):
     return found
 
 
-def life_table(data, figure, title):
+def life_table(lives, figure, title):
     """One figure of every call that has any of it."""
     body = []
-    for row in data["lives"]:
+    for row in lives:
         for call in row["calls"]:
             cells = [row["ways"][way][call][figure] for way, *_ in WAYS]
             if not any(map(any, cells)):
@@ -257,6 +257,7 @@ def section(data):
         "realistic mix were made in order; churn: then a random half of them was freed and made again in other sizes. First alloc: no pack has room or is there; last free: of the "
         "only image in a pack. A finalize ends with what earlier frees left to it: its smallest had no such frees before it. Freeing the buffer is part of each "
         "finalize.\n",
-        *[life_table(data, figure, title) for figure, title in FIGURES],
+        *[life_table(data["lives"], figure, title) for figure, title in FIGURES],
         "Interrupts off: from the write that masks to the one that unmasks, exceptions in between excluded.\n",
+        *([life_table(data["lives_max"], FIGURES[0][0], f"-cpu max: {FIGURES[0][1]}")] if data["lives_max"] else []),
         batch_section(data), sgi_section(data), fragmentation_section(data)])
