@@ -132,8 +132,21 @@ def confirmed(runs, modelled):
     return rows
 
 
+def check_masked(runs):
+    """A stretch with interrupts off whose length the guest knows."""
+    for run in [runs["stock"], runs["near"]]:
+        lines = run.said("masked")
+        if not lines:
+            raise bench.Bad(f"{run.name}: no known stretch with interrupts off")
+        for line in lines:
+            seen = run.region(line)["irqs_off_longest"]
+            if seen != line["instructions"]:
+                raise bench.Bad(f"{run.name}: {line['instructions']} instructions with interrupts off were counted as {seen}")
+
+
 def rows(runs, directory):
     """All rows of direct calls and of fragmentation."""
+    check_masked(runs)
     modelled = packs(directory)
     return {"lives": life_rows(runs), "lives_max": life_rows(runs, "-max") if "stock-max" in runs else [], "batches": batch_rows(runs), "sgi": sgi_rows(runs), "confirmed": confirmed(runs, modelled),
             "fragmentation": [{"live": live, "operations": operations, "seed": seed, "allocators": both}

@@ -71,6 +71,8 @@ direct_suite() {
 		return
 		;;
 	quick)
+		echo masked >"$DIRECT"
+		cat "$DIRECT"
 		direct random 10000 20000 1
 		lives='0 1000'
 		;;

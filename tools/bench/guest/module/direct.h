@@ -49,6 +49,7 @@ struct image *images_alloc(u32 count);
 int plug_packs(const struct allocator *by, struct image *plug);
 
 /* life.c */
+void known_stretch(void);
 int calls(const struct allocator *by, const u32 *sizes, u32 count);
 int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count);
 

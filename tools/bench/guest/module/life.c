@@ -21,6 +21,7 @@
 #define WINDOW 2500
 #define SETTLE 10000
 #define SEED 1
+#define MASKED_ROUNDS 1000
 
 struct scenario {
 	const struct allocator *by;
@@ -231,6 +232,24 @@ static int churn(const struct allocator *by, struct image *images, u32 live)
 		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	return err;
+}
+
+/* known_stretch - a known stretch with interrupts off, to see that it is counted right. */
+void known_stretch(void)
+{
+	unsigned long count = MASKED_ROUNDS, flags;
+	unsigned int region = next_region();
+
+	tlb_region_start(region);
+	asm volatile("mrs	%0, daif\n"
+		     "msr	daifset, #3\n"
+		     "1:	subs	%1, %1, #1\n"
+		     "b.ne	1b\n"
+		     "msr	daif, %0"
+		     : "=&r"(flags), "+r"(count) : : "memory", "cc");
+	tlb_region_stop();
+	say("{\"line\":\"masked\",\"region\":%u,\"instructions\":%u}\n", region,
+	    2 * MASKED_ROUNDS + 1);
 }
 
 /* calls - the calls alone, with nothing live. */
