@@ -4,7 +4,7 @@
 import json
 
 import figures as bench
-import markdown
+from tables import both, number, table
 
 # Who serves the calls: name, layout of the run, way in, and how tables call it.
 WAYS = [("stock", "stock", "jit", "stock"),
@@ -200,11 +200,11 @@ def life_table(lives, figure, title):
             if not any(map(any, cells)):
                 continue
             stock, hooks, calls = cells
-            body.append([markdown.number(row["live"]), row["state"], markdown.number(row["bytes"]), call] + [markdown.both(cell) for cell in cells] +
-                        [markdown.number(hooks[0] - calls[0]), markdown.number(hooks[0] - stock[0])])
+            body.append([number(row["live"]), row["state"], number(row["bytes"]), call] + [both(cell) for cell in cells] +
+                        [number(hooks[0] - calls[0]), number(hooks[0] - stock[0])])
     if not body:
         return f"#### {title[0].upper()}{title[1:]}\n\nNone in any call.\n"
-    return f"#### {title[0].upper()}{title[1:]}\n\n" + markdown.table(
+    return f"#### {title[0].upper()}{title[1:]}\n\n" + table(
         ["live", "state", "bytes", "call"] + [title for *_, title in WAYS] + ["hook alone", "through the hooks − stock"], body)
 
 
@@ -222,20 +222,20 @@ def batch_section(data):
                 uncertain = f" ± {entry['insns_uncertain'] / count:,.0f}" if figure == "insns" else ""
                 cells.append(f"{entry['calls'][figure] / count:,.2f} + {entry['later'][figure] / count:,.2f}{uncertain}")
             if any(row["ways"][way][part][figure] for way, *_ in WAYS for part in ["calls", "later"]):
-                body.append([markdown.number(row["live"]), title] + cells)
+                body.append([number(row["live"]), title] + cells)
     entry = data["batches"][0]["ways"]["stock"]
     return (f"### A free with its deferred part\n\nOf {entry['count']} images of {entry['bytes']} B freed in a row, for each: in the calls + in the 2.5 s after "
             "them, less the mean of such times before and after in which nothing is freed (± half their difference).\n\n" +
-            markdown.table(["live", ""] + [title for *_, title in WAYS], body))
+            table(["live", ""] + [title for *_, title in WAYS], body))
 
 
 def sgi_section(data):
     """Interrupts between CPUs."""
     if not data["sgi"]:
         return "### Function-call interrupts of direct calls\n\nNot run: the plan had no guest with several CPUs.\n"
-    return ("### Function-call interrupts (SGI 1) of direct calls, CPUs in parallel\n\nSmallest..largest of all runs; does not repeat.\n\n" + markdown.table(
+    return ("### Function-call interrupts (SGI 1) of direct calls, CPUs in parallel\n\nSmallest..largest of all runs; does not repeat.\n\n" + table(
         ["CPUs", "live", "bytes", "call"] + [title for *_, title in WAYS],
-        [[row["cpus"], row["live"], markdown.number(row["bytes"]), row["call"]] + [markdown.both(row["ways"][way]) for way, *_ in WAYS] for row in data["sgi"]]))
+        [[row["cpus"], row["live"], number(row["bytes"]), row["call"]] + [both(row["ways"][way]) for way, *_ in WAYS] for row in data["sgi"]]))
 
 
 def fragmentation_section(data):
@@ -244,11 +244,11 @@ def fragmentation_section(data):
     for row in data["fragmentation"]:
         for allocator, line in row["allocators"].items():
             reserved = line["reserved"]
-            body.append([markdown.number(row["live"]), markdown.number(row["operations"]), allocator, markdown.number(line["images"]),
-                         f"{line['packs']} ({markdown.number(reserved)} B)", markdown.number(reserved * 1000 // line["images"]), markdown.number(line["jited_bytes"]),
+            body.append([number(row["live"]), number(row["operations"]), allocator, number(line["images"]),
+                         f"{line['packs']} ({number(reserved)} B)", number(reserved * 1000 // line["images"]), number(line["jited_bytes"]),
                          f"{1 - line['jited_bytes'] / reserved:.2%}", f"{(line['chunk_bytes'] - line['jited_bytes']) / reserved:.2%}",
                          f"{1 - line['chunk_bytes'] / reserved:.2%}"])
-    agreed = "; ".join(f"{title}: {markdown.number(row['images'])} images in {row['packs']} packs after {markdown.number(row['operations'])} operations"
+    agreed = "; ".join(f"{title}: {number(row['images'])} images in {row['packs']} packs after {number(row['operations'])} operations"
                        for row in data["confirmed"] for way, *_, title in WAYS if way == row["way"])
     return ("### Fragmentation\n\nRandom allocations and frees of the realistic size mix with about so many images, in a model on the host: the module's own decisions (the "
             "crate pack_core) and a transliteration of the stock first fit. Modelled: what the JIT reserves for such programs without its random gap, trimming at finalize, "
@@ -256,7 +256,7 @@ def fragmentation_section(data):
             "counts), page tables and book-keeping, a JIT that reserves more than it needs. Lost: the share of the reserved bytes that are not jited bytes; rounding is "
             "headers, slack and the rest of the last chunk; holes is what no image has, the room at the end of the last pack included.\n\n"
             f"The guests did the first of these, too, and every image was where the model has it (compared by a digest of all places): {agreed}.\n\n" +
-            markdown.table(["about live", "operations", "allocator", "images", "packs in use (bytes reserved)", "bytes per 1,000 images", "jited bytes",
+            table(["about live", "operations", "allocator", "images", "packs in use (bytes reserved)", "bytes per 1,000 images", "jited bytes",
                             "lost", "of it rounding", "of it holes"], body))
 
 

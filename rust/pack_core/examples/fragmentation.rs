@@ -31,14 +31,21 @@ use pack_core::PACK_CHUNKS;
 use pack_core::PACK_SIZE;
 use std::collections::BTreeMap;
 
-/// The size mix of tools/bench/guest/hot.c: jited bytes.
-const REALISTIC: [usize; 16] = [
-    248, 248, 248, 256, 264, 280, 304, 336, 384, 440, 520, 600, 744, 960, 1216, 1416,
-];
+/// The jited bytes of real programs, as C: a number and a comma at the start of each line that has
+/// one.
+const REALISTIC: &str = include_str!("../../../tools/bench/guest/sizes.h");
 /// Packs at most, as in the module.
 const MAX_PACKS: usize = 512;
 /// The module's default of `near_packs`.
 const NEAR_PACKS: usize = 16;
+
+/// The size mix.
+fn realistic() -> Vec<usize> {
+    let fields = REALISTIC.lines().filter_map(|line| line.split_once(','));
+    fields
+        .filter_map(|(length, _)| length.parse().ok())
+        .collect()
+}
 
 /// Bytes that the arm64 JIT reserves for so many jited ones.
 fn reserved_bytes(length: usize) -> usize {
@@ -148,6 +155,7 @@ impl Allocator for Ours {
         if keep < image.range.count() {
             image.range = self.pool.trim(image.pack, image.range, keep).unwrap();
         }
+        self.pool.begin_write(image.pack, image.range).unwrap();
         self.synchronise();
         self.pool.finalize(image.pack, image.range).unwrap();
         (length, image)
@@ -223,10 +231,11 @@ fn print<A: Allocator>(allocator: &A, images: &[A::Image], task: Task, operation
 
 /// Does a task and prints two lines.
 fn run<A: Allocator>(mut allocator: A, task: Task) {
+    let lengths = realistic();
     let mut random = Random::new(task.seed);
     let mut images: Vec<A::Image> = Vec::new();
     let make = |allocator: &mut A, random: &mut Random| {
-        allocator.make(REALISTIC[random.below(REALISTIC.len() as u32) as usize])
+        allocator.make(lengths[random.below(lengths.len() as u32) as usize])
     };
     for _ in 0..task.live {
         images.push(make(&mut allocator, &mut random));

@@ -40,6 +40,7 @@ struct random {
 
 u32 random_below(struct random *random, u32 bound);
 u32 mix_length(u32 index);
+u32 mix_random(struct random *random);
 u32 reserved_bytes(u32 length);
 u32 used_bytes(u32 length);
 void *image_buffer(u32 bytes, u32 used);

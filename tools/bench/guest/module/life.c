@@ -228,7 +228,7 @@ static int churn(const struct allocator *by, struct image *images, u32 live)
 	}
 	images_free(by, images, live / 2);
 	for (i = 0; i < live / 2 && !err; i++) {
-		length = mix_length(random_below(&random, 16));
+		length = mix_random(&random);
 		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	return err;
@@ -270,7 +270,7 @@ int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
 	if (!err && !live)
 		err = pack_life(&scenario);
 	for (i = 0; i < live && !err; i++) {
-		length = mix_length(i * 7);
+		length = mix_length(i);
 		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	if (!err)

@@ -48,7 +48,7 @@ static int locate(const struct image *images, u32 count, u32 *packs, u64 *digest
 
 static int make(const struct allocator *by, struct image *image, struct random *random)
 {
-	u32 length = mix_length(random_below(random, 16));
+	u32 length = mix_random(random);
 
 	return image_make(by, image, reserved_bytes(length), used_bytes(length));
 }
