@@ -162,6 +162,7 @@ where
 /// Checks one pack by looking at every chunk.
 fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
     let parts = pack.parts();
+    let (retired, syncing) = pack.spans();
     let chunks = pack.chunks().get();
     let at = |what, chunk| Flaw {
         what,
@@ -193,6 +194,14 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
                 at("the bits of a state mean nothing", chunk)
             })?;
         }
+        let spanned = match current.filter(|_| coded) {
+            Some(RangeState::Retired) => retired.covers(bitmap::word_of(chunk)),
+            Some(RangeState::Syncing) => syncing.covers(bitmap::word_of(chunk)),
+            _ => true,
+        };
+        ensure(spanned, || {
+            at("a dying range starts outside of its span", chunk)
+        })?;
         let state = current.ok_or(at("a used chunk belongs to no range", chunk))?;
         tallies.add(
             state,
@@ -332,6 +341,18 @@ mod tests {
                 damage(&mut pool, 0, |pack| pack.tallies_mut().add(state, tally));
                 assert!(check_invariants(&pool).is_err(), "{state:?}: {tally:?}");
             }
+        }
+    }
+
+    #[test]
+    fn both_spans_are_checked() {
+        for which in [0, 1] {
+            let (mut pool, _batch) = one_of_each();
+            damage(&mut pool, 0, |pack| {
+                let (retired, syncing) = pack.spans_mut();
+                *[retired, syncing][which] = bitmap::Span::default();
+            });
+            assert!(check_invariants(&pool).is_err());
         }
     }
 

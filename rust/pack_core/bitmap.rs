@@ -45,6 +45,66 @@ pub(crate) const fn up_to_bit(bit: u32) -> u64 {
     u64::MAX.wrapping_shr((WORD_BITS - 1).saturating_sub(bit % WORD_BITS))
 }
 
+/// A run of words that may hold something; the words around it hold nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first word.
+    start: u32,
+    /// One past the last word; not more than `start` for a span of nothing.
+    end: u32,
+}
+
+impl Span {
+    /// Tells whether a word is in it.
+    pub(crate) fn covers(self, index: usize) -> bool {
+        self.words().contains(&index)
+    }
+
+    /// Returns the smallest span that covers both.
+    #[inline]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self.start >= self.end {
+            return other;
+        }
+        if other.start >= other.end {
+            return self;
+        }
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+
+    /// Returns the span of the word that holds `bit`.
+    #[inline]
+    pub(crate) fn of_bit(bit: u32) -> Self {
+        let start = bit / WORD_BITS;
+        Self {
+            start,
+            end: start.saturating_add(1),
+        }
+    }
+
+    /// Visits its words.
+    #[inline]
+    pub(crate) fn words(self) -> core::ops::Range<usize> {
+        // CAST: `usize` has at least 32 bits.
+        self.start as usize..self.end as usize
+    }
+
+    /// Cuts its words out of `words`.
+    #[inline]
+    pub(crate) fn of<T>(self, words: &[T]) -> &[T] {
+        words.get(self.words()).unwrap_or_default()
+    }
+
+    /// Cuts its words out of `words`, to change.
+    #[inline]
+    pub(crate) fn of_mut<T>(self, words: &mut [T]) -> &mut [T] {
+        words.get_mut(self.words()).unwrap_or_default()
+    }
+}
+
 /// Reads a word; 0 outside.
 #[inline]
 pub(crate) fn word(words: &[u64], index: usize) -> u64 {

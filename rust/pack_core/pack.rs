@@ -5,6 +5,7 @@
 use core::ops::DerefMut;
 
 use crate::bitmap;
+use crate::bitmap::Span;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -105,6 +106,8 @@ impl RangeState {
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap.
 /// - `tallies` counts the ranges and chunks of each state.
+/// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
+///   a batch costs what was freed, not what the pack has.
 pub struct Pack<S> {
     /// The lent words.
     storage: S,
@@ -114,6 +117,10 @@ pub struct Pack<S> {
     rank: Rank,
     /// What is not free, by state.
     tallies: Tallies,
+    /// Where retired ranges start.
+    retired: Span,
+    /// Where syncing ranges start.
+    syncing: Span,
     /// For how many rounds of [`Pack::age`] in a row nothing was in use.
     empty_for: u8,
 }
@@ -242,6 +249,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             chunks,
             rank,
             tallies: Tallies::default(),
+            retired: Span::default(),
+            syncing: Span::default(),
             empty_for: 0,
         };
         pack.clear();
@@ -308,6 +317,17 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[cfg(test)]
     pub(crate) fn storage_mut(&mut self) -> &mut [u64] {
         &mut self.storage
+    }
+
+    /// Returns where retired and where syncing ranges may start.
+    pub(crate) fn spans(&self) -> (Span, Span) {
+        (self.retired, self.syncing)
+    }
+
+    /// Returns the same, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn spans_mut(&mut self) -> (&mut Span, &mut Span) {
+        (&mut self.retired, &mut self.syncing)
     }
 
     /// Returns the counters, for tests to damage.
@@ -545,19 +565,20 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Those of [`Pack::verify`].
     pub(crate) fn retired(&mut self, range: ChunkRange) -> Result<(), Error> {
         self.verify(range, RangeState::Retiring)?;
+        // INVARIANT: the span grows by the word in which the range starts.
+        self.retired = self.retired.and(Span::of_bit(range.start().get()));
         self.change(range, RangeState::Retiring, RangeState::Retired);
         Ok(())
     }
 
-    /// Retired → Syncing, all of them. O(words).
+    /// Retired → Syncing, all of them. O(words between the first and the last).
     pub(crate) fn seal(&mut self) -> Tally {
+        let span = core::mem::take(&mut self.retired);
+        // INVARIANT: whatever starts in the one span is in the other now.
+        self.syncing = self.syncing.and(span);
         let parts = self.parts_mut();
-        for ((a, b), c) in parts
-            .a
-            .iter_mut()
-            .zip(parts.b.iter_mut())
-            .zip(parts.c.iter())
-        {
+        let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
+        for ((a, b), c) in planes.zip(span.of(parts.c)) {
             probe::visit();
             let retired = *a & *c;
             *a &= !retired;
@@ -566,15 +587,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.move_all(RangeState::Retired, RangeState::Syncing)
     }
 
-    /// Syncing → Retired, all of them. O(words).
+    /// Syncing → Retired, all of them. O(words between the first and the last).
     pub(crate) fn unseal(&mut self) -> Tally {
+        let span = core::mem::take(&mut self.syncing);
+        // INVARIANT: whatever starts in the one span is in the other now.
+        self.retired = self.retired.and(span);
         let parts = self.parts_mut();
-        for ((a, b), c) in parts
-            .a
-            .iter_mut()
-            .zip(parts.b.iter_mut())
-            .zip(parts.c.iter())
-        {
+        let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
+        for ((a, b), c) in planes.zip(span.of(parts.c)) {
             probe::visit();
             let syncing = *b & *c;
             *b &= !syncing;
@@ -591,11 +611,13 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         moved
     }
 
-    /// Syncing → Free, all of them. O(words + chunks/64 + ranges · log words).
+    /// Syncing → Free, all of them. O(words between the first and the last + chunks/64 + ranges ·
+    /// log words).
     pub(crate) fn release(&mut self) -> Tally {
         let chunks = self.chunks.get();
         let mut released = Tally::default();
-        for index in 0..bitmap::words_for(chunks) {
+        // INVARIANT: nothing is syncing when this is done.
+        for index in core::mem::take(&mut self.syncing).words() {
             probe::visit();
             let parts = self.parts();
             let syncing = bitmap::word(parts.b, index) & bitmap::word(parts.c, index);

@@ -387,7 +387,7 @@ where
     ///
     /// The caller then has every CPU synchronise, with no lock held, and releases the batch.
     /// [`None`] if nothing is retired, or if a batch is under way: its release leads to the next
-    /// one. O(packs with something retired · their words).
+    /// one. O(packs with something retired · their words between the first and the last of it).
     pub fn seal_retired(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
@@ -406,7 +406,8 @@ where
     /// Makes the ranges of a batch free, after every CPU was synchronised: Syncing → Free. Returns
     /// how much that was.
     ///
-    /// A batch of another pool has no effect. O(packs of the batch · their words).
+    /// A batch of another pool has no effect. O(packs of the batch · their words between the first
+    /// and the last range of it).
     pub fn release(&mut self, batch: Batch) -> Tally {
         let mut tally = Tally::default();
         if self.end(&batch) {
@@ -420,7 +421,8 @@ where
     /// Puts the ranges of a batch back, after the CPUs could not be synchronised: Syncing →
     /// Retired.
     ///
-    /// A batch of another pool has no effect. O(packs of the batch · their words).
+    /// A batch of another pool has no effect. O(packs of the batch · their words between the first
+    /// and the last range of it).
     pub fn cancel(&mut self, batch: Batch) {
         if self.end(&batch) {
             while let Some(slot) = self.pop_syncing() {
