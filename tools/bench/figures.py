@@ -6,6 +6,7 @@ import json
 import calls
 import compiler
 import direct
+import hardware
 
 LAYOUTS = {
     "stock": "B: the stock kernel, 4 KiB pages",
@@ -82,11 +83,17 @@ def key(line):
     return (line["mix"], line["live"], line["hot"], line["place"], line["temperature"])
 
 
+def plan(directory):
+    """The plan's lines."""
+    return (directory / "plan").read_text().splitlines()
+
+
 def load(directory):
     """All planned runs."""
     runs = {}
-    for line in (directory / "plan").read_text().splitlines():
-        fields = line.split()
+    for fields in map(str.split, plan(directory)):
+        if fields[3] == hardware.SUITE:
+            continue
         runs[fields[0]] = Run(directory, *fields)
     for name, run in runs.items():
         if name.endswith("-again") and run.text != runs[name.removesuffix("-again")].text:
@@ -338,7 +345,7 @@ def collect(directory):
         "hot": hot_rows(runs), "life": life_rows(runs), "sgi": sgi_rows(runs),
         "memory": memory_rows(runs), "init": init_rows(runs),
         "sizes": sizes_of(runs), "compiler": compiler.rows(runs), "calls": calls.rows(runs),
-        "direct": direct.rows(runs, directory),
+        "direct": direct.rows(runs, directory), "hardware": hardware.rows(directory, plan(directory)),
         "not_run": list(NOT_RUN), "limits": LIMITS,
     }
     if "stock-max" in runs:
@@ -352,5 +359,7 @@ def collect(directory):
     if not any(row["live"] >= 10000 for row in data["life"]):
         data["not_run"].insert(0, ("10,000 live images", "only in the full run"))
     data["not_run"][:0] = direct.not_run(data["direct"])
+    if not data["hardware"]:
+        data["not_run"].append(("the events of real hardware", hardware.WHY_NOT))
     data["worse"] = worse(data)
     return data

@@ -5,6 +5,7 @@ import calls
 import compiler
 import direct
 import figures as bench
+import hardware
 from tables import ORDER, SHORT, both, number, table
 
 
@@ -58,16 +59,18 @@ def summary(data):
     return "\n".join([
         "# bpf_pack: what was measured (stock → module; TLB figures: a model of Neoverse N1's geometry, LRU)",
         "",
+        f"* **Worse than stock** in {len(data['worse'])} of the figures below, which come first: {'; '.join(worse_kinds(data))}.",
         f"* **BPF iTLB misses left**, warm: at most {max(bench.misses(row, 'near') for row in warm)} in a region (non-zero in {len(left)} of "
         f"{len(warm)} scenarios); stock's largest: {number(bench.misses(worst, 'stock'))} → {number(bench.misses(worst, 'near'))} ({bench.scenario_name(worst)}, {worst['rounds']} rounds).",
         f"* **4 KiB packing is enough** up to {edge(fits)} taken evenly from 1,000 live ones, no longer at {edge(grows)}; "
         f"packed side by side up to {edge(dense_fits)}, no longer at {edge(dense_grows)}. (Enough: fewer misses per round than {bench.FITS:.0%} of the hot pages.)",
-        f"* **A load** of 256 B beside 0 live: {cost(small, 'load')}; beside 1,000: {cost(live, 'load')}.",
-        f"* **A free** of 256 B beside 0 live: {cost(small, 'free')}; beside 1,000: {cost(live, 'free')}.",
+        f"* **A load** of 256 B beside 0 live: {cost(small, 'load')}; beside 1,000: {cost(live, 'load')}. "
+        f"Of it the allocator: alloc {direct.in_short(data['direct'], 'alloc')}; finalize {direct.in_short(data['direct'], 'finalize')}.",
+        f"* **A free** of 256 B beside 0 live: {cost(small, 'free')}; beside 1,000: {cost(live, 'free')}. "
+        f"Of it the allocator's call: {direct.in_short(data['direct'], 'free')}.",
         f"* **Memory** for 1,000 programs of {number(memory['jited_bytes'])} jited bytes: {mib(total_bytes(memory, 'stock'))} → {mib(total_bytes(memory, 'near'))}"
         f" (of that, {mib(memory['layouts']['near']['stock']['bytes'])} is stock's pack of programs made before the module).",
         *compiler.summary(data), *calls.summary(data),
-        f"* **Worse than stock** in {len(data['worse'])} of the figures below, which come first: {'; '.join(worse_kinds(data))}.",
         "",
     ])
 
@@ -273,7 +276,8 @@ def published_section():
 def report(data):
     """The whole report."""
     not_run = "## Not run\n\n" + "\n".join(f"* {what}: {why}." for what, why in data["not_run"]) + "\n"
-    plots = "## Plots\n\n![misses per round against hot pages](misses.svg)\n\n![instructions of a load](load.svg)\n"
+    plots = ("## Plots\n\n![misses per round against hot pages](misses.svg)\n\n"
+             "![instructions of an allocation against live images](alloc.svg)\n\n![instructions of a free against live images](free.svg)\n")
     return "\n".join([summary(data), worse_section(data), plots, environment_section(data), hot_section(data), original_section(data), compiler.section(data), life_section(data),
                       direct.section(data["direct"]), calls.section(data), memory_section(data),
-                      published_section(), "## Limits\n\n" + data["limits"] + "\n", not_run])
+                      hardware.section(data["hardware"]), published_section(), "## Limits\n\n" + data["limits"] + "\n", not_run])

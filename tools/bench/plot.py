@@ -16,10 +16,12 @@ def ticks(top):
     return [i * step for i in range(math.ceil(top / step) + 1)]
 
 
-def chart(title, x_label, y_label, series):
-    """One chart. `series`: [(name, [(x, y), ...]), ...]."""
+def chart(title, x_label, y_label, series, x_names=None):
+    """One chart. `series`: [(name, [(x, y), ...]), ...]; `x_names` for an axis with names at 0, 1, 2 ..."""
     points = [point for _, line in series for point in line]
     x_ticks, y_ticks = (ticks(max(point[axis] for point in points)) for axis in (0, 1))
+    if x_names:
+        x_ticks = list(range(len(x_names)))
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     across = lambda value: LEFT + wide * value / max(x_ticks[-1], 1)
     down = lambda value: TOP + high - high * value / max(y_ticks[-1], 1)
@@ -28,7 +30,7 @@ def chart(title, x_label, y_label, series):
            f'<text x="{WIDTH / 2}" y="24" text-anchor="middle" font-size="15">{title}</text>']
     for tick in x_ticks:
         out.append(f'<line x1="{across(tick):.1f}" y1="{TOP}" x2="{across(tick):.1f}" y2="{TOP + high}" stroke="#ddd"/>'
-                   f'<text x="{across(tick):.1f}" y="{TOP + high + 18}" text-anchor="middle">{tick:g}</text>')
+                   f'<text x="{across(tick):.1f}" y="{TOP + high + 18}" text-anchor="middle">{x_names[tick] if x_names else f"{tick:g}"}</text>')
     for tick in y_ticks:
         out.append(f'<line x1="{LEFT}" y1="{down(tick):.1f}" x2="{LEFT + wide}" y2="{down(tick):.1f}" stroke="#ddd"/>'
                    f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
@@ -54,15 +56,20 @@ def misses(data):
                   for layout, name in names])
 
 
-def load(data):
-    """Instructions of a load against its size."""
-    lives = sorted({row["live"] for row in data["life"]})
-    return chart("Guest instructions of BPF_PROG_LOAD (smallest of four)", "jited bytes", "thousand instructions",
-                 [(f"{name}, beside {live} live", [(row["bytes"], row["layouts"][layout]["load"]["insns"][0] / 1000)
-                                                  for row in data["life"] if row["live"] == live])
-                  for live in lives for layout, name in [("stock", "stock"), ("near", "bpf_pack")]])
+def calls(data, call, size):
+    """Instructions of one call of the allocator against the number of live images."""
+    lives = sorted({row["live"] for row in data["direct"]["lives"]})
+    series = []
+    for state in ["fresh", "churn"]:
+        for way, name in [("stock", "stock"), ("hooks", "bpf_pack, through its hooks")]:
+            line = [(lives.index(row["live"]), row["ways"][way][call]["insns"][0]) for row in data["direct"]["lives"]
+                    if row["state"] == state and row["bytes"] == size and call in row["ways"][way]]
+            if line:
+                series.append((f"{name}, {state}", line))
+    return chart(f"Guest instructions of one {call} of {size} B, called directly", "live images", "instructions", series,
+                 [f"{live:,}" for live in lives])
 
 
 def plots(data):
     """All plots: (file name, text)."""
-    return [("misses.svg", misses(data)), ("load.svg", load(data))]
+    return [("misses.svg", misses(data)), ("alloc.svg", calls(data, "alloc", 256)), ("free.svg", calls(data, "free", 256))]
