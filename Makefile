@@ -25,7 +25,7 @@ help:
 	@echo '  make test       the test suite (about 25 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, another CPU'
 	@echo '                  model, the TLB model in guests, the short benchmark'
-	@echo '  make bench      measure: TLB model, costs, memory (about 45 minutes on 2 cores)'
+	@echo '  make bench      measure: TLB model, costs, memory (about an hour on 2 cores)'
 	@echo '  make bench-quick  a short run of it (about 8 minutes)'
 	@echo '  make check      formatting and lints only'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'

@@ -112,6 +112,8 @@ def environment_section(data):
 def misses_section(rows, model, title):
     """Misses and walks of BPF text under one model."""
     def cell(row, layout):
+        if layout not in row["layouts"]:
+            return "not run"
         text = number(bench.misses(row, layout, model))
         count = bench.walks(row, layout, model)
         return f"{text} ({number(count)})" if count else text
@@ -256,6 +258,8 @@ def memory_section(data):
     layouts = [layout for layout in ORDER if layout in data["memory"][0]["layouts"]]
 
     def cell(row, layout):
+        if layout not in row["layouts"]:
+            return "not run"
         parts = row["layouts"][layout]
         text = f"{number(total_bytes(row, layout))} ({parts['stock']['packs']} stock"
         return text + (f", {parts['module']['packs']} module)" if "module" in parts else ")")

@@ -123,10 +123,12 @@ full_suite() {
 	./hot 2210 256 1000 20 100 340 1000 $(temperatures 340)
 	sleep 3
 	# shellcheck disable=SC2046
-	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
-	sleep 3
-	# shellcheck disable=SC2046
 	./hot 2250 large 160 20 100 160 $(temperatures 100)
+	sleep 3
+	# Pages for so many are in more places than the model can tell from other text.
+	[ "$layout" != page ] || return 0
+	# shellcheck disable=SC2046
+	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
 	sleep 3
 	# shellcheck disable=SC2046
 	./hot 2300 realistic 10000 20 100 340 1000 $(temperatures 1000) 5000 10000
