@@ -133,10 +133,6 @@ struct State {
     pool: Pool<Words, Slots>,
     regions: KVVec<Option<Arc<Region>>>,
     owners: Owners,
-    /// 2 MiB pieces of the room near the kernel text that packs take.
-    near_packs: usize,
-    /// Bytes of all regions.
-    mapped: u64,
 }
 
 /// An image, or part of one: where it is in the books and in memory.
@@ -199,13 +195,27 @@ impl State {
             pool: Pool::new(slots, index).map_err(|_| EINVAL)?,
             regions,
             owners: Owners::new(MAX_PACKS)?,
-            near_packs: 0,
-            mapped: 0,
         })
     }
 
     fn region(&self, id: PackId) -> Option<&Arc<Region>> {
         self.regions.get(id.slot() as usize)?.as_ref()
+    }
+
+    /// Bytes of the regions that `wanted` accepts. O(slots).
+    fn mapped_bytes(&self, wanted: impl Fn(&Region) -> bool) -> usize {
+        let regions = self
+            .regions
+            .iter()
+            .flatten()
+            .filter(|region| wanted(region));
+        regions.fold(0, |sum: usize, region| sum.saturating_add(region.len()))
+    }
+
+    /// How much of the room near the kernel text is taken, in packs. O(slots).
+    fn near_packs(&self) -> usize {
+        let near = self.mapped_bytes(|region| region.place() == Place::Near);
+        near.div_ceil(PACK_SIZE)
     }
 
     /// Looks up the image that `address` lies in, at its start or inside.
@@ -259,8 +269,6 @@ impl State {
         if let (Ok(()), Some(place)) = (known, self.regions.get_mut(id.slot() as usize)) {
             *place = Some(region.clone());
         }
-        self.near_packs = self.near_packs.saturating_add(near_pieces(region));
-        self.mapped = self.mapped.saturating_add(region.len() as u64);
         None
     }
 
@@ -287,8 +295,6 @@ impl State {
         // INVARIANT: All three forget it.
         let region = self.regions.get_mut(id.slot() as usize)?.take()?;
         self.owners.remove(region.address());
-        self.near_packs = self.near_packs.saturating_sub(near_pieces(&region));
-        self.mapped = self.mapped.saturating_sub(region.len() as u64);
         Some((pack, region))
     }
 }
@@ -317,14 +323,6 @@ extern "C" fn tidy(_work: *mut kernel::bindings::work_struct) {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
         service.tidy_up();
-    }
-}
-
-/// How much of the room near the kernel text a region takes, in pieces of 2 MiB.
-fn near_pieces(region: &Region) -> usize {
-    match region.place() {
-        Place::Near => region.len().div_ceil(REGION_ALIGN),
-        Place::Far => 0,
     }
 }
 
@@ -473,7 +471,7 @@ impl Service {
     /// before smaller ones, near the kernel text before far from it.
     fn make_region(&self, size: usize) -> Result<Region> {
         let len = size.checked_next_multiple_of(REGION_ALIGN).ok_or(EINVAL)?;
-        let near = self.state.lock().near_packs < self.config.near_packs;
+        let near = self.state.lock().near_packs() < self.config.near_packs;
         let places = if near {
             &[Place::Near, Place::Far][..]
         } else {
@@ -717,7 +715,7 @@ impl Service {
 
     /// Bytes that are mapped for packs and for large images.
     pub(crate) fn mapped_bytes(&self) -> u64 {
-        self.state.lock().mapped
+        self.state.lock().mapped_bytes(|_| true) as u64
     }
 
     /// The totals.
