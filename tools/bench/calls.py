@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Calls between programs and the kernel's text: rows and their section of the report."""
 
-import figures as bench
+from runs import Bad
 from tables import SHORT, number, table
 
 LAYOUTS = ["stock", "far", "near"]
@@ -14,12 +14,12 @@ def measured(run):
         region = run.region(line)
         bpf = region["class"]["bpf"]["insns"]
         if not bpf or bpf % line["runs"]:
-            raise bench.Bad(f"{run.name}: {bpf} instructions of BPF in {line['runs']} runs")
+            raise Bad(f"{run.name}: {bpf} instructions of BPF in {line['runs']} runs")
         helpers[line["helpers"]] = {"length": line["length"], "bpf_insns": bpf // line["runs"], "insns": region["insns"] / line["runs"]}
     for line in run.said("entry"):
         entry[line["what"]] = run.region(line)["insns"] / line["calls"]
     if not helpers or set(entry) != {"without", "with", "after"}:
-        raise bench.Bad(f"{run.name}: calls are missing")
+        raise Bad(f"{run.name}: calls are missing")
     return {"helpers": helpers, "entry": entry}
 
 
@@ -33,9 +33,9 @@ def rows(runs):
     for row in found:
         counts = [sorted(costs["helpers"]) for costs in row["layouts"].values()]
         if len(row["layouts"]) != len(LAYOUTS) or counts.count(counts[0]) != len(counts):
-            raise bench.Bad("calls: not the same in all layouts")
+            raise Bad("calls: not the same in all layouts")
     if not found:
-        raise bench.Bad("no calls")
+        raise Bad("no calls")
     return found
 
 

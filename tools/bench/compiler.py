@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The original workload beside a compiler at work: rows and their section of the report."""
 
-import figures as bench
+from runs import MAIN, Bad
 from tables import SHORT, number, table
 
 LAYOUTS = ["page", "stock", "far", "near"]
@@ -28,10 +28,10 @@ def measured(run):
     if not lines:
         return None
     if len(lines) != 1:
-        raise bench.Bad(f"{run.name}: {len(lines)} lines about the compiler")
+        raise Bad(f"{run.name}: {len(lines)} lines about the compiler")
     line, region = lines[0], run.region(lines[0])
     if not line["rounds"] or not region["class"]["bpf"]["insns"]:
-        raise bench.Bad(f"{run.name}: no program ran beside the compiler")
+        raise Bad(f"{run.name}: no program ran beside the compiler")
     models = {}
     for model in region["models"]:
         classes = {cls: {what: model["class"][cls][what] for what in ["misses", "walks"]} for cls in model["class"]}
@@ -54,16 +54,16 @@ def rows(runs):
             continue
         found[layout] = measured(runs[name])
         if found[layout] is None:
-            raise bench.Bad(f"{name}: nothing about the compiler")
+            raise Bad(f"{name}: nothing about the compiler")
     if not found:
         return None
     if set(found) != set(LAYOUTS):
-        raise bench.Bad(f"beside the compiler: only {', '.join(found)}")
+        raise Bad(f"beside the compiler: only {', '.join(found)}")
     first = found["stock"]
     for layout, row in found.items():
         # The same work, or it is no comparison.
         if not row["objects"] or row["objects"] != first["objects"] or row["processes"] != first["processes"]:
-            raise bench.Bad(f"{layout}: the compiler did something else than with stock")
+            raise Bad(f"{layout}: the compiler did something else than with stock")
     return found
 
 
@@ -84,7 +84,7 @@ def change(before, after):
 
 def figures(row):
     """The original's figures of one layout, of the main model: {name: value}."""
-    everything = row["models"][bench.MAIN]["all"]
+    everything = row["models"][MAIN]["all"]
     return {
         "ITLB_WALK": everything["walks"], "iTLB-load-misses": everything["misses"], "INST_RETIRED": row["insns"],
         "L1I_TLB": row["lookups"],
@@ -147,7 +147,7 @@ def summary(data):
         return []
     parts = []
     for what in ["misses", "walks"]:
-        counts = [data["compiler"][layout]["models"][bench.MAIN] for layout in ["page", "stock", "near"]]
+        counts = [data["compiler"][layout]["models"][MAIN] for layout in ["page", "stock", "near"]]
         parts.append(f"{what} {' → '.join(number(count['all'][what]) for count in counts)}, of BPF {' → '.join(number(count['bpf'][what]) for count in counts)}")
     return [f"* **The original workload beside a compiler**, page each → stock → module: {'; '.join(parts)}."]
 
@@ -168,6 +168,6 @@ def section(data):
             f"a round takes. The original built Python 3.8.4 on 32 CPUs, with {processes} processes in that loop; on one CPU more of them would only leave less of it to the compiler. "
             "All classes together, as the original counted. ITLB_WALK and iTLB-load-misses stand for the model's walks and first-level misses.\n\n"
             "The published change is that of a page per program against packs of 4 KiB pages (A with B), on hardware under KVM. **It is not comparable with the model's, and "
-            f"no figure here reproduces or improves it.** Stock has had packs since 6.9: only B → C is the module's. {bench.MAIN}:\n\n" +
+            f"no figure here reproduces or improves it.** Stock has had packs since 6.9: only B → C is the module's. {MAIN}:\n\n" +
             original_table(found) + "\n" +
             table(["layout", "rounds", "hot pages", "instructions", "of BPF", "of the kernel", "of user programs", "jited bytes"], body) + "\n" + classes_table(found))

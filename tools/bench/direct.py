@@ -3,7 +3,7 @@
 
 import json
 
-import figures as bench
+from runs import Bad, counts, spread
 from tables import both, number, table
 
 # Who serves the calls: name, layout of the run, way in, and how tables call it.
@@ -19,7 +19,7 @@ FIGURES = [("insns", "guest instructions"), ("irqs_off", "longest stretch of ins
 def counted(run, line):
     """What a region of a direct call cost."""
     region = run.region(line)
-    return dict(bench.counts(region), irqs_off=region["irqs_off_longest"])
+    return dict(counts(region), irqs_off=region["irqs_off_longest"])
 
 
 def scenario(line):
@@ -39,9 +39,9 @@ def lives_of(some, via):
         if line["via"] != via or line["what"] not in CALLS:
             continue
         if run.cpus == 1 and (line["ticks"] or line["switches"]):
-            raise bench.Bad(f"{run.name}: a timer tick or another task in region {line['region']}")
+            raise Bad(f"{run.name}: a timer tick or another task in region {line['region']}")
         found.setdefault(scenario(line), {}).setdefault(line["what"], []).append(counted(run, line))
-    return {key: {call: {figure: bench.spread([one[figure] for one in repeats]) for figure in repeats[0]}
+    return {key: {call: {figure: spread([one[figure] for one in repeats]) for figure in repeats[0]}
                   for call, repeats in calls.items()} for key, calls in found.items()}
 
 
@@ -52,11 +52,11 @@ def life_rows(runs, suffix=""):
     for key, calls in ways["stock"].items():
         for way, found in ways.items():
             if key not in found or list(found[key]) != list(calls):
-                raise bench.Bad(f"{way}: no direct calls for {key}")
+                raise Bad(f"{way}: no direct calls for {key}")
         rows.append(dict(zip(["live", "state", "bytes"], key), calls=list(calls),
                          ways={way: found[key] for way, found in ways.items()}))
     if not rows or any(len(found) != len(rows) for found in ways.values()):
-        raise bench.Bad("direct calls are missing")
+        raise Bad("direct calls are missing")
     return rows
 
 
@@ -69,7 +69,7 @@ def batches_of(some, via):
             continue
         (before, idle), (inner, calls), (after, later) = lines[index - 1], lines[index + 1], lines[index + 2]
         if (before["what"], inner["what"], after["what"]) != ("idle", "calls", "idle"):
-            raise bench.Bad(f"{some[0].name}: a batch of frees is not between two idle windows")
+            raise Bad(f"{some[0].name}: a batch of frees is not between two idle windows")
         found[line["live"]] = {
             "count": line["count"], "bytes": line["bytes"], "calls": calls,
             "later": {what: whole[what] - calls[what] - (idle[what] + later[what]) / 2 for what in whole},
@@ -81,7 +81,7 @@ def batch_rows(runs):
     """A row for each number of live images."""
     ways = {way: batches_of(served(runs, layout), via) for way, layout, via, _ in WAYS}
     if not ways["stock"] or any(found.keys() != ways["stock"].keys() for found in ways.values()):
-        raise bench.Bad("frees of many are missing")
+        raise Bad("frees of many are missing")
     return [{"live": live, "ways": {way: found[live] for way, found in ways.items()}} for live in ways["stock"]]
 
 
@@ -99,8 +99,8 @@ def sgi_rows(runs):
                     rows.setdefault((run.cpus, live, size, call), {}).setdefault(way, []).extend(figures["call_sgi"])
     for key, ways in rows.items():
         if len(ways) != len(WAYS):
-            raise bench.Bad(f"no interrupts counted for {key} in one of {[way for way, *_ in WAYS]}")
-    return [{"cpus": cpus, "live": live, "bytes": size, "call": call, "ways": {way: bench.spread(values) for way, values in ways.items()}}
+            raise Bad(f"no interrupts counted for {key} in one of {[way for way, *_ in WAYS]}")
+    return [{"cpus": cpus, "live": live, "bytes": size, "call": call, "ways": {way: spread(values) for way, values in ways.items()}}
             for (cpus, live, size, call), ways in sorted(rows.items())]
 
 
@@ -111,7 +111,7 @@ def packs(directory):
     for line in lines:
         found.setdefault((line["live"], line["operations"], line["seed"]), {})[line["allocator"]] = line
     if not found or any(sorted(both) != ["module", "stock"] for both in found.values()):
-        raise bench.Bad("the model of fragmentation is not complete")
+        raise Bad("the model of fragmentation is not complete")
     return found
 
 
@@ -121,13 +121,13 @@ def confirmed(runs, modelled):
     for way, layout, via, _ in WAYS:
         lines = [line for line in runs[layout].said("random") if line["via"] == via]
         if not lines:
-            raise bench.Bad(f"{way}: no random operations in the guest")
+            raise Bad(f"{way}: no random operations in the guest")
         for line in lines:
             key = (line["live"], line["operations"], line["seed"])
             model = modelled.get(key, {}).get("stock" if layout == "stock" else "module", {})
             for what in ["images", "packs", "digest"]:
                 if line[what] != model.get(what):
-                    raise bench.Bad(f"{way}: after random operations {key}: {what} {line[what]} in the guest, {model.get(what)} in the model")
+                    raise Bad(f"{way}: after random operations {key}: {what} {line[what]} in the guest, {model.get(what)} in the model")
             rows.append({"way": way, "live": line["live"], "operations": line["operations"], "images": line["images"], "packs": line["packs"]})
     return rows
 
@@ -137,11 +137,11 @@ def check_masked(runs):
     for run in [runs["stock"], runs["near"]]:
         lines = run.said("masked")
         if not lines:
-            raise bench.Bad(f"{run.name}: no known stretch with interrupts off")
+            raise Bad(f"{run.name}: no known stretch with interrupts off")
         for line in lines:
             seen = run.region(line)["irqs_off_longest"]
             if seen != line["instructions"]:
-                raise bench.Bad(f"{run.name}: {line['instructions']} instructions with interrupts off were counted as {seen}")
+                raise Bad(f"{run.name}: {line['instructions']} instructions with interrupts off were counted as {seen}")
 
 
 def rows(runs, directory):

@@ -3,22 +3,18 @@
 
 import json
 
+from runs import UNMODELLED, Bad
 from tables import number, table
 
 EVENTS = ["ITLB_WALK", "L1I_TLB", "INST_RETIRED", "L1I_TLB_REFILL"]
 # Numerator and denominator: what the original reported, less its rate per second.
 RATIOS = [("L1I_TLB_REFILL", "INST_RETIRED"), ("ITLB_WALK", "INST_RETIRED"), ("ITLB_WALK", "L1I_TLB")]
-SUITE = "hardware"
 WHY_NOT = "this host is no arm64 machine with KVM"
-
-
-class Missing(ValueError):
-    """A run is not there or is not complete."""
 
 
 def planned(plan):
     """The runs of the plan's lines: (name, layout)."""
-    return [(fields[0], fields[1]) for fields in (line.split() for line in plan) if fields[3] == SUITE]
+    return [(fields[0], fields[1]) for fields in (line.split() for line in plan) if fields[3] == UNMODELLED]
 
 
 def rows(directory, plan):
@@ -31,7 +27,7 @@ def rows(directory, plan):
         lines = [json.loads(line) for line in (directory / f"{name}.guest").read_text().splitlines() if line.startswith("{")]
         counted = [line for line in lines if line["line"] == "events"]
         if len(counted) != 1 or lines[-1] != {"line": "end"}:
-            raise Missing(f"{name}: the events were not counted")
+            raise Bad(f"{name}: the events were not counted")
         for event in EVENTS:
             found.setdefault(layout, {}).setdefault(event, []).append(counted[0][event])
     return found
