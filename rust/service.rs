@@ -538,8 +538,10 @@ impl Service {
             RangeState::Retiring | RangeState::Retired | RangeState::Syncing => return Err(EINVAL),
         }
         let was = found.range.count().bytes();
-        let range = state.pool.trim(found.id, found.range, keep);
-        found.range = range.map_err(|_| EINVAL)?;
+        if keep < found.range.count() {
+            let range = state.pool.trim(found.id, found.range, keep);
+            found.range = range.map_err(|_| EINVAL)?;
+        }
         let trimmed = was.saturating_sub(found.range.count().bytes());
         self.counters.trimmed.add(trimmed as u64);
         state.begin_write(found)

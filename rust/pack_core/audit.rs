@@ -70,32 +70,13 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    let (mut chunks, mut packs, mut empty) = (0u64, 0u64, 0u64);
-    let mut tallies = Tallies::default();
     for (id, pack) in pool.occupied() {
         check_pack(pack, id.slot())?;
-        chunks = chunks.saturating_add(u64::from(pack.chunks().get()));
-        packs = packs.saturating_add(1);
-        empty = empty.saturating_add(u64::from(pack.is_empty()));
-        tallies.replace(&Tallies::default(), pack.tallies());
+        ensure(
+            pack.tallies().syncing.ranges == 0 || pool.batch_under_way(),
+            || Flaw::of_pack("ranges wait for a batch that is not under way", id.slot()),
+        )?;
     }
-    let stats = pool.stats();
-    ensure(stats.chunks == chunks, || {
-        Flaw::of_pool("the number of chunks is wrong")
-    })?;
-    ensure(stats.packs == packs, || {
-        Flaw::of_pool("the number of packs is wrong")
-    })?;
-    ensure(stats.empty_packs == empty, || {
-        Flaw::of_pool("the number of empty packs is wrong")
-    })?;
-    ensure(stats.tallies == tallies, || {
-        Flaw::of_pool("the sums by state are wrong")
-    })?;
-    ensure(
-        stats.tallies.syncing.ranges == 0 || pool.batch_under_way(),
-        || Flaw::of_pool("ranges wait for a batch that is not under way"),
-    )?;
     check_index(pool)?;
     check_list(pool, pool.books().retired(), RangeState::Retired)?;
     check_list(pool, pool.books().syncing(), RangeState::Syncing)
@@ -296,7 +277,7 @@ mod tests {
         pool.retired(id, ranges[3]).unwrap();
         let batch = pool.seal_retired().unwrap();
         pool.retired(id, ranges[4]).unwrap();
-        let tallies = pool.tallies();
+        let tallies = pool.stats().tallies;
         assert!(RangeState::ALL
             .into_iter()
             .all(|state| tallies.of(state).ranges == 1));

@@ -14,7 +14,6 @@ use crate::pack::Pack;
 use crate::pack::RangeState;
 use crate::stats::PackStats;
 use crate::stats::PoolStats;
-use crate::stats::Tallies;
 use crate::stats::Tally;
 use crate::tournament::Tournament;
 use crate::Error;
@@ -101,7 +100,6 @@ impl Batch {
 /// - There are at most [`MAX_SLOTS`] slots.
 /// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere
 ///   else.
-/// - `tallies`, `chunks`, `packs` and `empty` are the sums over the packs.
 /// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
 ///   `first_syncing` if and only if it has syncing ranges; on each at most once.
 /// - There are syncing ranges only if a batch is under way.
@@ -110,14 +108,6 @@ pub struct Pool<S, L> {
     slots: L,
     /// The index across packs.
     holes: Tournament<S>,
-    /// What is not free in all packs, by state.
-    tallies: Tallies,
-    /// Chunks in all packs.
-    chunks: u64,
-    /// Packs.
-    packs: u64,
-    /// Packs without a range.
-    empty: u64,
     /// The first slot on the list of packs with retired ranges.
     first_retired: Option<u32>,
     /// The first slot on the list of packs with syncing ranges.
@@ -128,7 +118,7 @@ pub struct Pool<S, L> {
     next_serial: u64,
 }
 
-/// What a pool keeps about its packs beyond the sums.
+/// What a pool keeps about its packs.
 pub(crate) struct Books<'a, S> {
     /// The slots.
     slots: &'a [Slot<S>],
@@ -183,14 +173,10 @@ where
         for slot in slots.iter_mut() {
             *slot = Slot::vacant();
         }
-        // INVARIANT: there is no pack, and all sums and holes are zero.
+        // INVARIANT: there is no pack, and all holes are zero.
         Ok(Self {
             slots,
             holes,
-            tallies: Tallies::default(),
-            chunks: 0,
-            packs: 0,
-            empty: 0,
             first_retired: None,
             first_syncing: None,
             under_way: None,
@@ -217,13 +203,10 @@ where
                 pack,
             });
         };
-        // INVARIANT: the sums count the pack, and the index knows its hole. It has no range: only a
-        // pool makes any, and gives a pack out only without.
+        // INVARIANT: the index knows the pack's hole. It has no range: only a pool makes any, and
+        // gives a pack out only without.
         self.holes
             .update(index, pack.rank(), pack.largest_hole().get());
-        self.chunks = self.chunks.saturating_add(u64::from(pack.chunks().get()));
-        self.packs = self.packs.saturating_add(1);
-        self.empty = self.empty.saturating_add(1);
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))
     }
@@ -238,9 +221,6 @@ where
         keep: usize,
         mut filter: impl FnMut(PackId, &PackStats) -> bool,
     ) -> Option<(PackId, Pack<S>)> {
-        if self.empty == 0 {
-            return None;
-        }
         let mut accepted = 0usize;
         let mut worst: Option<(Rank, u32)> = None;
         for (id, pack) in self.occupied() {
@@ -254,13 +234,9 @@ where
         let slot = self.slots.get_mut(index as usize)?;
         let pack = slot.pack.take()?;
         let id = PackId::new(index, slot.generation);
-        // INVARIANT: the sums no longer count the pack, which is on no list because it has no
-        // range.
+        // INVARIANT: the index forgets the pack, which is on no list because it has no range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
-        self.chunks = self.chunks.saturating_sub(u64::from(pack.chunks().get()));
-        self.packs = self.packs.saturating_sub(1);
-        self.empty = self.empty.saturating_sub(1);
         Some((id, pack))
     }
 
@@ -484,28 +460,19 @@ where
         self.occupied().map(|(id, pack)| (id, pack.stats()))
     }
 
-    /// Returns the counters of what is not free. O(1).
-    #[inline]
-    pub fn tallies(&self) -> &Tallies {
-        &self.tallies
-    }
-
     /// Tells whether a batch was sealed and neither released nor cancelled.
     #[inline]
     pub fn batch_under_way(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// Returns the pool's figures. O(ranks).
+    /// Returns the pool's figures. O(slots).
     pub fn stats(&self) -> PoolStats {
-        let largest = Rank::all().map(|rank| self.holes.largest(rank)).max();
-        PoolStats {
-            packs: self.packs,
-            empty_packs: self.empty,
-            chunks: self.chunks,
-            largest_hole: u64::from(largest.unwrap_or(0)),
-            tallies: self.tallies,
+        let mut stats = PoolStats::default();
+        for (_, pack) in self.occupied() {
+            stats.count(&pack.stats());
         }
+        stats
     }
 
     /// Shows what the pool keeps about its packs, to [`check_invariants`](crate::check_invariants).
@@ -533,19 +500,13 @@ where
         let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
         let current = slot.generation == id.generation();
         let pack = slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)?;
-        let (was, was_empty) = (*pack.tallies(), pack.is_empty());
+        let was_retired = pack.tallies().retired.ranges;
         let result = f(pack);
-        let (is, is_empty) = (*pack.tallies(), pack.is_empty());
+        let is_retired = pack.tallies().retired.ranges;
         let (rank, hole) = (pack.rank(), pack.largest_hole());
-        // INVARIANT: the sums, the index and the list of retired packs follow what happened.
+        // INVARIANT: the index and the list of retired packs follow what happened.
         self.holes.update(id.slot(), rank, hole.get());
-        self.tallies.replace(&was, &is);
-        match (was_empty, is_empty) {
-            (true, false) => self.empty = self.empty.saturating_sub(1),
-            (false, true) => self.empty = self.empty.saturating_add(1),
-            _ => {}
-        }
-        if was.retired.ranges == 0 && is.retired.ranges != 0 {
+        if was_retired == 0 && is_retired != 0 {
             slot.next_retired = self.first_retired.replace(id.slot());
         }
         result

@@ -230,19 +230,22 @@ impl<'a> Runs<'a> {
 /// Brings the index up to date after the words from `first_word` to `last_word`, inclusive,
 /// changed.
 ///
-/// O(words + log of all words).
+/// O(words + log of all words), and less where nodes stay as they are: those above them do, too.
 pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_word: usize) {
     let leaves = tree.len();
     let mut first = leaves.saturating_add(first_word) / 2;
     let mut last = leaves.saturating_add(last_word) / 2;
     let mut half = WORD_BITS;
-    while first >= 1 {
+    let mut changed = true;
+    while changed && first >= 1 {
+        changed = false;
         for node in first..=last {
             let left = node.saturating_mul(2);
             let runs = Runs::new(used, tree);
             let joined = Summary::join(runs.node(left), runs.node(left.saturating_add(1)), half);
             if let Some(word) = tree.get_mut(node) {
-                *word = joined.encode();
+                let was = core::mem::replace(word, joined.encode());
+                changed |= was != *word;
             }
         }
         first /= 2;

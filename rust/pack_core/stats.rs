@@ -119,12 +119,12 @@ impl Tallies {
         *entry = entry.minus(tally);
     }
 
-    /// Replaces one part of the sums, from what it `was` to what it `is`.
-    pub(crate) fn replace(&mut self, was: &Self, is: &Self) {
+    /// Returns the sum of two sets of tallies, state by state.
+    fn plus(mut self, other: &Self) -> Self {
         for state in RangeState::ALL {
-            self.add(state, is.of(state));
-            self.remove(state, was.of(state));
+            self.add(state, other.of(state));
         }
+        self
     }
 
     /// Returns the sum over all states: everything that is not free.
@@ -158,6 +158,18 @@ pub struct PoolStats {
     pub largest_hole: u64,
     /// What is not free, by state.
     pub tallies: Tallies,
+}
+
+impl PoolStats {
+    /// Counts a pack in.
+    pub(crate) fn count(&mut self, pack: &PackStats) {
+        self.packs = self.packs.saturating_add(1);
+        let empty = pack.tallies.total().chunks == 0;
+        self.empty_packs = self.empty_packs.saturating_add(u64::from(empty));
+        self.chunks = self.chunks.saturating_add(pack.chunks);
+        self.largest_hole = self.largest_hole.max(pack.largest_hole);
+        self.tallies = self.tallies.plus(&pack.tallies);
+    }
 }
 
 /// A pack's figures at one moment.
@@ -302,28 +314,39 @@ mod tests {
     }
 
     #[test]
-    fn replacing_a_part_of_a_sum() {
-        let one = |chunks| Tally { ranges: 1, chunks };
-        let mut sum = Tallies {
-            live: one(5),
-            retired: one(7),
-            ..Default::default()
-        };
-        let was = Tallies {
-            live: one(5),
-            ..Default::default()
-        };
-        let is = Tallies {
-            retiring: one(5),
-            ..Default::default()
-        };
-        sum.replace(&was, &is);
-        assert_eq!(
-            sum,
-            Tallies {
-                retiring: one(5),
-                retired: one(7),
+    fn a_pool_is_the_sum_of_its_packs() {
+        let pack = |chunks, largest_hole, live| PackStats {
+            rank: Rank::BEST,
+            chunks,
+            largest_hole,
+            tallies: Tallies {
+                live: Tally {
+                    ranges: u64::from(live != 0),
+                    chunks: live,
+                },
                 ..Default::default()
+            },
+            empty_for: 0,
+        };
+        let mut stats = PoolStats::default();
+        for pack in [pack(64, 10, 5), pack(100, 100, 0), pack(64, 7, 50)] {
+            stats.count(&pack);
+        }
+        let live = Tally {
+            ranges: 2,
+            chunks: 55,
+        };
+        assert_eq!(
+            stats,
+            PoolStats {
+                packs: 3,
+                empty_packs: 1,
+                chunks: 228,
+                largest_hole: 100,
+                tallies: Tallies {
+                    live,
+                    ..Default::default()
+                },
             }
         );
     }

@@ -72,14 +72,16 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
             .map_or(0, |word| word.wrapping_shr(shift) as u32)
     }
 
-    /// Writes a node's value.
+    /// Writes a node's value; tells whether it was another one.
     #[inline]
-    fn set_node(&mut self, node: usize, rank: Rank, value: u32) {
-        let (word, shift) = Self::place(node, rank);
-        if let Some(word) = self.words.get_mut(word) {
+    fn set_node(&mut self, node: usize, rank: Rank, value: u32) -> bool {
+        probe::visit();
+        let (at, shift) = Self::place(node, rank);
+        self.words.get_mut(at).is_some_and(|word| {
             let mask = u64::from(u32::MAX).wrapping_shl(shift);
-            *word = *word & !mask | u64::from(value).wrapping_shl(shift);
-        }
+            let is = *word & !mask | u64::from(value).wrapping_shl(shift);
+            core::mem::replace(word, is) != is
+        })
     }
 
     /// Returns the leaf of a slot.
@@ -101,21 +103,18 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         self.node(1, rank)
     }
 
-    /// Notes a slot's largest hole in the tree of its rank. O(log slots).
-    pub(crate) fn update(&mut self, slot: u32, rank: Rank, value: u32) {
+    /// Notes a slot's largest hole in the tree of its rank. O(log slots), and less where it is not
+    /// the largest of many.
+    pub(crate) fn update(&mut self, slot: u32, rank: Rank, mut value: u32) {
         let mut node = self.leaf(slot);
-        if node >= self.leaves.saturating_mul(2) || self.node(node, rank) == value {
+        if node >= self.leaves.saturating_mul(2) {
             return;
         }
-        self.set_node(node, rank, value);
-        // INVARIANT: the nodes above the leaf are computed again, from below.
-        while node > 1 {
+        // INVARIANT: the nodes above the leaf are computed again, from below, up to one that stays
+        // as it is.
+        while self.set_node(node, rank, value) && node > 1 {
+            value = value.max(self.node(node ^ 1, rank));
             node /= 2;
-            let left = node.saturating_mul(2);
-            let larger = self
-                .node(left, rank)
-                .max(self.node(left.saturating_add(1), rank));
-            self.set_node(node, rank, larger);
         }
     }
 

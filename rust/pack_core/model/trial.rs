@@ -250,7 +250,10 @@ where
         }
         self.release()?;
         self.verify()?;
-        ensure(self.pool.tallies().total().ranges == 0, "something is left")?;
+        ensure(
+            self.pool.stats().tallies.total().ranges == 0,
+            "something is left",
+        )?;
         let Some(largest) = self.shadow.packs().map(|(_, pack)| pack.chunks).max() else {
             return Ok(());
         };

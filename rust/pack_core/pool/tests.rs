@@ -293,7 +293,7 @@ fn a_strange_batch_has_no_effect() {
     retire(two, range);
     let strange = two.seal_retired().unwrap();
     assert_eq!(one.release(strange), Tally::default());
-    assert_eq!(one.tallies().syncing.ranges, 1);
+    assert_eq!(one.stats().tallies.syncing.ranges, 1);
     assert_eq!(one.release(sealed.pop().flatten().unwrap()).ranges, 1);
 }
 
@@ -307,18 +307,14 @@ fn a_batch_that_is_lost_stops_reuse_and_nothing_else() {
     let range = reserve(&mut pool, 4);
     retire(&mut pool, range);
     assert_eq!(pool.seal_retired(), None);
-    assert_eq!(pool.tallies().dying().chunks, 8);
+    assert_eq!(pool.stats().tallies.dying().chunks, 8);
     check_invariants(&pool).unwrap();
 }
 
 #[test]
 fn the_recount_sees_every_damage() {
     type Damage = fn(&mut TestPool);
-    let damages: [(&str, Damage); 12] = [
-        ("chunks", |pool| pool.chunks += 1),
-        ("packs", |pool| pool.packs += 1),
-        ("empty", |pool| pool.empty -= 1),
-        ("tallies", |pool| pool.tallies.live.ranges += 1),
+    let damages: [(&str, Damage); 8] = [
         ("hole", |pool| pool.holes.update(0, Rank::BEST, 7)),
         ("hole in a vacant slot", |pool| {
             pool.holes.update(3, Rank::BEST, 1)
@@ -383,7 +379,7 @@ fn riddled(images: u32) -> (TestPool, PackId) {
     }
     let batch = pool.seal_retired().unwrap();
     assert_eq!(pool.release(batch).ranges, u64::from(holes));
-    assert_eq!(pool.tallies().live.ranges, u64::from(images));
+    assert_eq!(pool.stats().tallies.live.ranges, u64::from(images));
     (pool, id)
 }
 
@@ -467,5 +463,6 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
         assert!(seal > 0 && release > 0);
         costs.push(seal + release);
     }
-    assert_eq!(costs[0], costs[1]);
+    // Among packs alike, the index across packs is up to date sooner.
+    assert!(costs[1] <= costs[0], "{costs:?}");
 }

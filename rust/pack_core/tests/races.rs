@@ -328,13 +328,13 @@ fn free_and_sync(first: u32, second: u32, first_fails: bool) -> (usize, usize) {
         assert_eq!(done, if first == second { 1 } else { 2 }, "{order:?}");
         // One more round brings back whatever was too late, and only that was missing.
         let mut last = Syncer::new(2, false);
-        all_free += usize::from(world.pool.tallies().dying().ranges == 0);
+        all_free += usize::from(world.pool.stats().tallies.dying().ranges == 0);
         for _ in 0..3 {
             last.step(&mut world);
             world.check(order);
         }
-        assert_eq!(world.pool.tallies().dying().ranges, 0, "{order:?}");
-        let live = world.pool.tallies().live.ranges;
+        assert_eq!(world.pool.stats().tallies.dying().ranges, 0, "{order:?}");
+        let live = world.pool.stats().tallies.live.ranges;
         assert_eq!(live, if first == second { 1 } else { 0 }, "{order:?}");
     });
     assert_eq!(count, number_of_schedules(&steps));
@@ -381,7 +381,7 @@ fn reserving_while_memory_is_being_freed() {
                     Err(error) => assert_eq!(error, Error::NeedPack(ChunkCount::ONE)),
                 },
             }
-            released |= world.pool.tallies().total().ranges == 0;
+            released |= world.pool.stats().tallies.total().ranges == 0;
             world.check(order);
         }
     });
