@@ -5,8 +5,15 @@ import math
 
 import figures as bench
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 460, 80, 20, 50, 70
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 460, 80, 40, 50, 70
+# A largest value that is more than so many times the smallest.
+FAR_APART = 100
 COLOURS = ["#b2182b", "#2166ac", "#1b7837", "#762a83", "#b35806"]
+
+
+def powers(low, top):
+    """Powers of ten from `low`, or less, up to at least `top`."""
+    return [10 ** power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(top)) + 1)]
 
 
 def ticks(top):
@@ -17,23 +24,29 @@ def ticks(top):
 
 
 def chart(title, x_label, y_label, series, x_names=None):
-    """One chart. `series`: [(name, [(x, y), ...]), ...]; `x_names` for an axis with names at 0, 1, 2 ..."""
+    """One chart. `series`: [(name, [(x, y), ...]), ...]; `x_names` for an axis with names at 0, 1, 2 ...
+    What is too far apart for one linear axis gets a logarithmic one."""
     points = [point for _, line in series for point in line]
     x_ticks, y_ticks = (ticks(max(point[axis] for point in points)) for axis in (0, 1))
     if x_names:
         x_ticks = list(range(len(x_names)))
+    low, top = (limit(y for _, y in points) for limit in (min, max))
+    y_powers = low > 0 and top / low > FAR_APART
+    if y_powers:
+        y_ticks = powers(low, top)
+    height = lambda value: math.log10(value / y_ticks[0]) if y_powers else value
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     across = lambda value: LEFT + wide * value / max(x_ticks[-1], 1)
-    down = lambda value: TOP + high - high * value / max(y_ticks[-1], 1)
+    down = lambda value: TOP + high - high * height(value) / (height(y_ticks[-1]) or 1)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="white"/>',
            f'<text x="{WIDTH / 2}" y="24" text-anchor="middle" font-size="15">{title}</text>']
     for tick in x_ticks:
         out.append(f'<line x1="{across(tick):.1f}" y1="{TOP}" x2="{across(tick):.1f}" y2="{TOP + high}" stroke="#ddd"/>'
-                   f'<text x="{across(tick):.1f}" y="{TOP + high + 18}" text-anchor="middle">{x_names[tick] if x_names else f"{tick:g}"}</text>')
+                   f'<text x="{across(tick):.1f}" y="{TOP + high + 18}" text-anchor="middle">{x_names[tick] if x_names else f"{tick:,g}"}</text>')
     for tick in y_ticks:
         out.append(f'<line x1="{LEFT}" y1="{down(tick):.1f}" x2="{LEFT + wide}" y2="{down(tick):.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+                   f'<text x="{LEFT - 8}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:,.10g}</text>')
     out.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 22}" text-anchor="middle">{x_label}</text>'
                f'<text transform="translate(20 {TOP + high / 2}) rotate(-90)" text-anchor="middle">{y_label}</text>')
     for index, (name, line) in enumerate(series):
