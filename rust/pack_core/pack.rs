@@ -288,7 +288,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Tells whether every chunk is free.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.tallies.total().chunks == 0
+        self.tallies.is_empty()
     }
 
     /// Returns the length of the longest free run. O(1).

@@ -134,6 +134,12 @@ impl Tallies {
             .fold(Tally::default(), |sum, state| sum.plus(self.of(state)))
     }
 
+    /// Tells whether everything is free.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.total().chunks == 0
+    }
+
     /// Returns what somebody has and nobody runs, or not yet all of it: reserved and writing.
     pub fn unfinished(&self) -> Tally {
         self.reserved.plus(self.writing)
@@ -164,8 +170,8 @@ impl PoolStats {
     /// Counts a pack in.
     pub(crate) fn count(&mut self, pack: &PackStats) {
         self.packs = self.packs.saturating_add(1);
-        let empty = pack.tallies.total().chunks == 0;
-        self.empty_packs = self.empty_packs.saturating_add(u64::from(empty));
+        let empty = u64::from(pack.tallies.is_empty());
+        self.empty_packs = self.empty_packs.saturating_add(empty);
         self.chunks = self.chunks.saturating_add(pack.chunks);
         self.largest_hole = self.largest_hole.max(pack.largest_hole);
         self.tallies = self.tallies.plus(&pack.tallies);
