@@ -195,7 +195,7 @@ def in_short(data, call):
     """A call of 256 B beside the fewest and the most live images, in words."""
     rows = [row for row in data["lives"] if row["bytes"] == 256 and row["state"] == "fresh" and call in row["calls"]]
     ends = [min(rows, key=lambda row: row["live"]), max(rows, key=lambda row: row["live"])]
-    return ", ".join("{:,} → {:,} beside {:,} live".format(*(row["ways"][way][call]["insns"][0] for way in ["stock", "hooks"]), row["live"]) for row in ends)
+    return ", ".join("{} → {} beside {:,} live".format(*(both(row["ways"][way][call]["insns"]) for way in ["stock", "hooks"]), row["live"]) for row in ends)
 
 
 def life_table(lives, figure, title):

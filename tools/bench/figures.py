@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmark's figures: reads what its guests left, checks it and makes rows of it."""
+"""The benchmark's figures: makes rows of what its guests left."""
 
 import calls
 import compiler

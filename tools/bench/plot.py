@@ -79,7 +79,7 @@ def calls(data, call, size):
                     if row["state"] == state and row["bytes"] == size and call in row["ways"][way]]
             if line:
                 series.append((f"{name}, {state}", line))
-    return chart(f"Guest instructions of one {call} of {size} B, called directly", "live images", "instructions", series,
+    return chart(f"Guest instructions of one {call} of {size} B, called directly", "live images", "instructions, the least of several calls", series,
                  [f"{live:,}" for live in lives])
 
 
