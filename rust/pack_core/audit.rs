@@ -77,9 +77,20 @@ where
             || Flaw::of_pack("ranges wait for a batch that is not under way", id.slot()),
         )?;
     }
+    ensure(pool.len() == length(pool.occupied()), || {
+        Flaw::of_pool("the number of packs is wrong")
+    })?;
+    let syncing = pool.books().syncing().next();
+    ensure(syncing.is_some() == pool.batch_under_way(), || {
+        Flaw::of_pool("a batch is under way that covers nothing, or not for what waits for it")
+    })?;
     check_index(pool)?;
     check_list(pool, pool.books().retired(), RangeState::Retired)?;
-    check_list(pool, pool.books().syncing(), RangeState::Syncing)
+    check_list(pool, pool.books().syncing(), RangeState::Syncing)?;
+    let last = pool.books().retired().last();
+    ensure(last == pool.books().last_retired, || {
+        Flaw::of_pool("the end of a list is another one")
+    })
 }
 
 /// Checks the index across packs.
@@ -171,9 +182,6 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
         }
         if coded {
             current = parts.state(chunk);
-            ensure(current.is_some(), || {
-                at("the bits of a state mean nothing", chunk)
-            })?;
         }
         let spanned = match current.filter(|_| coded) {
             Some(RangeState::Retired) => retired.covers(bitmap::word_of(chunk)),
@@ -249,6 +257,9 @@ fn scan(free: impl Iterator<Item = bool>) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::RankSet;
+    use crate::pack::Taken;
+    use crate::pack::WriteEnd;
     use crate::pool::tests::damage;
     use crate::pool::tests::pack;
     use crate::pool::tests::pool;
@@ -259,21 +270,26 @@ mod tests {
     fn one_of_each() -> (TestPool, Batch) {
         let mut pool = pool(2);
         let id = pool.add(pack(150, 0)).unwrap();
-        let sizes = [3, 70, 1, 20, 2, 9, 4];
+        let sizes = [3, 70, 1, 20, 2, 9, 4, 5];
         let ranges = sizes.map(|chunks| {
             let size = ChunkCount::new(chunks).bytes();
-            pool.reserve(size, ChunkCount::ONE).unwrap().range
+            pool.reserve(size, ChunkCount::ONE, RankSet::ALL)
+                .unwrap()
+                .range
         });
-        for range in [ranges[1], ranges[6]] {
+        for range in [ranges[1], ranges[6], ranges[7]] {
             pool.begin_write(id, range).unwrap();
         }
-        pool.finalize(id, ranges[1]).unwrap();
+        assert_eq!(pool.finalize(id, ranges[1]), Ok(WriteEnd::Kept));
         for range in [ranges[2], ranges[3], ranges[4], ranges[5]] {
-            pool.begin_retire(id, range.start()).unwrap();
+            let taken = pool.begin_retire(id, range.start());
+            assert_eq!(taken, Ok(Taken::Retiring(range)));
         }
+        let doomed = pool.begin_retire(id, ranges[7].start());
+        assert_eq!(doomed, Ok(Taken::Doomed(ranges[7])));
         pool.retired(id, ranges[2]).unwrap();
         let batch = pool.seal_retired().unwrap();
-        assert_eq!(pool.release(batch).chunks, 1);
+        assert_eq!(pool.release(batch, 1).tally.chunks, 1);
         pool.retired(id, ranges[3]).unwrap();
         let batch = pool.seal_retired().unwrap();
         pool.retired(id, ranges[4]).unwrap();

@@ -75,6 +75,15 @@ impl Span {
         }
     }
 
+    /// Returns the part from the word at `index` on.
+    #[inline]
+    pub(crate) fn from(self, index: usize) -> Self {
+        Self {
+            start: u32::try_from(index).unwrap_or(u32::MAX).max(self.start),
+            ..self
+        }
+    }
+
     /// Returns the span of the word that holds `bit`.
     #[inline]
     pub(crate) fn of_bit(bit: u32) -> Self {
@@ -109,6 +118,14 @@ impl Span {
 #[inline]
 pub(crate) fn word(words: &[u64], index: usize) -> u64 {
     words.get(index).copied().unwrap_or(0)
+}
+
+/// Clears the bits of `bits` in a word.
+#[inline]
+pub(crate) fn clear(words: &mut [u64], index: usize, bits: u64) {
+    if let Some(word) = words.get_mut(index) {
+        *word &= !bits;
+    }
 }
 
 /// Reads a bit.
@@ -159,6 +176,30 @@ pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> {
         word &= word.wrapping_sub(1);
         Some(bit)
     })
+}
+
+/// Returns the lowest `count` set bits of a word; all if there are fewer.
+#[inline]
+pub(crate) fn lowest(word: u64, count: u32) -> u64 {
+    if word.count_ones() <= count {
+        return word;
+    }
+    // Clears the lowest set bit, `count` times.
+    let rest = (0..count).fold(word, |rest, _| rest & rest.wrapping_sub(1));
+    word & !rest
+}
+
+/// Returns `starts`, and all bits of `inner` that follow one of them without a gap; and whether the
+/// last of a word is one of these, so that the next word may go on with it.
+///
+/// `open` says that the word before went on. No start is inner.
+#[inline]
+pub(crate) fn follow(starts: u64, inner: u64, open: bool) -> (u64, bool) {
+    // The lowest bits of those runs that follow something.
+    let next = (starts.wrapping_shl(1) | u64::from(open)) & inner;
+    // Added to the lowest bit of a run, a carry clears all of the run and stops in the gap above.
+    let all = starts | inner & !inner.wrapping_add(next);
+    (all, get(&[all], WORD_BITS - 1))
 }
 
 /// Returns the length of the longest run of set bits in a word, in a constant number of steps.
@@ -324,6 +365,75 @@ mod tests {
             assert!((0..130).all(|other| get(&words, other) == (other == bit)));
             assign(&mut words, bit, false);
             assert_eq!(words, [0; 2]);
+        }
+    }
+
+    #[test]
+    fn the_lowest_bits_are_as_counted() {
+        for word in words() {
+            for count in [0, 1, 2, 3, 31, 32, 63, 64, 65, u32::MAX] {
+                let all: Vec<u32> = ones(word).collect();
+                let some: Vec<u32> = ones(lowest(word, count)).collect();
+                assert_eq!(
+                    some,
+                    all[..all.len().min(count as usize)],
+                    "{word:#x}, {count}"
+                );
+            }
+        }
+    }
+
+    /// What follows, one bit at a time.
+    fn slow_follow(starts: u64, inner: u64, open: bool) -> (u64, bool) {
+        let (mut all, mut open) = (0, open);
+        for bit in 0..64 {
+            open = (starts >> bit) & 1 == 1 || open && (inner >> bit) & 1 == 1;
+            all |= u64::from(open) << bit;
+        }
+        (all, open)
+    }
+
+    #[test]
+    fn what_follows_is_as_walked() {
+        let words = words();
+        let mut random = Random::new(2);
+        for inner in &words {
+            for _ in 0..8 {
+                let starts = words[random.below(words.len() as u32) as usize] & !inner;
+                for open in [false, true] {
+                    assert_eq!(
+                        follow(starts, *inner, open),
+                        slow_follow(starts, *inner, open),
+                        "{starts:#x}, {inner:#x}, {open}"
+                    );
+                }
+            }
+        }
+        // All of a byte's starts and inner bits, at both ends of a word.
+        for starts in 0..=u8::MAX {
+            for inner in (0..=u8::MAX).filter(|inner| inner & starts == 0) {
+                for (shift, open) in [(0, false), (0, true), (56, false), (56, true)] {
+                    let (starts, inner) = (u64::from(starts) << shift, u64::from(inner) << shift);
+                    assert_eq!(
+                        follow(starts, inner, open),
+                        slow_follow(starts, inner, open),
+                        "{starts:#x}, {inner:#x}, {open}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_shrinks_from_below() {
+        let span = Span::of_bit(3 * 64).and(Span::of_bit(5 * 64 + 63));
+        assert_eq!(span.words(), 3..6);
+        for (index, want) in [(0, 3..6), (3, 3..6), (4, 4..6), (5, 5..6)] {
+            assert_eq!(span.from(index).words(), want);
+        }
+        for index in [6, 7, usize::MAX] {
+            assert!(span.from(index).words().is_empty());
+            assert_eq!(span.from(index).and(Span::of_bit(0)), Span::of_bit(0));
         }
     }
 

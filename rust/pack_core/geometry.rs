@@ -197,7 +197,8 @@ impl ChunkRange {
     }
 }
 
-/// How good a pack is as a home: reservations go to the best rank that has room.
+/// How good a pack is as a home: reservations go to the best rank that has room, of those that the
+/// caller names ([`RankSet`]).
 ///
 /// What a rank stands for is the caller's business. Meant for: packs near the kernel's text that
 /// are mapped by one block, then far ones, then packs mapped by small pages.
@@ -210,7 +211,7 @@ pub struct Rank(u8);
 
 impl Rank {
     /// How many ranks there are.
-    pub const COUNT: u8 = 4;
+    pub const COUNT: u8 = 6;
 
     /// The rank that is tried first.
     // INVARIANT: 0 is below the count.
@@ -233,9 +234,54 @@ impl Rank {
         self.0
     }
 
+    /// Returns the rank's bit in a [`RankSet`].
+    #[inline]
+    const fn bit(self) -> u8 {
+        1u8.wrapping_shl(self.0 as u32)
+    }
+
     /// Visits all ranks, best first.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).filter_map(Self::new)
+    }
+}
+
+/// Some of the ranks.
+///
+/// # Invariants
+///
+/// Bit `n` stands for rank `n`; no bit is set from [`Rank::COUNT`] on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RankSet(u8);
+
+const _: () = assert!((Rank::COUNT as u32) < u8::BITS);
+
+impl RankSet {
+    /// No rank.
+    // INVARIANT: no bit is set.
+    pub const NONE: Self = Self(0);
+
+    /// All ranks.
+    // INVARIANT: the bits below the count are set.
+    pub const ALL: Self = Self((1 << Rank::COUNT) - 1);
+
+    /// Returns the set with one rank more.
+    #[inline]
+    #[must_use]
+    pub const fn with(self, rank: Rank) -> Self {
+        // INVARIANT: a rank is below the count.
+        Self(self.0 | rank.bit())
+    }
+
+    /// Tells whether a rank is in the set.
+    #[inline]
+    pub const fn contains(self, rank: Rank) -> bool {
+        self.0 & rank.bit() != 0
+    }
+
+    /// Visits the ranks in the set, best first.
+    pub fn iter(self) -> impl Iterator<Item = Rank> {
+        Rank::all().filter(move |rank| self.contains(*rank))
     }
 }
 
@@ -383,6 +429,30 @@ mod tests {
         assert_eq!(Rank::new(0), Some(Rank::BEST));
         assert!(Rank::new(Rank::COUNT - 1).is_some());
         assert_eq!(Rank::new(Rank::COUNT), None);
-        assert_eq!(Rank::all().count(), 4);
+        assert_eq!(Rank::all().count(), 6);
+    }
+
+    #[test]
+    fn sets_of_ranks() {
+        for bits in 0..1u32 << Rank::COUNT {
+            let wanted: Vec<Rank> = Rank::all()
+                .filter(|rank| bits & (1 << rank.get()) != 0)
+                .collect();
+            // The order in which they come in does not matter, nor does one that comes twice.
+            let set = wanted
+                .iter()
+                .rev()
+                .fold(RankSet::NONE, |set, rank| set.with(*rank).with(*rank));
+            assert!(set.iter().eq(wanted.iter().copied()), "{wanted:?}");
+            assert!(set.iter().is_sorted());
+            assert!(Rank::all().all(|rank| set.contains(rank) == wanted.contains(&rank)));
+            assert_eq!(
+                set == RankSet::ALL,
+                wanted.len() == usize::from(Rank::COUNT)
+            );
+            assert_eq!(set == RankSet::NONE, wanted.is_empty());
+        }
+        const TWO: RankSet = RankSet::NONE.with(Rank::BEST).with(Rank::BEST);
+        assert_eq!(TWO.iter().collect::<Vec<_>>(), [Rank::BEST]);
     }
 }

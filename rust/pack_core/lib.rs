@@ -22,15 +22,20 @@
 //!
 //! ```text
 //! Free --reserve--> Reserved --begin_write--> Writing --finalize--> Live
-//!  ^                 |     ^                   |    ^               |  |
-//!  |                 |     +----abort_write----+    +--begin_write--+  |
-//!  |                 |                                                 |
-//!  |                 +------------------begin_retire-------------------+
-//!  |                             |
-//!  |                             v                       <-----cancel------
-//!  |                         Retiring --retired--> Retired --seal_retired--> Syncing
-//!  |                                                                            |
-//!  +----------------------------------release-----------------------------------+
+//!  ^                 |     ^                   | | ^               |  |
+//!  |                 |     +----abort_write----+ | +--begin_write--+  |
+//!  |                 |                           |                    |
+//!  |                 |                      begin_retire              |
+//!  |                 |                           v                    |
+//!  |                 |                         Doomed                 |
+//!  |                 |                           |                    |
+//!  |                 |                finalize or abort_write         |
+//!  |                 |                           v                    |
+//!  |                 +------begin_retire---> Retiring <--begin_retire-+
+//!  |                                             |
+//!  |                                          retired
+//!  |                                             v
+//!  +---release--- Syncing <---seal_retired--- Retired
 //! ```
 //!
 //! The caller does what a step stands for *before* it tells the pool about it, except for
@@ -39,30 +44,39 @@
 //! `retired`; `seal_retired`, synchronise all CPUs, `release`. All of that happens with no lock
 //! held.
 //!
+//! A range that is freed while it is being written is *doomed*: the writer learns of it at the end
+//! of the copy ([`WriteEnd`]), and writes the poison and calls `retired` in place of the one that
+//! freed it ([`Taken`]).
+//!
+//! What takes long under the caller's lock comes in slices: a batch has a limited number of packs
+//! ([`PACKS_PER_BATCH`]), and `release` frees as many ranges as the caller allows, and hands the
+//! batch back while something of it is left ([`Released`]).
+//!
 //! # Invariants
 //!
 //! - Ranges never overlap and never leave their pack.
 //! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
 //!   it since the pack was added, or if the last one was released, or trimmed, which is only
 //!   possible before anything could branch there.
-//! - One at a time copies to a range or poisons it: a range that is being written can be neither
-//!   written to nor freed by anybody else.
+//! - One at a time copies to a range or poisons it: a range that is being written can be written to
+//!   by nobody else, and if it is freed, the writer poisons it.
 //! - A range is released only by a batch that was sealed after the range was retired. A range that
 //!   is retired while a batch is under way waits for the next one.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `seal_retired`,
-//!   `release`) needs no memory and cannot fail on a range that is allocated and not being written.
+//!   `release`) needs no memory and cannot fail on a range that is allocated and was not freed yet.
 //! - [`check_invariants`] recounts all of it.
 //!
 //! # Policy
 //!
-//! First fit: the lowest place in the first pack of the best rank that has room. Low packs fill,
-//! high packs drain and can be taken out. The indexes that make this fast are described in
+//! First fit: the lowest place in the first pack of the best rank that has room, of the ranks that
+//! the caller names. Low packs fill, high packs drain and can be taken out. The indexes that make this fast are described in
 //! `runs.rs` and `tournament.rs`.
 //!
 //! # Example
 //!
 //! ```
-//! use pack_core::{ChunkCount, Error, Pack, Pool, Rank, Reserved, Slot, PACK_CHUNKS};
+//! use pack_core::{ChunkCount, Error, Pack, Pool, Rank, RankSet, Released, Reserved, Slot};
+//! use pack_core::{Taken, WriteEnd, PACK_CHUNKS};
 //!
 //! // All storage is lent by the caller: here by `Vec`, in the kernel by `KVec`.
 //! type Words = Vec<u64>;
@@ -73,28 +87,33 @@
 //! let mut pool = Pool::new(slots, index)?;
 //!
 //! // There is no pack yet. The caller makes one with no lock held, adds it and asks again.
-//! assert_eq!(pool.reserve(1000, ChunkCount::ONE), Err(Error::NeedPack(ChunkCount::new(16))));
+//! let refused = pool.reserve(1000, ChunkCount::ONE, RankSet::ALL);
+//! assert_eq!(refused, Err(Error::NeedPack(ChunkCount::new(16))));
 //! let storage = vec![0; Pack::<Words>::words_needed(PACK_CHUNKS)];
 //! let pack = Pack::new(storage, PACK_CHUNKS, Rank::BEST)?;
 //! pool.add(pack).map_err(|failed| failed.error)?;
-//! let Reserved { pack, range } = pool.reserve(1000, ChunkCount::ONE)?;
+//! let Reserved { pack, range } = pool.reserve(1000, ChunkCount::ONE, RankSet::ALL)?;
 //! assert_eq!((range.start().get(), range.count().get()), (0, 16));
 //!
 //! // The image turns out to be smaller; then it is copied there, and is live.
 //! let range = pool.trim(pack, range, ChunkCount::holding(700)?)?;
 //! pool.begin_write(pack, range)?;
-//! /* Here the caller copies the image. Until it is done nobody can free the range. */
-//! assert!(pool.begin_retire(pack, range.start()).is_err());
-//! pool.finalize(pack, range)?;
+//! /* Here the caller copies the image. Until it is done nobody else can write there. */
+//! assert!(pool.begin_write(pack, range).is_err());
+//! assert_eq!(pool.finalize(pack, range)?, WriteEnd::Kept);
 //!
 //! // Freeing: poison, synchronise all CPUs, and only then use the memory again.
-//! let range = pool.begin_retire(pack, range.start())?;
+//! assert_eq!(pool.begin_retire(pack, range.start())?, Taken::Retiring(range));
 //! /* Here the caller writes the poison. */
 //! pool.retired(pack, range)?;
-//! let batch = pool.seal_retired().expect("something is retired");
+//! let mut rest = pool.seal_retired();
 //! /* Here the caller synchronises all CPUs. */
-//! assert_eq!(pool.release(batch).chunks, 11);
-//! assert_eq!(pool.stats().largest_hole_bytes(), 2 << 20);
+//! while let Some(batch) = rest {
+//!     let released: Released = pool.release(batch, 64);
+//!     /* Here the caller lets others have the lock. */
+//!     rest = released.rest;
+//! }
+//! assert_eq!(pool.largest_hole(RankSet::ALL), PACK_CHUNKS);
 //! # Ok::<(), Error>(())
 //! ```
 
@@ -119,6 +138,7 @@ mod bitmap;
 mod counting;
 mod error;
 pub mod geometry;
+#[cfg(any(test, feature = "model"))]
 pub mod model;
 pub mod pack;
 pub mod pool;
@@ -135,17 +155,22 @@ pub use geometry::ChunkIdx;
 pub use geometry::ChunkRange;
 pub use geometry::PackId;
 pub use geometry::Rank;
+pub use geometry::RankSet;
 pub use geometry::CHUNK_SIZE;
 pub use geometry::MAX_CHUNKS;
 pub use geometry::PACK_CHUNKS;
 pub use geometry::PACK_SIZE;
 pub use pack::Pack;
 pub use pack::RangeState;
+pub use pack::Taken;
+pub use pack::WriteEnd;
 pub use pool::AddError;
 pub use pool::Batch;
 pub use pool::Pool;
+pub use pool::Released;
 pub use pool::Reserved;
 pub use pool::Slot;
+pub use pool::PACKS_PER_BATCH;
 pub use stats::PackStats;
 pub use stats::PoolStats;
 pub use stats::Tallies;

@@ -5,8 +5,8 @@
 //!
 //! The [`Shadow`] is the specification in its most naive form, one cell for each chunk and nothing
 //! cached; the [`Trial`] applies every [`Op`] to the pool and to the shadow and compares all that
-//! they say. Like the rest of the crate it neither allocates nor panics: host tests and the
-//! self-test in the kernel run the same code.
+//! they say. Like the rest of the crate it neither allocates nor panics. It is there only with the
+//! feature `model`, which a build for the kernel does not have.
 
 mod op;
 mod random;

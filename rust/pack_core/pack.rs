@@ -28,6 +28,8 @@ pub enum RangeState {
     Writing,
     /// The bytes are an image, and programs run there.
     Live,
+    /// Freed while it was being written: who writes there retires it when the copy ends.
+    Doomed,
     /// The owner is writing poison over it; no longer anybody's image.
     Retiring,
     /// The poison is visible; no CPU has been synchronised since.
@@ -38,10 +40,11 @@ pub enum RangeState {
 
 impl RangeState {
     /// All states, in the order of a range's life.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Reserved,
         Self::Writing,
         Self::Live,
+        Self::Doomed,
         Self::Retiring,
         Self::Retired,
         Self::Syncing,
@@ -53,6 +56,7 @@ impl RangeState {
             Self::Reserved => "reserved",
             Self::Writing => "writing",
             Self::Live => "live",
+            Self::Doomed => "doomed",
             Self::Retiring => "retiring",
             Self::Retired => "retired",
             Self::Syncing => "syncing",
@@ -61,15 +65,17 @@ impl RangeState {
 
     /// Returns the state's bits in the planes A, B and C.
     ///
-    /// C says that the range is dying, and then A that it is [`Retired`](Self::Retired) and B that
-    /// it is [`Syncing`](Self::Syncing): so the steps that concern all such ranges work on whole
-    /// words. Without C those steps leave a range alone, whatever A and B are.
+    /// C says that nobody needs the image any more, and then A alone that the range is
+    /// [`Retired`](Self::Retired) and B alone that it is [`Syncing`](Self::Syncing): so the steps
+    /// that concern all such ranges work on whole words. They leave a range alone that has no C,
+    /// whatever A and B are, and one that has all three, to which somebody may still write.
     #[inline]
     const fn code(self) -> (bool, bool, bool) {
         match self {
             Self::Reserved => (true, false, false),
             Self::Writing => (true, true, false),
             Self::Live => (false, true, false),
+            Self::Doomed => (true, true, true),
             Self::Retiring => (false, false, true),
             Self::Retired => (true, false, true),
             Self::Syncing => (false, true, true),
@@ -83,20 +89,42 @@ impl RangeState {
             (true, false, false) => Some(Self::Reserved),
             (true, true, false) => Some(Self::Writing),
             (false, true, false) => Some(Self::Live),
+            (true, true, true) => Some(Self::Doomed),
             (false, false, true) => Some(Self::Retiring),
             (true, false, true) => Some(Self::Retired),
             (false, true, true) => Some(Self::Syncing),
-            (false, false, false) | (true, true, true) => None,
+            (false, false, false) => None,
         }
     }
+}
+
+/// Who writes poison over a range that was taken from its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "whoever took a range that is retiring has to poison it"]
+pub enum Taken {
+    /// The caller does, now, and then calls [`Pool::retired`](crate::Pool::retired).
+    Retiring(ChunkRange),
+    /// Whoever is writing there does, when the copy ends: see [`WriteEnd::Doomed`].
+    Doomed(ChunkRange),
+}
+
+/// What became of a range while it was being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "whoever wrote to a range that is doomed has to poison it"]
+pub enum WriteEnd {
+    /// It is still its owner's.
+    Kept,
+    /// It was freed: it is [`Retiring`](RangeState::Retiring) now. The caller writes poison and then
+    /// calls [`Pool::retired`](crate::Pool::retired).
+    Doomed,
 }
 
 /// The book of one pack.
 ///
 /// The lent words hold, one after the other: the *used* bitmap, three planes A, B and C, and the
-/// index of free runs ([`runs`](crate::runs)). 5 bits for each chunk: 20 KiB for a 2 MiB pack. A
-/// range's state stands in the planes at its first chunk and nowhere else; so the planes also say
-/// where ranges start, and freeing a range needs no memory.
+/// index of free runs (`runs.rs`). 5 bits for each chunk: 20 KiB for a 2 MiB pack. A range's state
+/// stands in the planes at its first chunk and nowhere else; so the planes also say where ranges
+/// start, and freeing a range needs no memory.
 ///
 /// # Invariants
 ///
@@ -510,48 +538,72 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             }
             RangeState::Reserved | RangeState::Live => Err(Error::WrongRange),
             RangeState::Writing
+            | RangeState::Doomed
             | RangeState::Retiring
             | RangeState::Retired
             | RangeState::Syncing => Err(Error::WrongState(state)),
         }
     }
 
-    /// Writing → Live.
+    /// Writing → Live, or Doomed → Retiring.
     ///
     /// # Errors
     ///
-    /// Those of [`Pack::verify`].
-    pub(crate) fn finalize(&mut self, range: ChunkRange) -> Result<(), Error> {
-        self.verify(range, RangeState::Writing)?;
-        self.change(range, RangeState::Writing, RangeState::Live);
-        Ok(())
+    /// Those of [`Pack::end_write`].
+    pub(crate) fn finalize(&mut self, range: ChunkRange) -> Result<WriteEnd, Error> {
+        self.end_write(range, RangeState::Live)
     }
 
-    /// Writing → Reserved.
+    /// Writing → Reserved, or Doomed → Retiring.
     ///
     /// # Errors
     ///
-    /// Those of [`Pack::verify`].
-    pub(crate) fn abort_write(&mut self, range: ChunkRange) -> Result<(), Error> {
-        self.verify(range, RangeState::Writing)?;
-        self.change(range, RangeState::Writing, RangeState::Reserved);
-        Ok(())
+    /// Those of [`Pack::end_write`].
+    pub(crate) fn abort_write(&mut self, range: ChunkRange) -> Result<WriteEnd, Error> {
+        self.end_write(range, RangeState::Reserved)
     }
 
-    /// Live or Reserved → Retiring.
+    /// Writing → `kept`, or Doomed → Retiring.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is being
-    /// written, or retiring or further already.
-    pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
+    /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
+    fn end_write(&mut self, range: ChunkRange, kept: RangeState) -> Result<WriteEnd, Error> {
+        let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
+        let (to, end) = match state {
+            RangeState::Writing => (kept, WriteEnd::Kept),
+            RangeState::Doomed => (RangeState::Retiring, WriteEnd::Doomed),
+            RangeState::Reserved
+            | RangeState::Live
+            | RangeState::Retiring
+            | RangeState::Retired
+            | RangeState::Syncing => return Err(Error::WrongState(state)),
+        };
+        if found != range {
+            return Err(Error::WrongRange);
+        }
+        self.change(range, state, to);
+        Ok(end)
+    }
+
+    /// Live or Reserved → Retiring, or Writing → Doomed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it is doomed, or
+    /// retiring or further already.
+    pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {
             RangeState::Reserved | RangeState::Live => {
                 self.change(range, state, RangeState::Retiring);
-                Ok(range)
+                Ok(Taken::Retiring(range))
             }
-            RangeState::Writing
+            RangeState::Writing => {
+                self.change(range, state, RangeState::Doomed);
+                Ok(Taken::Doomed(range))
+            }
+            RangeState::Doomed
             | RangeState::Retiring
             | RangeState::Retired
             | RangeState::Syncing => Err(Error::WrongState(state)),
@@ -580,58 +632,77 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
         for ((a, b), c) in planes.zip(span.of(parts.c)) {
             probe::visit();
-            let retired = *a & *c;
+            let retired = *a & !*b & *c;
             *a &= !retired;
             *b |= retired;
         }
-        self.move_all(RangeState::Retired, RangeState::Syncing)
+        let sealed = self.tallies.retired;
+        self.tallies.remove(RangeState::Retired, sealed);
+        self.tallies.add(RangeState::Syncing, sealed);
+        sealed
     }
 
-    /// Syncing → Retired, all of them. O(words between the first and the last).
-    pub(crate) fn unseal(&mut self) -> Tally {
-        let span = core::mem::take(&mut self.syncing);
-        // INVARIANT: whatever starts in the one span is in the other now.
-        self.retired = self.retired.and(span);
+    /// Syncing → Free, the lowest `at_most` of them. O(words between the first and the last of these,
+    /// and the last one's).
+    ///
+    /// However many ranges a word has, it is looked at once; and the index is brought up to date
+    /// once.
+    pub(crate) fn release(&mut self, at_most: u32) -> Tally {
+        let span = self.syncing;
+        let first = span.words().start;
+        let last_chunk = self.chunks.get().saturating_sub(1);
         let parts = self.parts_mut();
-        let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
-        for ((a, b), c) in planes.zip(span.of(parts.c)) {
-            probe::visit();
-            let syncing = *b & *c;
-            *b &= !syncing;
-            *a |= syncing;
-        }
-        self.move_all(RangeState::Syncing, RangeState::Retired)
-    }
-
-    /// Counts all ranges in the state `from` under the state `to`.
-    fn move_all(&mut self, from: RangeState, to: RangeState) -> Tally {
-        let moved = self.tallies.of(from);
-        self.tallies.remove(from, moved);
-        self.tallies.add(to, moved);
-        moved
-    }
-
-    /// Syncing → Free, all of them. O(words between the first and the last + chunks/64 + ranges ·
-    /// log words).
-    pub(crate) fn release(&mut self) -> Tally {
-        let chunks = self.chunks.get();
         let mut released = Tally::default();
-        // INVARIANT: nothing is syncing when this is done.
-        for index in core::mem::take(&mut self.syncing).words() {
-            probe::visit();
-            let parts = self.parts();
-            let syncing = bitmap::word(parts.b, index) & bitmap::word(parts.c, index);
-            for bit in bitmap::ones(syncing) {
-                let start = bitmap::first_bit_of(index).saturating_add(bit);
-                let end = self.parts().end_of(start, chunks);
-                // INVARIANT: the whole range becomes free, and nothing starts there any more.
-                let mut parts = self.parts_mut();
-                parts.set_state(start, None);
-                parts.set_used(start, end, false);
-                released = released.plus(Tally::one(ChunkCount::new(end.saturating_sub(start))));
+        let mut left = at_most;
+        // The first word in which something may be left.
+        let mut rest = first;
+        let mut touched: Option<(usize, usize)> = None;
+        // The word before ends in the middle of a range that becomes free.
+        let mut open = false;
+        for index in first..parts.used.len() {
+            if !open && (left == 0 || !span.covers(index)) {
+                break;
             }
+            probe::visit();
+            let [a, b, c, used] =
+                [&*parts.a, parts.b, parts.c, parts.used].map(|words| bitmap::word(words, index));
+            let syncing = !a & b & c;
+            let starts = bitmap::lowest(syncing, left);
+            // Used and no start: that of the last start before. What is beyond the pack is nobody's.
+            let mut inner = used & !(a | b | c);
+            if index == bitmap::word_of(last_chunk) {
+                inner &= bitmap::up_to_bit(last_chunk);
+            }
+            let (freed, goes_on) = bitmap::follow(starts, inner, open);
+            // INVARIANT: whole ranges become free, and nothing starts there any more: their A is 0.
+            bitmap::clear(parts.b, index, starts);
+            bitmap::clear(parts.c, index, starts);
+            bitmap::clear(parts.used, index, freed);
+            open = goes_on;
+            left = left.saturating_sub(starts.count_ones());
+            rest = if starts == syncing {
+                index.saturating_add(1)
+            } else {
+                index
+            };
+            if freed != 0 {
+                touched = Some((touched.map_or(index, |(first, _)| first), index));
+            }
+            released = released.plus(Tally {
+                ranges: u64::from(starts.count_ones()),
+                chunks: u64::from(freed.count_ones()),
+            });
         }
+        if let Some((first, last)) = touched {
+            runs::refresh(parts.used, parts.tree, first, last);
+        }
+        // INVARIANT: what was not reached starts in the rest of the span.
         self.tallies.remove(RangeState::Syncing, released);
+        self.syncing = if self.tallies.syncing.ranges == 0 {
+            Span::default()
+        } else {
+            span.from(rest)
+        };
         released
     }
 

@@ -10,8 +10,11 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
 use crate::geometry::Rank;
+use crate::geometry::RankSet;
 use crate::pack::Pack;
 use crate::pack::RangeState;
+use crate::pack::Taken;
+use crate::pack::WriteEnd;
 use crate::stats::PackStats;
 use crate::stats::PoolStats;
 use crate::stats::Tally;
@@ -20,6 +23,11 @@ use crate::Error;
 
 /// The most packs in a pool.
 pub const MAX_SLOTS: usize = 1 << 16;
+
+/// The most packs in a batch: what [`Pool::seal_retired`] does under the caller's lock is bounded.
+///
+/// 32 normal packs are 64 MiB of images, and 16,384 words to look at.
+pub const PACKS_PER_BATCH: usize = 32;
 
 /// A place for one pack, lent by the caller.
 pub struct Slot<S> {
@@ -71,26 +79,36 @@ impl<S> core::fmt::Debug for AddError<S> {
     }
 }
 
-/// All ranges that were retired when it was made: they become free after one synchronisation of all
-/// CPUs.
+/// All ranges of up to [`PACKS_PER_BATCH`] packs that were retired when it was made: they become
+/// free after one synchronisation of all CPUs.
 ///
 /// A batch that is dropped leaves its ranges out of use for ever, and no other batch can be made:
 /// wasteful, not unsafe.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "synchronise all CPUs, then release the batch; or cancel it"]
+#[must_use = "synchronise all CPUs, then release the batch"]
 pub struct Batch {
     /// Which of the pool's batches it is.
     serial: u64,
-    /// What it covers.
+    /// What it covers still.
     tally: Tally,
 }
 
 impl Batch {
-    /// Returns what the batch covers.
+    /// Returns what the batch covers still: all that was sealed, less what was released.
     #[inline]
     pub fn tally(&self) -> Tally {
         self.tally
     }
+}
+
+/// What [`Pool::release`] made free.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "what is left of the batch has to be released, too"]
+pub struct Released {
+    /// How much that was.
+    pub tally: Tally,
+    /// The batch, while something of it is left.
+    pub rest: Option<Batch>,
 }
 
 /// A set of packs. `S` is what a pack's words are lent in, `L` the list of slots.
@@ -100,16 +118,22 @@ impl Batch {
 /// - There are at most [`MAX_SLOTS`] slots.
 /// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere
 ///   else.
+/// - `packs` is the number of slots with a pack.
 /// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
-///   `first_syncing` if and only if it has syncing ranges; on each at most once.
-/// - There are syncing ranges only if a batch is under way.
+///   `first_syncing` if and only if it has syncing ranges; on each at most once. `last_retired` is
+///   the end of the first list.
+/// - There are syncing ranges if and only if a batch is under way.
 pub struct Pool<S, L> {
     /// The places for packs.
     slots: L,
     /// The index across packs.
     holes: Tournament<S>,
-    /// The first slot on the list of packs with retired ranges.
+    /// How many packs there are.
+    packs: usize,
+    /// The first slot on the list of packs with retired ranges: it has waited longest.
     first_retired: Option<u32>,
+    /// The last slot on that list.
+    last_retired: Option<u32>,
     /// The first slot on the list of packs with syncing ranges.
     first_syncing: Option<u32>,
     /// The batch under way.
@@ -126,6 +150,8 @@ pub(crate) struct Books<'a, S> {
     pub(crate) holes: &'a Tournament<S>,
     /// The first slot on the list of packs with retired ranges.
     first_retired: Option<u32>,
+    /// The last slot on that list.
+    pub(crate) last_retired: Option<u32>,
     /// The first slot on the list of packs with syncing ranges.
     first_syncing: Option<u32>,
 }
@@ -151,7 +177,7 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    /// Returns how many words of index a pool with `slots` slots needs: 4,096 (32 KiB) for 1,024
+    /// Returns how many words of index a pool with `slots` slots needs: 6,144 (48 KiB) for 1,024
     /// slots.
     pub const fn index_words(slots: usize) -> usize {
         Tournament::<S>::words_needed(slots)
@@ -177,7 +203,9 @@ where
         Ok(Self {
             slots,
             holes,
+            packs: 0,
             first_retired: None,
+            last_retired: None,
             first_syncing: None,
             under_way: None,
             next_serial: 0,
@@ -190,11 +218,31 @@ where
         self.slots.len()
     }
 
+    /// Returns the number of packs. O(1).
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.packs
+    }
+
+    /// Tells whether there is no pack. O(1).
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.packs == 0
+    }
+
+    /// Returns the longest free run in packs of the ranks `among`, 0 if there is none. O(ranks).
+    pub fn largest_hole(&self, among: RankSet) -> ChunkCount {
+        let largest = among.iter().map(|rank| self.holes.largest(rank)).max();
+        ChunkCount::new(largest.unwrap_or(0))
+    }
+
     /// Puts a pack into the first vacant slot. O(slots).
     ///
     /// # Errors
     ///
     /// [`Error::Full`] if there is none; the pack comes back.
+    // There is nothing to box the pack in: it has to come back by value.
+    #[allow(clippy::result_large_err)]
     pub fn add(&mut self, pack: Pack<S>) -> Result<PackId, AddError<S>> {
         let vacant = numbered(self.slots.iter_mut()).find(|(_, slot)| slot.pack.is_none());
         let Some((index, slot)) = vacant else {
@@ -203,10 +251,11 @@ where
                 pack,
             });
         };
-        // INVARIANT: the index knows the pack's hole. It has no range: only a pool makes any, and
-        // gives a pack out only without.
+        // INVARIANT: the index knows the pack's hole, and the pack is counted. It has no range: only
+        // a pool makes any, and gives a pack out only without.
         self.holes
             .update(index, pack.rank(), pack.largest_hole().get());
+        self.packs = self.packs.saturating_add(1);
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))
     }
@@ -234,9 +283,11 @@ where
         let slot = self.slots.get_mut(index as usize)?;
         let pack = slot.pack.take()?;
         let id = PackId::new(index, slot.generation);
-        // INVARIANT: the index forgets the pack, which is on no list because it has no range.
+        // INVARIANT: the index forgets the pack, it is no longer counted, and it is on no list
+        // because it has no range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
+        self.packs = self.packs.saturating_sub(1);
         Some((id, pack))
     }
 
@@ -248,8 +299,8 @@ where
         }
     }
 
-    /// Takes chunks for `size` bytes, in the first pack of the best rank that has room: Free →
-    /// Reserved.
+    /// Takes chunks for `size` bytes, in the first pack of the best rank that has room, of the ranks
+    /// `among`: Free → Reserved.
     ///
     /// The range starts at a multiple of `align` chunks, which is 1 except where placement is being
     /// studied. O(ranks + log slots + size/64 + log of the pack) for an alignment of 1; else that
@@ -258,15 +309,20 @@ where
     /// # Errors
     ///
     /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold,
-    /// [`Error::BadAlign`] if `align` is not a power of two, and [`Error::NeedPack`] if no pack has
-    /// room: then make one with no lock held, and, with the lock, ask once more before you add it,
-    /// because in between another caller may have added one.
-    pub fn reserve(&mut self, size: usize, align: ChunkCount) -> Result<Reserved, Error> {
+    /// [`Error::BadAlign`] if `align` is not a power of two, and [`Error::NeedPack`] if no pack of
+    /// these ranks has room: then make one with no lock held, and, with the lock, ask once more
+    /// before you add it, because in between another caller may have added one.
+    pub fn reserve(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+    ) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
         if !align.get().is_power_of_two() {
             return Err(Error::BadAlign);
         }
-        for rank in Rank::all() {
+        for rank in among.iter() {
             let mut from = 0;
             while let Some(slot) = self.holes.first_at_least(rank, from, count.get()) {
                 if let Some(id) = self.id_of_slot(slot) {
@@ -303,28 +359,29 @@ where
     /// was. O(range/64).
     ///
     /// Until [`Pool::finalize`] or [`Pool::abort_write`] nobody else can begin to write there, and
-    /// nobody can take the range away: so the copy itself needs no lock.
+    /// nobody can hand the chunks out again: so the copy itself needs no lock.
     ///
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being
-    /// written or freed already: of two callers that write to the same range, one gets this;
+    /// written or was freed already: of two callers that write to the same range, one gets this;
     /// [`Error::WrongRange`].
     pub fn begin_write(&mut self, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
         self.change(id, |pack| pack.begin_write(range))
     }
 
-    /// Notes that a range holds an image that every CPU can see: Writing → Live. O(range/64).
+    /// Notes that a range holds an image that every CPU can see: Writing → Live, or Doomed →
+    /// Retiring if it was freed meanwhile. O(range/64).
     ///
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
-    pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+    pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
         self.change(id, |pack| pack.finalize(range))
     }
 
-    /// Notes that a copy failed and that the range is poison again: Writing → Reserved.
-    /// O(range/64).
+    /// Notes that a copy failed and that the range is poison again: Writing → Reserved, or Doomed →
+    /// Retiring if it was freed meanwhile. O(range/64).
     ///
     /// Only for a range that [`Pool::begin_write`] found reserved. One that was live is finalized
     /// instead, whatever was copied: programs may run there, and the tail of a reserved range can
@@ -333,19 +390,21 @@ where
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
-    pub fn abort_write(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+    pub fn abort_write(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
         self.change(id, |pack| pack.abort_write(range))
     }
 
     /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved →
-    /// Retiring. O(range/64).
+    /// Retiring, or Writing → Doomed. O(range/64).
+    ///
+    /// The caller poisons a range that is retiring. One that is being written is left to the writer:
+    /// else the rest of the copy would go to whoever gets the memory next.
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that is being
-    /// freed already, of two callers that free the same range one gets this, and for one that is
-    /// being written: the rest of the copy would go to whoever gets the memory next.
-    pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
+    /// [`Error::Stale`], [`Error::NotAllocated`]; [`Error::WrongState`] for a range that was freed
+    /// already: of two callers that free the same range, one gets this.
+    pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<Taken, Error> {
         self.change(id, |pack| pack.begin_retire(chunk))
     }
 
@@ -359,17 +418,22 @@ where
         self.change(id, |pack| pack.retired(range))
     }
 
-    /// Gathers all retired ranges into a batch: Retired → Syncing.
+    /// Gathers the retired ranges of up to [`PACKS_PER_BATCH`] packs into a batch: Retired →
+    /// Syncing.
     ///
     /// The caller then has every CPU synchronise, with no lock held, and releases the batch.
     /// [`None`] if nothing is retired, or if a batch is under way: its release leads to the next
-    /// one. O(packs with something retired · their words between the first and the last of it).
+    /// one. Packs take turns: those that have waited longest come first, and the others wait for the
+    /// next batch. O(packs of the batch · their words between the first and the last retired range).
     pub fn seal_retired(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
         }
         let mut tally = Tally::default();
-        while let Some(slot) = self.pop_retired() {
+        for _ in 0..PACKS_PER_BATCH {
+            let Some(slot) = self.pop_retired() else {
+                break;
+            };
             tally = tally.plus(self.on_slot(slot, Pack::seal));
             self.push_syncing(slot);
         }
@@ -379,41 +443,47 @@ where
         Some(Batch { serial, tally })
     }
 
-    /// Makes the ranges of a batch free, after every CPU was synchronised: Syncing → Free. Returns
-    /// how much that was.
+    /// Makes up to `at_most` ranges of a batch free, but at least one, after every CPU was
+    /// synchronised: Syncing → Free.
     ///
-    /// A batch of another pool has no effect. O(packs of the batch · their words between the first
-    /// and the last range of it).
-    pub fn release(&mut self, batch: Batch) -> Tally {
+    /// Drop the lock before you release what is left: so nobody waits longer than one slice takes.
+    /// Until nothing is left the batch is under way. A batch of another pool has no effect and no
+    /// rest.
+    ///
+    /// O(packs of the slice · their words between the first and the last range of it, and those of
+    /// the last one).
+    pub fn release(&mut self, batch: Batch, at_most: u32) -> Released {
         let mut tally = Tally::default();
-        if self.end(&batch) {
-            while let Some(slot) = self.pop_syncing() {
-                tally = tally.plus(self.on_slot(slot, Pack::release));
+        if self.under_way != Some(batch.serial) {
+            return Released { tally, rest: None };
+        }
+        let mut left = at_most.max(1);
+        while left > 0 {
+            let Some(slot) = self.pop_syncing() else {
+                break;
+            };
+            let released = self.on_slot(slot, |pack| pack.release(left));
+            tally = tally.plus(released);
+            left = left.saturating_sub(u32::try_from(released.ranges).unwrap_or(u32::MAX));
+            // INVARIANT: a pack with something left goes back to the list; that is the end of the
+            // slice.
+            if left == 0 && self.is_syncing(slot) {
+                self.push_syncing(slot);
             }
         }
-        tally
+        // INVARIANT: the batch is under way as long as something of it is left.
+        let rest = self.first_syncing.map(|_| Batch {
+            serial: batch.serial,
+            tally: batch.tally.minus(tally),
+        });
+        self.under_way = rest.as_ref().map(|rest| rest.serial);
+        Released { tally, rest }
     }
 
-    /// Puts the ranges of a batch back, after the CPUs could not be synchronised: Syncing →
-    /// Retired.
-    ///
-    /// A batch of another pool has no effect. O(packs of the batch · their words between the first
-    /// and the last range of it).
-    pub fn cancel(&mut self, batch: Batch) {
-        if self.end(&batch) {
-            while let Some(slot) = self.pop_syncing() {
-                self.on_slot(slot, Pack::unseal);
-            }
-        }
-    }
-
-    /// Ends the batch that is under way, if it is this one.
-    fn end(&mut self, batch: &Batch) -> bool {
-        let ours = self.under_way == Some(batch.serial);
-        if ours {
-            self.under_way = None;
-        }
-        ours
+    /// Tells whether the pack in a slot has syncing ranges.
+    fn is_syncing(&self, slot: u32) -> bool {
+        let pack = self.id_of_slot(slot).and_then(|id| self.pack(id));
+        pack.is_some_and(|pack| pack.tallies().syncing.ranges != 0)
     }
 
     /// Returns the range that starts at `chunk`, with its state. O(range/64).
@@ -460,7 +530,7 @@ where
         self.occupied().map(|(id, pack)| (id, pack.stats()))
     }
 
-    /// Tells whether a batch was sealed and neither released nor cancelled.
+    /// Tells whether a batch was sealed and is not released, or not all of it.
     #[inline]
     pub fn batch_under_way(&self) -> bool {
         self.under_way.is_some()
@@ -481,6 +551,7 @@ where
             slots: &self.slots,
             holes: &self.holes,
             first_retired: self.first_retired,
+            last_retired: self.last_retired,
             first_syncing: self.first_syncing,
         }
     }
@@ -507,7 +578,7 @@ where
         // INVARIANT: the index and the list of retired packs follow what happened.
         self.holes.update(id.slot(), rank, hole.get());
         if was_retired == 0 && is_retired != 0 {
-            slot.next_retired = self.first_retired.replace(id.slot());
+            self.push_retired(id.slot());
         }
         result
     }
@@ -519,6 +590,16 @@ where
             .unwrap_or_default()
     }
 
+    /// Puts a slot behind all others on the list of packs with retired ranges.
+    fn push_retired(&mut self, index: u32) {
+        let before = self.last_retired.replace(index);
+        // CAST: `usize` has at least 32 bits.
+        match before.and_then(|before| self.slots.get_mut(before as usize)) {
+            Some(before) => before.next_retired = Some(index),
+            None => self.first_retired = Some(index),
+        }
+    }
+
     /// Takes the first slot from the list of packs with retired ranges; the caller moves those
     /// ranges on.
     fn pop_retired(&mut self) -> Option<u32> {
@@ -526,6 +607,9 @@ where
         // CAST: `usize` has at least 32 bits.
         let slot = self.slots.get_mut(first as usize);
         self.first_retired = slot.and_then(|slot| slot.next_retired.take());
+        if self.first_retired.is_none() {
+            self.last_retired = None;
+        }
         Some(first)
     }
 

@@ -70,6 +70,8 @@ pub struct Tallies {
     pub writing: Tally,
     /// Final: programs run there.
     pub live: Tally,
+    /// Freed while it was being written: whoever writes there poisons it when the copy ends.
+    pub doomed: Tally,
     /// Being poisoned.
     pub retiring: Tally,
     /// Poisoned, waiting for a synchronisation of all CPUs to begin.
@@ -86,6 +88,7 @@ impl Tallies {
             RangeState::Reserved => self.reserved,
             RangeState::Writing => self.writing,
             RangeState::Live => self.live,
+            RangeState::Doomed => self.doomed,
             RangeState::Retiring => self.retiring,
             RangeState::Retired => self.retired,
             RangeState::Syncing => self.syncing,
@@ -99,6 +102,7 @@ impl Tallies {
             RangeState::Reserved => &mut self.reserved,
             RangeState::Writing => &mut self.writing,
             RangeState::Live => &mut self.live,
+            RangeState::Doomed => &mut self.doomed,
             RangeState::Retiring => &mut self.retiring,
             RangeState::Retired => &mut self.retired,
             RangeState::Syncing => &mut self.syncing,
@@ -140,12 +144,14 @@ impl Tallies {
         self.total().chunks == 0
     }
 
-    /// Returns what somebody has and nobody runs, or not yet all of it: reserved and writing.
+    /// Returns what somebody has and nobody runs, or not yet all of it: reserved, writing, and
+    /// doomed, which is being written as well.
     pub fn unfinished(&self) -> Tally {
-        self.reserved.plus(self.writing)
+        self.reserved.plus(self.writing).plus(self.doomed)
     }
 
-    /// Returns what is neither free nor in use: retiring, retired and syncing.
+    /// Returns what is neither free nor in use: retiring, retired and syncing. Not doomed: that is
+    /// not being poisoned before the copy ends.
     pub fn dying(&self) -> Tally {
         self.retiring.plus(self.retired).plus(self.syncing)
     }
@@ -307,16 +313,44 @@ mod tests {
             ranges: 2,
             chunks: 5,
         };
+        stats.tallies.doomed = Tally {
+            ranges: 1,
+            chunks: 3,
+        };
         assert_eq!(
             stats.tallies.unfinished(),
             Tally {
-                ranges: 3,
-                chunks: 15
+                ranges: 4,
+                chunks: 18
             }
         );
-        assert_eq!(stats.free_chunks(), 25);
+        assert_eq!(stats.free_chunks(), 22);
         assert_eq!(PoolStats::default().fragmentation(), 0);
         assert_eq!(PoolStats::default().utilisation(), 0);
+    }
+
+    #[test]
+    fn every_state_is_of_one_group() {
+        for (state, want) in [
+            (RangeState::Reserved, [1, 0]),
+            (RangeState::Writing, [1, 0]),
+            (RangeState::Live, [0, 0]),
+            (RangeState::Doomed, [1, 0]),
+            (RangeState::Retiring, [0, 1]),
+            (RangeState::Retired, [0, 1]),
+            (RangeState::Syncing, [0, 1]),
+        ] {
+            let mut tallies = Tallies::default();
+            tallies.add(state, Tally::one(ChunkCount::new(7)));
+            let groups = [tallies.unfinished(), tallies.dying()];
+            assert_eq!(groups.map(|tally| tally.ranges), want, "{state:?}");
+            assert_eq!(
+                groups.map(|tally| tally.chunks),
+                want.map(|n| 7 * n),
+                "{state:?}"
+            );
+            assert_eq!(tallies.total(), tallies.of(state));
+        }
     }
 
     #[test]

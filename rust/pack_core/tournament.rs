@@ -5,7 +5,7 @@
 //! For each rank a complete binary tree over the slots; a leaf is the largest hole of the slot's
 //! pack (0 in the trees of other ranks), an inner node the larger of its children. With `P` slots
 //! the leftmost pack that fits is found, and a changed hole is noted, in O(log P), however full the
-//! packs are. The nodes of the four ranks stand side by side, two to a word: 32 bytes for each
+//! packs are. The nodes of the six ranks stand side by side, two to a word: 48 bytes for each
 //! slot.
 
 use core::ops::DerefMut;
@@ -179,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_for_1024_packs_is_32_kib() {
-        assert_eq!(Tournament::<Vec<u64>>::words_needed(1024) * 8, 32 << 10);
+    fn memory_for_1024_packs_is_48_kib() {
+        assert_eq!(Tournament::<Vec<u64>>::words_needed(1024) * 8, 48 << 10);
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
             let mut slow = vec![[0; Rank::COUNT as usize]; slots as usize];
             for step in 0..3_000 {
                 let (slot, value) = (random.below(slots), random.below(20));
-                let rank = Rank::new(random.below(4) as u8).unwrap();
+                let rank = Rank::new(random.below(Rank::COUNT.into()) as u8).unwrap();
                 fast.update(slot, rank, value);
                 slow[slot as usize][usize::from(rank.get())] = value;
                 for rank in Rank::all() {

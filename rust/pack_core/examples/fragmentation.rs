@@ -25,7 +25,10 @@ use common::HostPool;
 use pack_core::model::Random;
 use pack_core::ChunkCount;
 use pack_core::Error;
+use pack_core::RankSet;
 use pack_core::Reserved;
+use pack_core::Taken;
+use pack_core::WriteEnd;
 use pack_core::CHUNK_SIZE;
 use pack_core::PACK_CHUNKS;
 use pack_core::PACK_SIZE;
@@ -123,14 +126,17 @@ impl Ours {
     /// Synchronises all CPUs.
     fn synchronise(&mut self) {
         if let Some(batch) = self.pool.seal_retired() {
-            self.pool.release(batch);
+            common::release(&mut self.pool, batch);
         }
     }
 
     /// Finds room, makes room, or makes a pack.
     fn reserve(&mut self, size: usize) -> Reserved {
         for attempt in 0.. {
-            match (self.pool.reserve(size, ChunkCount::ONE), attempt) {
+            match (
+                self.pool.reserve(size, ChunkCount::ONE, RankSet::ALL),
+                attempt,
+            ) {
                 (Err(Error::NeedPack(_)), 0) => self.synchronise(),
                 (Err(Error::NeedPack(_)), 1) => {
                     let rank = u8::from(self.packs >= NEAR_PACKS);
@@ -157,14 +163,16 @@ impl Allocator for Ours {
         }
         self.pool.begin_write(image.pack, image.range).unwrap();
         self.synchronise();
-        self.pool.finalize(image.pack, image.range).unwrap();
+        let end = self.pool.finalize(image.pack, image.range);
+        assert_eq!(end, Ok(WriteEnd::Kept));
         (length, image)
     }
 
     fn free(&mut self, (_, image): Self::Image) {
         let start = image.range.start();
-        let range = self.pool.begin_retire(image.pack, start).unwrap();
-        self.pool.retired(image.pack, range).unwrap();
+        let taken = self.pool.begin_retire(image.pack, start);
+        assert_eq!(taken, Ok(Taken::Retiring(image.range)));
+        self.pool.retired(image.pack, image.range).unwrap();
     }
 
     fn place((_, image): &Self::Image) -> Place {

@@ -3,6 +3,8 @@
 //! Operations, and a generator of sequences of them.
 
 use super::random::Random;
+use crate::geometry::Rank;
+use crate::geometry::RankSet;
 
 /// One operation of a [`Trial`](super::Trial).
 ///
@@ -11,7 +13,7 @@ use super::random::Random;
 /// sequences can be made shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Adds a pack of `chunks` chunks and of rank `rank` % 4.
+    /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT).
     Add {
         /// Chunks in the pack.
         chunks: u32,
@@ -29,6 +31,8 @@ pub enum Op {
         size: u32,
         /// The logarithm of the alignment.
         align: u8,
+        /// Which ranks will do.
+        among: RankSet,
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range: sometimes none, sometimes too many.
     Trim {
@@ -57,6 +61,16 @@ pub enum Op {
         /// Which range that is being written.
         nth: u32,
     },
+    /// Makes a range that was freed while it was being written a retiring one.
+    FinalizeDoomed {
+        /// Which doomed range.
+        nth: u32,
+    },
+    /// Gives up writing to a range that was freed meanwhile.
+    AbortDoomed {
+        /// Which doomed range.
+        nth: u32,
+    },
     /// Begins to retire a live range.
     BeginRetire {
         /// Which live range.
@@ -67,6 +81,11 @@ pub enum Op {
         /// Which reserved range.
         nth: u32,
     },
+    /// Begins to retire a range that is being written.
+    Doom {
+        /// Which range that is being written.
+        nth: u32,
+    },
     /// Ends to retire a retiring range.
     Retired {
         /// Which retiring range.
@@ -74,10 +93,11 @@ pub enum Op {
     },
     /// Seals a batch.
     Seal,
-    /// Releases the batch under way.
-    Release,
-    /// Cancels the batch under way.
-    Cancel,
+    /// Releases a slice of the batch under way.
+    Release {
+        /// How many ranges at most.
+        at_most: u32,
+    },
     /// Lets a round of the clock pass.
     Age,
     /// Calls everything with a range that is most likely none, or in another state.
@@ -102,7 +122,7 @@ pub struct Limits {
     pub chunks: u32,
     /// Packs have any number of chunks, not just the most.
     pub any_chunks: bool,
-    /// Packs have any rank, not just the best.
+    /// Packs have any rank, not just the best, and not all ranks will do for all reservations.
     pub any_rank: bool,
     /// The largest alignment is 2^`align` chunks.
     pub align: u8,
@@ -147,16 +167,20 @@ impl Generator {
         // CAST: all are below 256.
         let small = |random: &mut Random, bound: u32| random.below(bound) as u8;
         let nth = self.number();
-        match self.random.below(80) {
+        match self.random.below(84) {
             0 => Op::Seal,
-            1 | 2 => Op::Release,
-            3 if self.random.below(3) == 0 => Op::Cancel,
+            1 | 2 => Op::Release {
+                at_most: match self.random.below(3) {
+                    0 => u32::MAX,
+                    _ => self.random.below(8),
+                },
+            },
             3 => Op::Age,
             4 | 5 => Op::Trim {
                 nth,
                 keep: self.number(),
             },
-            6 => self.meddle(),
+            6 | 56 => self.meddle(),
             7 => Op::Stale,
             8 => Op::Abandon { nth },
             9 => Op::TakeEmpty {
@@ -165,7 +189,7 @@ impl Generator {
             10 => Op::Add {
                 chunks: self.pack_chunks(),
                 rank: if self.limits.any_rank {
-                    small(&mut self.random, 4)
+                    small(&mut self.random, Rank::COUNT.into())
                 } else {
                     0
                 },
@@ -175,6 +199,9 @@ impl Generator {
             37 => Op::Rewrite { nth },
             38 => Op::AbortWrite { nth },
             39..=51 => Op::Retired { nth },
+            52 | 53 => Op::Doom { nth },
+            54 => Op::FinalizeDoomed { nth },
+            55 => Op::AbortDoomed { nth },
             _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
             _ => Op::Reserve {
                 size: self.size(),
@@ -185,8 +212,23 @@ impl Generator {
                     ),
                     _ => 0,
                 },
+                among: self.ranks(),
             },
         }
+    }
+
+    /// Returns the ranks that will do: mostly all.
+    fn ranks(&mut self) -> RankSet {
+        if !self.limits.any_rank || self.random.below(4) != 0 {
+            return RankSet::ALL;
+        }
+        let mut ranks = RankSet::NONE;
+        for rank in Rank::all() {
+            if self.random.below(2) == 0 {
+                ranks = ranks.with(rank);
+            }
+        }
+        ranks
     }
 
     /// Returns any number.

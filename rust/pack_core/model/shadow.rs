@@ -10,6 +10,7 @@ use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
+use crate::geometry::RankSet;
 use crate::pack::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
@@ -44,6 +45,19 @@ pub struct ShadowPack {
     pub rank: Rank,
     /// Chunks in the pack.
     pub chunks: ChunkCount,
+    /// When the first of its retired ranges was retired, if there is any.
+    waits_since: u64,
+}
+
+impl ShadowPack {
+    /// Makes an empty pack.
+    pub fn new(chunks: ChunkCount, rank: Rank) -> Self {
+        Self {
+            rank,
+            chunks,
+            waits_since: 0,
+        }
+    }
 }
 
 /// All packs and chunks, in storage that the caller lends: `P` has one entry for each slot, `C` as
@@ -55,6 +69,8 @@ pub struct Shadow<P, C> {
     cells: C,
     /// Cells for each slot: the most chunks that a pack can have.
     stride: usize,
+    /// How many ranges were retired so far.
+    clock: u64,
 }
 
 impl<P, C> Shadow<P, C>
@@ -74,6 +90,7 @@ where
             packs,
             cells,
             stride,
+            clock: 0,
         })
     }
 
@@ -138,10 +155,15 @@ where
         Some(worst)
     }
 
-    /// Returns where first fit puts `count` chunks: best rank, then lowest slot, then lowest
-    /// multiple of `align`.
-    pub fn place(&self, count: ChunkCount, align: ChunkCount) -> Option<(u32, ChunkRange)> {
-        for rank in Rank::all() {
+    /// Returns where first fit puts `count` chunks: best rank `among` some, then lowest slot, then
+    /// lowest multiple of `align`.
+    pub fn place(
+        &self,
+        count: ChunkCount,
+        align: ChunkCount,
+        among: RankSet,
+    ) -> Option<(u32, ChunkRange)> {
+        for rank in Rank::all().filter(|rank| among.contains(*rank)) {
             for (slot, _) in self.packs().filter(|(_, pack)| pack.rank == rank) {
                 let mut free = 0u32;
                 for (end, cell) in (1..u32::MAX).zip(self.cells(slot)) {
@@ -175,24 +197,54 @@ where
         self.cells_of(slot, range).fill(Cell::default());
     }
 
-    /// Changes the state of all ranges of all packs that are in the state `from`; none is free.
-    pub fn convert_all(&mut self, from: RangeState, to: Option<RangeState>) -> Tally {
-        let mut tally = Tally::default();
-        for cell in self
-            .cells
-            .iter_mut()
-            .filter(|cell| cell.state == Some(from))
-        {
-            tally = tally.plus(Tally {
-                ranges: u64::from(cell.first),
-                chunks: 1,
-            });
-            *cell = Cell {
-                state: to,
-                first: cell.first && to.is_some(),
-            };
+    /// Makes a range a retired one.
+    pub fn retire(&mut self, slot: u32, range: ChunkRange) {
+        self.clock = self.clock.saturating_add(1);
+        let first = self.tallies(slot).retired.ranges == 0;
+        // CAST: `usize` has at least 32 bits.
+        if let Some(Some(pack)) = self.packs.get_mut(slot as usize).filter(|_| first) {
+            pack.waits_since = self.clock;
         }
-        tally
+        self.take(slot, range, RangeState::Retired);
+    }
+
+    /// Makes the retired ranges of up to `packs` packs syncing ones, of the packs that have waited
+    /// longest.
+    pub fn seal(&mut self, packs: usize) -> Tally {
+        let mut sealed = Tally::default();
+        for _ in 0..packs {
+            let waiting = self
+                .packs()
+                .filter(|(slot, _)| self.tallies(*slot).retired.ranges != 0);
+            let Some((slot, _)) = waiting.min_by_key(|(_, pack)| pack.waits_since) else {
+                break;
+            };
+            while let Some(range) = self.first_in(slot, RangeState::Retired) {
+                self.take(slot, range, RangeState::Syncing);
+                sealed = sealed.plus(Tally::one(range.count()));
+            }
+        }
+        sealed
+    }
+
+    /// Makes the lowest syncing range of a slot free.
+    pub fn release(&mut self, slot: u32) -> Tally {
+        let Some(range) = self.first_in(slot, RangeState::Syncing) else {
+            return Tally::default();
+        };
+        self.free(slot, range);
+        Tally::one(range.count())
+    }
+
+    /// Returns the lowest range of a slot in a state.
+    fn first_in(&self, slot: u32, state: RangeState) -> Option<ChunkRange> {
+        let mut ranges = self.ranges(slot).filter(|(is, _)| *is == state);
+        ranges.next().map(|(_, range)| range)
+    }
+
+    /// Counts all ranges of all packs in a state.
+    pub fn count(&self, state: RangeState) -> usize {
+        length(self.in_state(state))
     }
 
     /// Returns the range that starts at a chunk.
@@ -225,7 +277,7 @@ where
     /// Returns the `index`-th of all ranges in the state `state`, counted around if there are
     /// fewer.
     pub fn nth(&self, state: RangeState, index: u32) -> Option<(u32, ChunkRange)> {
-        let count = length(self.in_state(state));
+        let count = self.count(state);
         // CAST: `usize` has at least 32 bits.
         self.in_state(state)
             .nth((index as usize).checked_rem(count)?)

@@ -16,13 +16,18 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
 use crate::geometry::Rank;
+use crate::geometry::RankSet;
 use crate::geometry::MAX_CHUNKS;
 use crate::pack::Pack;
 use crate::pack::RangeState;
+use crate::pack::Taken;
+use crate::pack::WriteEnd;
 use crate::pool::Batch;
 use crate::pool::Pool;
 use crate::pool::Reserved;
 use crate::pool::Slot;
+use crate::pool::PACKS_PER_BATCH;
+use crate::stats::Tally;
 use crate::Error;
 
 /// Where pool and shadow differ.
@@ -97,7 +102,7 @@ where
             Op::Add { chunks, rank } => self.add(ChunkCount::new(chunks), rank),
             Op::TakeEmpty { keep } => self.take_empty(usize::from(keep)),
             // CAST: `usize` has at least 32 bits.
-            Op::Reserve { size, align } => self.reserve(size as usize, align),
+            Op::Reserve { size, align, among } => self.reserve(size as usize, align, among),
             Op::Trim { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
                 Some((slot, range)) => {
                     let keep = keep
@@ -123,6 +128,14 @@ where
                 Some((slot, range)) => self.abort_write(slot, range),
                 None => Ok(()),
             },
+            Op::FinalizeDoomed { nth } => match self.shadow.nth(RangeState::Doomed, nth) {
+                Some((slot, range)) => self.finalize(slot, range),
+                None => Ok(()),
+            },
+            Op::AbortDoomed { nth } => match self.shadow.nth(RangeState::Doomed, nth) {
+                Some((slot, range)) => self.abort_write(slot, range),
+                None => Ok(()),
+            },
             Op::BeginRetire { nth } => match self.shadow.nth(RangeState::Live, nth) {
                 Some((slot, range)) => self.begin_retire(slot, range.start()),
                 None => Ok(()),
@@ -131,13 +144,16 @@ where
                 Some((slot, range)) => self.begin_retire(slot, range.start()),
                 None => Ok(()),
             },
+            Op::Doom { nth } => match self.shadow.nth(RangeState::Writing, nth) {
+                Some((slot, range)) => self.begin_retire(slot, range.start()),
+                None => Ok(()),
+            },
             Op::Retired { nth } => match self.shadow.nth(RangeState::Retiring, nth) {
                 Some((slot, range)) => self.retired(slot, range),
                 None => Ok(()),
             },
             Op::Seal => self.seal(),
-            Op::Release => self.release(),
-            Op::Cancel => self.cancel(),
+            Op::Release { at_most } => self.release(at_most),
             Op::Age => {
                 self.pool.age();
                 Ok(())
@@ -158,6 +174,12 @@ where
             self.pool.stats().packs == length(self.shadow.packs()) as u64,
             "the number of packs",
         )?;
+        ensure(
+            self.pool.len() == length(self.shadow.packs())
+                && self.pool.is_empty() == self.shadow.packs().next().is_none(),
+            "len",
+        )?;
+        self.verify_holes()?;
         ensure(
             self.pool.batch_under_way() == self.batch.is_some(),
             "whether a batch is under way",
@@ -190,6 +212,28 @@ where
             self.verify_lookups(id)?;
         }
         Ok(())
+    }
+
+    /// Compares the largest holes among the packs of each rank, of this and the better ones, and of
+    /// all.
+    fn verify_holes(&self) -> Result<(), Failure> {
+        let mut better = (RankSet::NONE, ChunkCount::new(0));
+        for rank in Rank::all() {
+            let packs = self.shadow.packs().filter(|(_, pack)| pack.rank == rank);
+            let holes = packs.map(|(slot, _)| self.shadow.largest_hole(slot));
+            let hole = holes.max().unwrap_or_default();
+            better = (better.0.with(rank), better.1.max(hole));
+            ensure(
+                self.pool.largest_hole(RankSet::NONE.with(rank)) == hole
+                    && self.pool.largest_hole(better.0) == better.1,
+                "largest_hole",
+            )?;
+        }
+        ensure(
+            self.pool.largest_hole(RankSet::ALL) == better.1
+                && self.pool.largest_hole(RankSet::NONE).get() == 0,
+            "largest_hole of all or of none",
+        )
     }
 
     /// Compares what is found at the edges of every range and of the pack.
@@ -237,6 +281,9 @@ where
         while let Some((slot, range)) = self.shadow.nth(RangeState::Writing, 0) {
             self.finalize(slot, range)?;
         }
+        while let Some((slot, range)) = self.shadow.nth(RangeState::Doomed, 0) {
+            self.finalize(slot, range)?;
+        }
         while let Some((slot, range)) = self.shadow.nth(RangeState::Live, 0) {
             self.begin_retire(slot, range.start())?;
         }
@@ -244,11 +291,10 @@ where
             self.retired(slot, range)?;
         }
         // A batch that is under way, and then the rest.
-        for _ in 0..2 {
-            self.release()?;
+        while self.batch.is_some() || self.shadow.count(RangeState::Retired) != 0 {
+            self.release(u32::MAX)?;
             self.seal()?;
         }
-        self.release()?;
         self.verify()?;
         ensure(
             self.pool.stats().tallies.total().ranges == 0,
@@ -257,7 +303,7 @@ where
         let Some(largest) = self.shadow.packs().map(|(_, pack)| pack.chunks).max() else {
             return Ok(());
         };
-        self.reserve(largest.bytes(), 0)?;
+        self.reserve(largest.bytes(), 0, RankSet::ALL)?;
         let reserved = self
             .shadow
             .nth(RangeState::Reserved, 0)
@@ -285,7 +331,7 @@ where
             }
         };
         let result = self.pool.add(pack).map_err(|failed| failed.error);
-        let slot = self.shadow.add(ShadowPack { rank, chunks });
+        let slot = self.shadow.add(ShadowPack::new(chunks, rank));
         let same = result.map(PackId::slot) == slot.ok_or(Error::Full);
         let renamed = result.ok().is_some() && result.ok() == self.stale;
         ensure(same && !renamed, "add")
@@ -303,16 +349,16 @@ where
     }
 
     /// Reserves.
-    fn reserve(&mut self, size: usize, align: u8) -> Result<(), Failure> {
+    fn reserve(&mut self, size: usize, align: u8, among: RankSet) -> Result<(), Failure> {
         let align = ChunkCount::new(1u32.wrapping_shl(u32::from(align)));
         let wanted = ChunkCount::holding(size).and_then(|count| {
             self.shadow
-                .place(count, align)
+                .place(count, align, among)
                 .ok_or(Error::NeedPack(count))
         });
         let found = self
             .pool
-            .reserve(size, align)
+            .reserve(size, align, among)
             .map(|Reserved { pack, range }| (pack.slot(), range));
         if let Ok((slot, range)) = wanted {
             self.shadow.take(slot, range, RangeState::Reserved);
@@ -373,23 +419,36 @@ where
         ensure(found == wanted, "begin_write")
     }
 
+    /// Ends a copy in the shadow, so that the range is `kept` if nobody freed it; says what the pool
+    /// has to say.
+    fn end_write(
+        &mut self,
+        slot: u32,
+        range: ChunkRange,
+        kept: RangeState,
+    ) -> Result<WriteEnd, Error> {
+        let (from, to, end) = match self.shadow.find(slot, range.start()) {
+            Some((RangeState::Doomed, _)) => {
+                (RangeState::Doomed, RangeState::Retiring, WriteEnd::Doomed)
+            }
+            _ => (RangeState::Writing, kept, WriteEnd::Kept),
+        };
+        self.allowed(slot, range, from)?;
+        self.shadow.take(slot, range, to);
+        Ok(end)
+    }
+
     /// Finalizes.
     fn finalize(&mut self, slot: u32, range: ChunkRange) -> Result<(), Failure> {
-        let wanted = self.allowed(slot, range, RangeState::Writing);
         let found = self.pool.finalize(self.id(slot), range);
-        if wanted.is_ok() {
-            self.shadow.take(slot, range, RangeState::Live);
-        }
+        let wanted = self.end_write(slot, range, RangeState::Live);
         ensure(found == wanted, "finalize")
     }
 
     /// Gives up writing.
     fn abort_write(&mut self, slot: u32, range: ChunkRange) -> Result<(), Failure> {
-        let wanted = self.allowed(slot, range, RangeState::Writing);
         let found = self.pool.abort_write(self.id(slot), range);
-        if wanted.is_ok() {
-            self.shadow.take(slot, range, RangeState::Reserved);
-        }
+        let wanted = self.end_write(slot, range, RangeState::Reserved);
         ensure(found == wanted, "abort_write")
     }
 
@@ -398,12 +457,17 @@ where
         let wanted = match (self.shadow.pack(slot), self.shadow.find(slot, chunk)) {
             (None, _) => Err(Error::Stale),
             (_, None) => Err(Error::NotAllocated),
-            (_, Some((RangeState::Reserved | RangeState::Live, range))) => Ok(range),
+            (_, Some((RangeState::Reserved | RangeState::Live, range))) => {
+                Ok(Taken::Retiring(range))
+            }
+            (_, Some((RangeState::Writing, range))) => Ok(Taken::Doomed(range)),
             (_, Some((state, _))) => Err(Error::WrongState(state)),
         };
         let found = self.pool.begin_retire(self.id(slot), chunk);
-        if let Ok(range) = wanted {
-            self.shadow.take(slot, range, RangeState::Retiring);
+        match wanted {
+            Ok(Taken::Retiring(range)) => self.shadow.take(slot, range, RangeState::Retiring),
+            Ok(Taken::Doomed(range)) => self.shadow.take(slot, range, RangeState::Doomed),
+            Err(_) => {}
         }
         ensure(found == wanted, "begin_retire")
     }
@@ -413,7 +477,7 @@ where
         let wanted = self.allowed(slot, range, RangeState::Retiring);
         let found = self.pool.retired(self.id(slot), range);
         if wanted.is_ok() {
-            self.shadow.take(slot, range, RangeState::Retired);
+            self.shadow.retire(slot, range);
         }
         ensure(found == wanted, "retired")
     }
@@ -424,9 +488,7 @@ where
         if self.batch.is_some() {
             return ensure(sealed.is_none(), "a second batch");
         }
-        let tally = self
-            .shadow
-            .convert_all(RangeState::Retired, Some(RangeState::Syncing));
+        let tally = self.shadow.seal(PACKS_PER_BATCH);
         let found = sealed.as_ref().map(Batch::tally);
         self.batch = sealed;
         ensure(
@@ -435,23 +497,39 @@ where
         )
     }
 
-    /// Releases the batch under way.
-    fn release(&mut self) -> Result<(), Failure> {
+    /// Releases a slice of the batch under way.
+    ///
+    /// Which packs it is of is up to the pool; in each the lowest ranges come first.
+    fn release(&mut self, at_most: u32) -> Result<(), Failure> {
         let Some(batch) = self.batch.take() else {
             return Ok(());
         };
-        let released = self.pool.release(batch);
-        let wanted = self.shadow.convert_all(RangeState::Syncing, None);
-        ensure(released == wanted, "release")
-    }
-
-    /// Cancels the batch under way.
-    fn cancel(&mut self) -> Result<(), Failure> {
-        if let Some(batch) = self.batch.take() {
-            self.pool.cancel(batch);
-            self.shadow
-                .convert_all(RangeState::Syncing, Some(RangeState::Retired));
+        let before = batch.tally();
+        let released = self.pool.release(batch, at_most);
+        let mut freed = Tally::default();
+        let mut in_part = 0u32;
+        for slot in 0..u32::try_from(self.shadow.capacity()).unwrap_or(0) {
+            let syncing = |pack: &Pack<S>| pack.tallies().syncing.ranges;
+            let id = self.pool.id_of_slot(slot);
+            let left = id.and_then(|id| self.pool.pack(id)).map_or(0, syncing);
+            let had = self.shadow.tallies(slot).syncing.ranges;
+            in_part = in_part.saturating_add(u32::from(left != 0 && left != had));
+            for _ in left..had {
+                freed = freed.plus(self.shadow.release(slot));
+            }
         }
+        let wanted = before.ranges.min(u64::from(at_most.max(1)));
+        ensure(
+            freed.ranges == wanted && released.tally == freed,
+            "how much is released",
+        )?;
+        ensure(in_part <= 1, "packs are released in part")?;
+        let rest = before.minus(freed);
+        ensure(
+            released.rest.as_ref().map(Batch::tally) == (rest.ranges != 0).then_some(rest),
+            "the rest of a batch",
+        )?;
+        self.batch = released.rest;
         Ok(())
     }
 
@@ -479,7 +557,6 @@ where
             return Ok(());
         };
         let chunk = ChunkIdx::new(0);
-        let refused = Err(Error::Stale);
         ensure(
             self.pool.pack(id).is_none(),
             "a stale name still names a pack",
@@ -493,14 +570,14 @@ where
             "containing with a stale name",
         )?;
         ensure(
-            self.pool.begin_retire(id, chunk) == refused,
+            self.pool.begin_retire(id, chunk) == Err(Error::Stale),
             "begin_retire with a stale name",
         )?;
         let Some(range) = ChunkRange::new(chunk, ChunkCount::ONE) else {
             return Ok(());
         };
         ensure(
-            self.pool.trim(id, range, ChunkCount::ONE) == refused,
+            self.pool.trim(id, range, ChunkCount::ONE) == Err(Error::Stale),
             "trim with a stale name",
         )?;
         ensure(

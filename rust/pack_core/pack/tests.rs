@@ -162,35 +162,45 @@ fn trimming_at_its_edges() {
     }
 }
 
+/// Brings a range of 70 chunks at 10, in a pack of 100, into a state.
+fn bring(state: RangeState) -> Pack<Vec<u64>> {
+    use RangeState::*;
+    let mut pack = pack_with(100, 10, 80);
+    let whole = range(10, 80);
+    let path: &[RangeState] = match state {
+        Reserved => &[],
+        Writing => &[Writing],
+        Live => &[Writing, Live],
+        Doomed => &[Writing, Doomed],
+        Retiring => &[Writing, Live, Retiring],
+        Retired => &[Writing, Live, Retiring, Retired],
+        Syncing => &[Writing, Doomed, Retiring, Retired, Syncing],
+    };
+    for to in path {
+        let from = pack.find(whole.start()).unwrap().0;
+        match (from, to) {
+            (Reserved, Writing) => assert_eq!(pack.begin_write(whole), Ok(Reserved)),
+            (Writing, Live) => assert_eq!(pack.finalize(whole), Ok(WriteEnd::Kept)),
+            (Writing, Doomed) => {
+                assert_eq!(pack.begin_retire(whole.start()), Ok(Taken::Doomed(whole)));
+            }
+            (Live, Retiring) => {
+                assert_eq!(pack.begin_retire(whole.start()), Ok(Taken::Retiring(whole)));
+            }
+            (Doomed, Retiring) => assert_eq!(pack.finalize(whole), Ok(WriteEnd::Doomed)),
+            (Retiring, Retired) => pack.retired(whole).unwrap(),
+            (Retired, Syncing) => assert_eq!(pack.seal().chunks, 70),
+            step => panic!("{step:?}"),
+        }
+        assert_eq!(pack.find(whole.start()), Some((*to, whole)));
+    }
+    pack
+}
+
 /// Which steps lead where; everything else is refused and changes nothing.
 #[test]
 fn the_table_of_steps() {
     use RangeState::*;
-    let bring = |state: RangeState| {
-        let mut pack = pack_with(100, 10, 80);
-        let whole = range(10, 80);
-        let steps = RangeState::ALL
-            .iter()
-            .position(|known| *known == state)
-            .unwrap();
-        for step in 0..steps {
-            match step {
-                0 => assert_eq!(pack.begin_write(whole), Ok(Reserved)),
-                1 => pack.finalize(whole).unwrap(),
-                2 => assert_eq!(pack.begin_retire(whole.start()), Ok(whole)),
-                3 => pack.retired(whole).unwrap(),
-                _ => assert_eq!(
-                    pack.seal(),
-                    Tally {
-                        ranges: 1,
-                        chunks: 70
-                    }
-                ),
-            }
-        }
-        assert_eq!(pack.find(whole.start()), Some((state, whole)));
-        pack
-    };
     let whole = range(10, 80);
     for state in RangeState::ALL {
         let refused = Err(Error::WrongState(state));
@@ -207,29 +217,26 @@ fn the_table_of_steps() {
         assert_eq!(after(&pack), Some(if begins { Writing } else { state }));
 
         let mut pack = bring(state);
-        let want = if state == Writing { Ok(()) } else { refused };
+        let (want, finalized, aborted) = match state {
+            Writing => (Ok(WriteEnd::Kept), Live, Reserved),
+            Doomed => (Ok(WriteEnd::Doomed), Retiring, Retiring),
+            _ => (Err(Error::WrongState(state)), state, state),
+        };
         assert_eq!(pack.finalize(whole), want);
-        assert_eq!(
-            after(&pack),
-            Some(if state == Writing { Live } else { state })
-        );
+        assert_eq!(after(&pack), Some(finalized));
 
         let mut pack = bring(state);
         assert_eq!(pack.abort_write(whole), want);
-        assert_eq!(
-            after(&pack),
-            Some(if state == Writing { Reserved } else { state })
-        );
+        assert_eq!(after(&pack), Some(aborted));
 
         let mut pack = bring(state);
-        let retires = matches!(state, Reserved | Live);
-        let want = if retires {
-            Ok(whole)
-        } else {
-            Err(Error::WrongState(state))
+        let (want, taken) = match state {
+            Reserved | Live => (Ok(Taken::Retiring(whole)), Retiring),
+            Writing => (Ok(Taken::Doomed(whole)), Doomed),
+            _ => (Err(Error::WrongState(state)), state),
         };
         assert_eq!(pack.begin_retire(whole.start()), want);
-        assert_eq!(after(&pack), Some(if retires { Retiring } else { state }));
+        assert_eq!(after(&pack), Some(taken));
 
         let mut pack = bring(state);
         let want = if state == Retiring { Ok(()) } else { refused };
@@ -248,15 +255,7 @@ fn the_table_of_steps() {
         );
 
         let mut pack = bring(state);
-        let unsealed = pack.unseal();
-        assert_eq!(unsealed.ranges, u64::from(state == Syncing));
-        assert_eq!(
-            after(&pack),
-            Some(if state == Syncing { Retired } else { state })
-        );
-
-        let mut pack = bring(state);
-        let released = pack.release();
+        let released = pack.release(u32::MAX);
         assert_eq!(released.chunks, if state == Syncing { 70 } else { 0 });
         assert_eq!(
             after(&pack),
@@ -301,35 +300,146 @@ fn a_range_must_be_named_exactly() {
         assert_eq!(pack.finalize(range(10, end)), Err(Error::WrongRange));
         assert_eq!(pack.abort_write(range(10, end)), Err(Error::WrongRange));
     }
-    assert_eq!(pack.finalize(range(10, 80)), Ok(()));
+    let taken = pack.begin_retire(ChunkIdx::new(10));
+    assert_eq!(taken, Ok(Taken::Doomed(range(10, 80))));
+    for end in [11, 79, 81] {
+        assert_eq!(pack.finalize(range(10, end)), Err(Error::WrongRange));
+        assert_eq!(pack.abort_write(range(10, end)), Err(Error::WrongRange));
+    }
+    assert_eq!(pack.finalize(range(10, 80)), Ok(WriteEnd::Doomed));
 }
 
-/// The neighbours of the words' masks: what waits for the CPUs and what is being written share
-/// planes.
+/// Frees a range up to where it waits for a batch.
+fn retire(pack: &mut Pack<Vec<u64>>, range: ChunkRange) {
+    let taken = pack.begin_retire(range.start());
+    assert_eq!(taken, Ok(Taken::Retiring(range)));
+    pack.retired(range).unwrap();
+}
+
+/// The neighbours of the words' masks: what waits for the CPUs, what is being written and what is
+/// doomed share planes.
 #[test]
 fn a_batch_leaves_alone_what_is_being_written() {
-    let mut pack = pack(64);
-    let ranges: Vec<_> = (0..64)
-        .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap())
-        .collect();
-    for pair in ranges.chunks(2) {
-        pack.begin_write(pair[0]).unwrap();
-        pack.begin_retire(pair[1].start()).unwrap();
-        pack.retired(pair[1]).unwrap();
+    for doomed in [false, true] {
+        let mut pack = pack(64);
+        let ranges: Vec<_> = (0..64)
+            .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap())
+            .collect();
+        for pair in ranges.chunks(2) {
+            pack.begin_write(pair[0]).unwrap();
+            if doomed {
+                let taken = pack.begin_retire(pair[0].start());
+                assert_eq!(taken, Ok(Taken::Doomed(pair[0])));
+            }
+            retire(&mut pack, pair[1]);
+        }
+        let half = Tally {
+            ranges: 32,
+            chunks: 32,
+        };
+        let (state, end) = if doomed {
+            (RangeState::Doomed, WriteEnd::Doomed)
+        } else {
+            (RangeState::Writing, WriteEnd::Kept)
+        };
+        assert_eq!([pack.seal(), pack.seal()], [half, Tally::default()]);
+        assert_eq!(
+            [pack.release(u32::MAX), pack.release(u32::MAX)],
+            [half, Tally::default()]
+        );
+        assert_eq!(pack.tallies().of(state), half);
+        assert!(ranges.iter().step_by(2).all(|range| {
+            pack.find(range.start()) == Some((state, *range)) && pack.finalize(*range) == Ok(end)
+        }));
     }
-    let half = Tally {
-        ranges: 32,
-        chunks: 32,
-    };
-    assert_eq!(
-        [pack.seal(), pack.unseal(), pack.seal(), pack.release()],
-        [half; 4]
-    );
-    assert_eq!(pack.tallies().writing, half);
-    assert!(ranges.iter().step_by(2).all(|range| {
-        pack.find(range.start()) == Some((RangeState::Writing, *range))
-            && pack.finalize(*range).is_ok()
-    }));
+}
+
+/// A doomed range takes the way of all others after the copy, whichever way that ends.
+#[test]
+fn a_doomed_range_becomes_free() {
+    for aborts in [false, true] {
+        let mut pack = bring(RangeState::Doomed);
+        let whole = range(10, 80);
+        assert_eq!([pack.seal(), pack.release(9)], [Tally::default(); 2]);
+        assert_eq!(pack.largest_hole().get(), 20);
+        let end = if aborts {
+            pack.abort_write(whole)
+        } else {
+            pack.finalize(whole)
+        };
+        assert_eq!(end, Ok(WriteEnd::Doomed));
+        let again = pack.begin_retire(whole.start());
+        assert_eq!(again, Err(Error::WrongState(RangeState::Retiring)));
+        pack.retired(whole).unwrap();
+        assert_eq!([pack.seal().chunks, pack.release(1).chunks], [70, 70]);
+        assert_eq!(pack.largest_hole().get(), 90);
+        assert_eq!(pack.find(whole.start()), None);
+    }
+}
+
+/// A slice frees the lowest ranges and no others, wherever they meet the edges of words and of the
+/// pack.
+#[test]
+fn slices_of_every_size_and_shape() {
+    // Lengths of ranges, repeated as long as they fit, and which of so many dies.
+    let shapes: [(&[u32], usize); 9] = [
+        (&[1], 1),
+        (&[1], 2),
+        (&[2, 1], 2),
+        (&[64], 1),
+        (&[63, 1, 64, 65], 2),
+        (&[3, 130, 5], 1),
+        (&[3, 130, 5], 2),
+        (&[200], 1),
+        (&[7, 1, 1, 30], 3),
+    ];
+    for chunks in [1, 64, 65, 130, 257, 640] {
+        for (lengths, one_of) in shapes {
+            for at_most in [1, 2, 3, 63, 64, 65, u32::MAX] {
+                let mut pack = pack(chunks);
+                let lengths = lengths.iter().cycle();
+                let ranges: Vec<_> = lengths
+                    .map_while(|length| {
+                        let count = ChunkCount::new(*length);
+                        pack.reserve(count, ChunkCount::ONE).ok()
+                    })
+                    .collect();
+                let (dying, others): (Vec<_>, Vec<_>) = (0..)
+                    .zip(&ranges)
+                    .partition(|(index, _)| index % one_of == 0);
+                dying
+                    .iter()
+                    .for_each(|(_, range)| retire(&mut pack, **range));
+                assert_eq!(pack.seal().ranges, dying.len() as u64);
+                let mut dying = dying
+                    .into_iter()
+                    .map(|(_, range)| *range)
+                    .collect::<Vec<_>>();
+                loop {
+                    let number = dying.len().min(at_most as usize);
+                    let freed: Vec<_> = dying.drain(..number).collect();
+                    let want = freed.iter().map(|range| Tally::one(range.count()));
+                    let want = want.fold(Tally::default(), Tally::plus);
+                    assert_eq!(pack.release(at_most), want, "{chunks}, {at_most}");
+                    for range in freed {
+                        assert_eq!(pack.containing(range.start()), None);
+                        let last = ChunkIdx::new(range.end().get() - 1);
+                        assert_eq!(pack.containing(last), None);
+                    }
+                    let left = dying.iter().map(|range| (RangeState::Syncing, *range));
+                    let others = others.iter().map(|it| (RangeState::Reserved, *it.1));
+                    let mut all: Vec<_> = left.chain(others).collect();
+                    all.sort_by_key(|(_, range)| range.start());
+                    assert!(pack.ranges().eq(all), "{chunks}, {at_most}");
+                    assert_eq!(pack.tallies().syncing.ranges, dying.len() as u64);
+                    if number == 0 {
+                        break;
+                    }
+                }
+                assert_eq!(pack.spans().1, Span::default());
+            }
+        }
+    }
 }
 
 #[test]
@@ -360,10 +470,9 @@ fn age_counts_empty_rounds() {
     assert_eq!(pack.stats().empty_for, 0);
     pack.age();
     assert_eq!(pack.stats().empty_for, 0);
-    pack.begin_retire(reserved.start()).unwrap();
-    pack.retired(reserved).unwrap();
+    retire(&mut pack, reserved);
     pack.seal();
-    pack.release();
+    pack.release(1);
     assert_eq!(pack.stats().empty_for, 0);
     for _ in 0..300 {
         pack.age();

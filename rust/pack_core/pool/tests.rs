@@ -26,22 +26,35 @@ pub(crate) fn pack(chunks: u32, rank: u8) -> Pack<Vec<u64>> {
 /// Reserves `chunks` chunks.
 fn reserve(pool: &mut TestPool, chunks: u32) -> Reserved {
     let size = ChunkCount::new(chunks).bytes();
-    pool.reserve(size, ChunkCount::ONE).unwrap()
+    pool.reserve(size, ChunkCount::ONE, RankSet::ALL).unwrap()
+}
+
+/// A set of ranks.
+fn ranks(numbers: &[u8]) -> RankSet {
+    let ranks = numbers.iter().map(|rank| Rank::new(*rank).unwrap());
+    ranks.fold(RankSet::NONE, RankSet::with)
+}
+
+/// Releases a batch as a whole.
+fn release(pool: &mut TestPool, batch: Batch) -> Tally {
+    let Released { tally, rest } = pool.release(batch, u32::MAX);
+    assert_eq!(rest, None);
+    tally
 }
 
 /// Writes an image to a reserved range: it is live.
 fn make_live(pool: &mut TestPool, reserved: Reserved) {
     let Reserved { pack, range } = reserved;
     assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
-    pool.finalize(pack, range).unwrap();
+    assert_eq!(pool.finalize(pack, range), Ok(WriteEnd::Kept));
 }
 
 /// Retires a range, without a batch.
 fn retire(pool: &mut TestPool, reserved: Reserved) {
-    let range = pool
-        .begin_retire(reserved.pack, reserved.range.start())
-        .unwrap();
-    pool.retired(reserved.pack, range).unwrap();
+    let Reserved { pack, range } = reserved;
+    let taken = pool.begin_retire(pack, range.start());
+    assert_eq!(taken, Ok(Taken::Retiring(range)));
+    pool.retired(pack, range).unwrap();
 }
 
 #[test]
@@ -81,7 +94,7 @@ fn sizes_and_alignments_that_make_no_sense() {
         (64 * 64 + 1, 1, Error::NeedPack(ChunkCount::new(65))),
     ] {
         assert_eq!(
-            pool.reserve(size, ChunkCount::new(align)),
+            pool.reserve(size, ChunkCount::new(align), RankSet::ALL),
             Err(want),
             "{size}, {align}"
         );
@@ -101,13 +114,89 @@ fn a_full_pool_gives_the_pack_back() {
 
 #[test]
 fn the_best_rank_with_room_is_taken() {
-    let mut pool = pool(4);
-    let by_rank: Vec<PackId> = [3, 1, 0, 2]
+    let mut pool = pool(6);
+    let by_rank: Vec<PackId> = [3, 1, 5, 0, 2, 4]
         .into_iter()
         .map(|rank| pool.add(pack(8, rank)).unwrap())
         .collect();
-    let packs: Vec<PackId> = (0..4).map(|_| reserve(&mut pool, 8).pack).collect();
-    assert_eq!(packs, [by_rank[2], by_rank[1], by_rank[3], by_rank[0]]);
+    let packs: Vec<PackId> = (0..6).map(|_| reserve(&mut pool, 8).pack).collect();
+    assert_eq!(packs, [3, 1, 4, 0, 5, 2].map(|slot| by_rank[slot]));
+}
+
+#[test]
+fn only_the_ranks_that_will_do_are_taken() {
+    let mut pool = pool(6);
+    // The slot is the rank.
+    for rank in 0..6 {
+        pool.add(pack(8, rank)).unwrap();
+    }
+    let mut slot = |size: usize, among: &[u8]| {
+        let reserved = pool.reserve(size * 64, ChunkCount::ONE, ranks(among));
+        reserved.map(|it| it.pack.slot()).ok()
+    };
+    assert_eq!(slot(1, &[]), None);
+    assert_eq!(slot(6, &[5, 2, 3]), Some(2));
+    assert_eq!(slot(6, &[5, 2, 3]), Some(3));
+    assert_eq!(slot(6, &[5, 2, 3]), Some(5));
+    assert_eq!(slot(6, &[5, 2, 3]), None);
+    assert_eq!(slot(2, &[5, 2, 3]), Some(2));
+    assert_eq!(slot(8, &[4]), Some(4));
+    assert_eq!(slot(1, &[4]), None);
+    assert_eq!(slot(8, &[0, 1, 2, 3, 4, 5]), Some(0));
+    let full = pool.reserve(7 * 64, ChunkCount::ONE, ranks(&[0, 4]));
+    assert_eq!(full, Err(Error::NeedPack(ChunkCount::new(7))));
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn the_largest_hole_of_some_ranks() {
+    let mut pool = pool(1024);
+    assert_eq!(pool.largest_hole(RankSet::ALL).get(), 0);
+    for (chunks, rank) in [(100, 1), (30, 1), (70, 4), (200, 5)] {
+        pool.add(pack(chunks, rank)).unwrap();
+    }
+    for (among, want) in [
+        (ranks(&[]), 0),
+        (ranks(&[0, 2, 3]), 0),
+        (ranks(&[1]), 100),
+        (ranks(&[4]), 70),
+        (ranks(&[1, 4]), 100),
+        (ranks(&[4, 5]), 200),
+        (RankSet::ALL, 200),
+    ] {
+        let (hole, cost) = probe::count(|| pool.largest_hole(among));
+        assert_eq!(hole.get(), want, "{among:?}");
+        assert_eq!(cost, among.iter().count() as u64);
+    }
+    let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+    retire(&mut pool, range);
+    let batch = pool.seal_retired().unwrap();
+    release(&mut pool, batch);
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 100);
+    pool.take_empty(0, |_, stats| stats.chunks == 100).unwrap();
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+}
+
+#[test]
+fn packs_are_counted() {
+    let mut pool = pool(3);
+    assert!((pool.len(), pool.is_empty()) == (0, true));
+    for number in 1..=3 {
+        pool.add(pack(8, 0)).unwrap();
+        assert!((pool.len(), pool.is_empty()) == (number, false));
+    }
+    assert!(pool.add(pack(8, 0)).is_err());
+    assert_eq!(pool.len(), 3);
+    assert!(pool.take_empty(3, |_, _| true).is_none());
+    assert_eq!(pool.len(), 3);
+    for left in (0..3).rev() {
+        pool.take_empty(0, |_, _| true).unwrap();
+        assert!((pool.len(), pool.is_empty()) == (left, left == 0));
+        check_invariants(&pool).unwrap();
+    }
+    assert!(pool.take_empty(0, |_, _| true).is_none());
+    assert_eq!(pool.len(), 0);
 }
 
 #[test]
@@ -131,9 +220,11 @@ fn an_alignment_that_one_pack_cannot_give_is_looked_for_in_the_next() {
         ],
         [1, 2]
     );
-    let aligned = pool.reserve(5 * 64, ChunkCount::new(8));
+    let aligned = pool.reserve(5 * 64, ChunkCount::new(8), RankSet::ALL);
     assert_eq!(aligned, Err(Error::NeedPack(ChunkCount::new(5))));
-    let aligned = pool.reserve(4 * 64, ChunkCount::new(8)).unwrap();
+    let aligned = pool
+        .reserve(4 * 64, ChunkCount::new(8), RankSet::ALL)
+        .unwrap();
     assert_eq!((aligned.pack.slot(), aligned.range.start().get()), (1, 8));
 }
 
@@ -150,7 +241,7 @@ fn a_slot_is_used_again_under_another_name() {
     assert!(pool.pack(old).is_none());
     assert_eq!(pool.begin_write(new, range), Ok(RangeState::Reserved));
     assert_eq!(pool.finalize(old, range), Err(Error::Stale));
-    assert_eq!(pool.finalize(new, range), Ok(()));
+    assert_eq!(pool.finalize(new, range), Ok(WriteEnd::Kept));
 }
 
 #[test]
@@ -197,15 +288,17 @@ fn a_pack_that_waits_is_not_empty() {
     stays(&mut pool);
     pool.begin_write(range.pack, range.range).unwrap();
     stays(&mut pool);
-    pool.finalize(range.pack, range.range).unwrap();
+    let taken = pool.begin_retire(range.pack, range.range.start());
+    assert_eq!(taken, Ok(Taken::Doomed(range.range)));
     stays(&mut pool);
-    pool.begin_retire(range.pack, range.range.start()).unwrap();
+    let end = pool.finalize(range.pack, range.range);
+    assert_eq!(end, Ok(WriteEnd::Doomed));
     stays(&mut pool);
     pool.retired(range.pack, range.range).unwrap();
     stays(&mut pool);
     let batch = pool.seal_retired().unwrap();
     stays(&mut pool);
-    let _ = pool.release(batch);
+    release(&mut pool, batch);
     assert!(pool.take_empty(0, |_, _| true).is_some());
 }
 
@@ -220,7 +313,7 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
     retire(&mut pool, two);
     assert_eq!(pool.seal_retired(), None);
     assert_eq!(
-        pool.release(first),
+        release(&mut pool, first),
         Tally {
             ranges: 1,
             chunks: 4
@@ -238,42 +331,177 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
             chunks: 4
         }
     );
-    assert_eq!(pool.release(second).chunks, 4);
+    assert_eq!(release(&mut pool, second).chunks, 4);
     assert_eq!(pool.stats().largest_hole, 8);
 }
 
+/// Freed while it was being written, a range goes the way of all others when the copy ends.
 #[test]
-fn a_cancelled_batch_joins_what_was_retired_meanwhile() {
+fn an_image_freed_while_it_is_written_does_not_leak() {
+    for (rewrites, aborts) in [(false, false), (false, true), (true, false)] {
+        let mut pool = pool(1);
+        let id = pool.add(pack(8, 0)).unwrap();
+        let reserved = reserve(&mut pool, 8);
+        let range = reserved.range;
+        if rewrites {
+            make_live(&mut pool, reserved);
+        }
+        pool.begin_write(id, range).unwrap();
+        let taken = pool.begin_retire(id, range.start());
+        assert_eq!(taken, Ok(Taken::Doomed(range)));
+        // Whoever comes second is refused, and no batch takes what is not poisoned.
+        let refused = Error::WrongState(RangeState::Doomed);
+        assert_eq!(pool.begin_retire(id, range.start()), Err(refused));
+        assert_eq!(pool.begin_write(id, range), Err(refused));
+        assert_eq!(pool.retired(id, range), Err(refused));
+        assert_eq!(pool.trim(id, range, ChunkCount::ONE), Err(refused));
+        assert_eq!(pool.seal_retired(), None);
+        let tallies = pool.stats().tallies;
+        assert_eq!(
+            (tallies.unfinished().chunks, tallies.dying().chunks),
+            (8, 0)
+        );
+        check_invariants(&pool).unwrap();
+        let end = if aborts {
+            pool.abort_write(id, range)
+        } else {
+            pool.finalize(id, range)
+        };
+        assert_eq!(end, Ok(WriteEnd::Doomed));
+        assert_eq!(pool.stats().tallies.dying().chunks, 8);
+        pool.retired(id, range).unwrap();
+        let batch = pool.seal_retired().unwrap();
+        assert_eq!(release(&mut pool, batch).chunks, 8);
+        assert_eq!(pool.largest_hole(RankSet::ALL).get(), 8);
+        check_invariants(&pool).unwrap();
+    }
+}
+
+/// Three packs of two images each, all in a batch of which nothing is released.
+fn a_batch_of_six() -> (TestPool, Batch) {
     let mut pool = pool(3);
     for _ in 0..3 {
         pool.add(pack(8, 0)).unwrap();
     }
     let ranges: Vec<Reserved> = (0..6).map(|_| reserve(&mut pool, 4)).collect();
-    for index in [0, 2] {
-        retire(&mut pool, ranges[index]);
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let batch = pool.seal_retired().unwrap();
+    (pool, batch)
+}
+
+#[test]
+fn a_batch_is_released_in_slices() {
+    let all = |ranges: u64| Tally {
+        ranges,
+        chunks: 4 * ranges,
+    };
+    for (at_most, each) in [
+        (0, 1),
+        (1, 1),
+        (2, 2),
+        (4, 4),
+        (5, 5),
+        (6, 6),
+        (u32::MAX, 6),
+    ] {
+        let (mut pool, batch) = a_batch_of_six();
+        let (mut rest, mut left) = (Some(batch), 6);
+        while let Some(batch) = rest {
+            assert_eq!(batch.tally(), all(left));
+            assert!(pool.batch_under_way());
+            let released = pool.release(batch, at_most);
+            let number = left.min(each);
+            assert_eq!(released.tally, all(number), "{at_most}");
+            left -= number;
+            rest = released.rest;
+            assert_eq!(rest.is_some(), left != 0);
+            assert_eq!(pool.stats().tallies.syncing, all(left));
+            check_invariants(&pool).unwrap();
+        }
+        assert!(!pool.batch_under_way());
+        assert_eq!(pool.stats().tallies.total(), Tally::default());
+    }
+}
+
+#[test]
+fn between_two_slices_everything_else_goes_on() {
+    let (mut pool, batch) = a_batch_of_six();
+    let released = pool.release(batch, 3);
+    // What is free already is handed out, trimmed, written and freed; only sealing has to wait.
+    let taken: Vec<Reserved> = (0..3).map(|_| reserve(&mut pool, 4)).collect();
+    let full = pool.reserve(1, ChunkCount::ONE, RankSet::ALL);
+    assert_eq!(full, Err(Error::NeedPack(ChunkCount::ONE)));
+    make_live(&mut pool, taken[0]);
+    retire(&mut pool, taken[0]);
+    retire(&mut pool, taken[1]);
+    assert_eq!(pool.seal_retired(), None);
+    assert!(pool.take_empty(0, |_, _| true).is_none());
+    check_invariants(&pool).unwrap();
+    // The rest is what was sealed, not what was retired since.
+    let rest = released.rest.unwrap();
+    assert_eq!(rest.tally().ranges, 3);
+    assert_eq!(release(&mut pool, rest).ranges, 3);
+    assert_eq!(pool.stats().tallies.retired.ranges, 2);
+    let next = pool.seal_retired().unwrap();
+    assert_eq!(release(&mut pool, next).ranges, 2);
+    assert_eq!(pool.stats().tallies.total(), Tally::one(ChunkCount::new(4)));
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn the_rest_of_a_batch_that_is_lost_stops_reuse_of_it_and_nothing_else() {
+    let (mut pool, batch) = a_batch_of_six();
+    assert!(pool.release(batch, 4).rest.is_some());
+    let range = reserve(&mut pool, 4);
+    retire(&mut pool, range);
+    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.stats().tallies.dying().chunks, 12);
+    assert_eq!(pool.stats().free_chunks(), 12);
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
+    let packs = 2 * PACKS_PER_BATCH + 7;
+    let mut pool = pool(packs);
+    for _ in 0..packs {
+        pool.add(pack(2, 0)).unwrap();
+    }
+    let ranges: Vec<Reserved> = (0..2 * packs).map(|_| reserve(&mut pool, 1)).collect();
+    // Each waits in the order in which its first range was retired.
+    let order: Vec<usize> = (0..packs).map(|turn| (turn * 5 + 3) % packs).collect();
+    order
+        .iter()
+        .for_each(|slot| retire(&mut pool, ranges[2 * slot]));
+    retire(&mut pool, ranges[2 * order[packs - 1] + 1]);
+    for turn in 0..2 {
+        let mine = &order[turn * PACKS_PER_BATCH..(turn + 1) * PACKS_PER_BATCH];
+        let batch = pool.seal_retired().unwrap();
+        assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64);
+        for (slot, pair) in ranges.chunks(2).enumerate() {
+            let state = pool
+                .find(pair[0].pack, pair[0].range.start())
+                .map(|it| it.0);
+            assert_eq!(state == Some(RangeState::Syncing), mine.contains(&slot));
+        }
+        // Packs with something new come last again, so nobody waits for ever.
+        mine.iter()
+            .for_each(|slot| retire(&mut pool, ranges[2 * slot + 1]));
+        assert_eq!(pool.seal_retired(), None);
+        check_invariants(&pool).unwrap();
+        release(&mut pool, batch);
+        check_invariants(&pool).unwrap();
     }
     let batch = pool.seal_retired().unwrap();
-    for index in [1, 4] {
-        retire(&mut pool, ranges[index]);
-    }
-    pool.cancel(batch);
-    check_invariants(&pool).unwrap();
-    let batch = pool.seal_retired().unwrap();
+    // One of the seven has two.
+    assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64 + 1);
+    release(&mut pool, batch);
     assert_eq!(
-        batch.tally(),
-        Tally {
-            ranges: 4,
-            chunks: 16
-        }
+        pool.stats().tallies.retired.ranges,
+        PACKS_PER_BATCH as u64 + 7
     );
-    assert_eq!(
-        pool.release(batch),
-        Tally {
-            ranges: 4,
-            chunks: 16
-        }
-    );
-    check_invariants(&pool).unwrap();
 }
 
 #[test]
@@ -288,13 +516,15 @@ fn a_strange_batch_has_no_effect() {
     }
     let [one, two] = &mut pools;
     // The second pool goes on to its next batch.
-    assert_eq!(two.release(sealed.pop().flatten().unwrap()).ranges, 1);
+    let second = sealed.pop().flatten().unwrap();
+    assert_eq!(release(two, second).ranges, 1);
     let range = reserve(two, 2);
     retire(two, range);
     let strange = two.seal_retired().unwrap();
-    assert_eq!(one.release(strange), Tally::default());
+    assert_eq!(release(one, strange), Tally::default());
     assert_eq!(one.stats().tallies.syncing.ranges, 1);
-    assert_eq!(one.release(sealed.pop().flatten().unwrap()).ranges, 1);
+    let first = sealed.pop().flatten().unwrap();
+    assert_eq!(release(one, first).ranges, 1);
 }
 
 #[test]
@@ -314,7 +544,7 @@ fn a_batch_that_is_lost_stops_reuse_and_nothing_else() {
 #[test]
 fn the_recount_sees_every_damage() {
     type Damage = fn(&mut TestPool);
-    let damages: [(&str, Damage); 8] = [
+    let damages: [(&str, Damage); 13] = [
         ("hole", |pool| pool.holes.update(0, Rank::BEST, 7)),
         ("hole in a vacant slot", |pool| {
             pool.holes.update(3, Rank::BEST, 1)
@@ -322,7 +552,23 @@ fn the_recount_sees_every_damage() {
         ("hole in another rank", |pool| {
             pool.holes.update(0, Rank::new(1).unwrap(), 1)
         }),
+        ("hole in the last rank", |pool| {
+            pool.holes.update(0, Rank::new(Rank::COUNT - 1).unwrap(), 1)
+        }),
+        ("number of packs", |pool| pool.packs += 1),
         ("batch", |pool| pool.under_way = None),
+        ("batch of nothing", |pool| {
+            let batch = Batch {
+                serial: pool.under_way.unwrap(),
+                tally: Tally::default(),
+            };
+            release(pool, batch);
+            pool.under_way = Some(0);
+        }),
+        ("retired list has no end", |pool| pool.last_retired = None),
+        ("retired list ends elsewhere", |pool| {
+            pool.last_retired = Some(1)
+        }),
         ("retired list ends", |pool| pool.first_retired = None),
         ("syncing list ends", |pool| pool.first_syncing = None),
         ("retired list is a ring", |pool| {
@@ -378,7 +624,7 @@ fn riddled(images: u32) -> (TestPool, PackId) {
         }
     }
     let batch = pool.seal_retired().unwrap();
-    assert_eq!(pool.release(batch).ranges, u64::from(holes));
+    assert_eq!(release(&mut pool, batch).ranges, u64::from(holes));
     assert_eq!(pool.stats().tallies.live.ranges, u64::from(images));
     (pool, id)
 }
@@ -394,13 +640,16 @@ fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
         // Past all the small holes: a scan would look at up to 512 words.
         let (range, reserve) = probe::count(|| super::tests::reserve(&mut pool, 5).range);
         let (_, write) = probe::count(|| pool.begin_write(id, range).unwrap());
-        let ((), abort) = probe::count(|| pool.abort_write(id, range).unwrap());
+        let (end, abort) = probe::count(|| pool.abort_write(id, range).unwrap());
+        assert_eq!(end, WriteEnd::Kept);
         pool.begin_write(id, range).unwrap();
-        let ((), finalize) = probe::count(|| pool.finalize(id, range).unwrap());
+        let (end, finalize) = probe::count(|| pool.finalize(id, range).unwrap());
+        assert_eq!(end, WriteEnd::Kept);
         let (found, find) = probe::count(|| pool.containing(id, range.start()).unwrap());
         assert_eq!(found, (RangeState::Live, range));
-        let (retiring, begin) = probe::count(|| pool.begin_retire(id, range.start()).unwrap());
-        let ((), retired) = probe::count(|| pool.retired(id, retiring).unwrap());
+        let (taken, begin) = probe::count(|| pool.begin_retire(id, range.start()).unwrap());
+        assert_eq!(taken, Taken::Retiring(range));
+        let ((), retired) = probe::count(|| pool.retired(id, range).unwrap());
         for (what, cost) in [
             ("reserve", reserve),
             ("begin_write", write),
@@ -427,7 +676,8 @@ fn the_cost_of_a_large_image_is_its_words() {
     assert!(cost <= u64::from(chunks / 64) * 6 + 8 * 19, "{cost}");
     let (_, cost) = probe::count(|| pool.begin_write(id, range).unwrap());
     assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
-    let ((), cost) = probe::count(|| pool.finalize(id, range).unwrap());
+    let (end, cost) = probe::count(|| pool.finalize(id, range).unwrap());
+    assert_eq!(end, WriteEnd::Kept);
     assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
 }
 
@@ -458,11 +708,109 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
         let range = reserve(&mut pool, 3);
         retire(&mut pool, range);
         let (batch, seal) = probe::count(|| pool.seal_retired().unwrap());
-        let (tally, release) = probe::count(|| pool.release(batch));
+        let (tally, release) = probe::count(|| release(&mut pool, batch));
         assert_eq!(tally.chunks, 3);
         assert!(seal > 0 && release > 0);
         costs.push(seal + release);
     }
     // Among packs alike, the index across packs is up to date sooner.
+    assert!(costs[1] <= costs[0], "{costs:?}");
+}
+
+/// What a slice of so many ranges and words may cost in one normal pack.
+fn slice_bound(words: u64) -> u64 {
+    // Each word is looked at once, and the nodes above it are computed from two children each; then
+    // the levels of both indexes.
+    words * 3 + 2 * 9 + 4 * 10
+}
+
+#[test]
+fn a_slice_costs_what_it_frees() {
+    const RANGES: u32 = 10_000;
+    let mut pool = pool(1024);
+    let id = pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..2 * RANGES).map(|_| reserve(&mut pool, 1)).collect();
+    for pair in ranges.chunks(2) {
+        retire(&mut pool, pair[0]);
+        make_live(&mut pool, pair[1]);
+    }
+    let mut rest = pool.seal_retired();
+    assert_eq!(rest.as_ref().unwrap().tally().ranges, u64::from(RANGES));
+    let (mut total, mut slices) = (0, 0);
+    while let Some(batch) = rest {
+        let (released, cost) = probe::count(|| pool.release(batch, 64));
+        // 64 of 128 chunks in a row are in three words at most.
+        assert!(cost <= slice_bound(3), "slice {slices}: {cost}");
+        total += cost;
+        slices += 1;
+        rest = released.rest;
+    }
+    assert_eq!(slices, RANGES.div_ceil(64));
+    assert!(total <= 2 * u64::from(RANGES), "{total}");
+    assert_eq!(pool.stats().tallies.live.ranges, u64::from(RANGES));
+    assert_eq!(pool.find(id, ranges[0].range.start()), None);
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn a_whole_batch_costs_its_words() {
+    const RANGES: u32 = 10_000;
+    let mut pool = pool(1024);
+    pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..RANGES).map(|_| reserve(&mut pool, 1)).collect();
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let (batch, seal) = probe::count(|| pool.seal_retired().unwrap());
+    let (tally, release) = probe::count(|| release(&mut pool, batch));
+    assert_eq!(tally.ranges, u64::from(RANGES));
+    let words = u64::from(RANGES.div_ceil(64));
+    assert!(seal <= words + 40, "{seal}");
+    assert!(release <= slice_bound(words), "{release}");
+}
+
+#[test]
+fn a_slice_of_large_images_costs_their_words() {
+    let mut pool = pool(1024);
+    pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..8).map(|_| reserve(&mut pool, 4_096)).collect();
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let mut rest = pool.seal_retired();
+    for slice in 0..8 {
+        let (released, cost) = probe::count(|| pool.release(rest.take().unwrap(), 1));
+        // The word after the last is looked at, too.
+        assert!(cost <= slice_bound(4_096 / 64 + 1), "slice {slice}: {cost}");
+        assert_eq!(released.tally.chunks, 4_096);
+        rest = released.rest;
+    }
+    assert_eq!(rest, None);
+}
+
+#[test]
+fn sealing_costs_no_more_than_a_batch_of_packs() {
+    let mut costs = Vec::new();
+    for packs in [PACKS_PER_BATCH, 8 * PACKS_PER_BATCH] {
+        let mut pool = pool(1024);
+        for _ in 0..packs {
+            pool.add(pack(640, 0)).unwrap();
+        }
+        for _ in 0..packs {
+            // One at each end of a pack.
+            let ends = [1, 638, 1].map(|chunks| reserve(&mut pool, chunks));
+            make_live(&mut pool, ends[1]);
+            retire(&mut pool, ends[0]);
+            retire(&mut pool, ends[2]);
+        }
+        let (batch, cost) = probe::count(|| pool.seal_retired().unwrap());
+        assert_eq!(batch.tally().ranges, 2 * PACKS_PER_BATCH as u64);
+        let words = PACKS_PER_BATCH as u64 * 10;
+        assert!(
+            cost >= words && cost <= words + PACKS_PER_BATCH as u64 * 40,
+            "{cost}"
+        );
+        costs.push(cost);
+    }
     assert!(costs[1] <= costs[0], "{costs:?}");
 }

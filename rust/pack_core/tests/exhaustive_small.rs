@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 use common::HostTrial;
 use pack_core::model::Op;
 use pack_core::RangeState;
+use pack_core::Rank;
+use pack_core::RankSet;
 
 /// The packs of a pool, as (chunks, rank).
 type Packs = &'static [(u32, u8)];
@@ -42,10 +45,21 @@ fn key(trial: &HostTrial) -> Vec<u8> {
     key
 }
 
+/// The sets of ranks that make a difference: all, and each one's if there are several.
+fn ranks(packs: Packs) -> impl Iterator<Item = RankSet> {
+    let ranks: BTreeSet<Rank> = packs.iter().filter_map(|pack| Rank::new(pack.1)).collect();
+    let several = ranks.len() > 1;
+    let each = ranks.into_iter().filter(move |_| several);
+    [RankSet::ALL]
+        .into_iter()
+        .chain(each.map(|rank| RankSet::NONE.with(rank)))
+}
+
 /// Every operation that means something in a state.
 fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     let largest = packs.iter().map(|pack| pack.0).max().unwrap();
-    let mut ops = vec![Op::Seal, Op::Release, Op::Cancel, Op::Stale];
+    let mut ops = vec![Op::Seal, Op::Stale];
+    ops.extend([1, 2, u32::MAX].map(|at_most| Op::Release { at_most }));
     ops.extend((0..2).map(|keep| Op::TakeEmpty { keep }));
     ops.extend(packs.iter().map(|(chunks, rank)| Op::Add {
         chunks: *chunks,
@@ -55,7 +69,11 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
         .into_iter()
         .chain((0..=largest).map(|chunks| chunks * 64 + 1))
     {
-        ops.extend((0..2).map(|align| Op::Reserve { size, align }));
+        ops.extend(
+            (0..2).flat_map(|align| {
+                ranks(packs).map(move |among| Op::Reserve { size, align, among })
+            }),
+        );
     }
     for (slot, _) in trial.shadow().packs() {
         for chunk in 0..largest {
@@ -77,7 +95,14 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
         ops.extend((0..largest + 2).map(|keep| Op::Trim { nth, keep }));
     }
     for nth in 0..number(RangeState::Writing) {
-        ops.extend([Op::Finalize { nth }, Op::AbortWrite { nth }]);
+        ops.extend([
+            Op::Finalize { nth },
+            Op::AbortWrite { nth },
+            Op::Doom { nth },
+        ]);
+    }
+    for nth in 0..number(RangeState::Doomed) {
+        ops.extend([Op::FinalizeDoomed { nth }, Op::AbortDoomed { nth }]);
     }
     for nth in 0..number(RangeState::Live) {
         ops.extend([Op::BeginRetire { nth }, Op::Rewrite { nth }]);
@@ -146,11 +171,11 @@ fn every_state_of_two_packs() {
 
 #[test]
 fn every_state_of_packs_of_two_ranks() {
-    assert!(visit_all_states(&[(2, 1), (1, 0)]) > 1_000);
+    assert!(visit_all_states(&[(2, 5), (1, 0)]) > 1_000);
 }
 
 #[test]
-#[ignore = "about a minute; host-test.sh --all runs it"]
+#[ignore = "some minutes; host-test.sh --all runs it"]
 fn every_state_of_a_pack_of_six_chunks() {
     assert_eq!(visit_all_states(&[(6, 0)]), layouts(6, STATES) + 1);
 }
@@ -172,16 +197,15 @@ fn try_sequences(packs: Packs, ops: &[Op], path: &mut Vec<Op>, depth: u32) -> us
 
 #[test]
 fn every_sequence_of_six_on_eight_chunks() {
+    let reserve = |size, align| Op::Reserve {
+        size,
+        align,
+        among: RankSet::ALL,
+    };
     let ops = [
-        Op::Reserve { size: 64, align: 0 },
-        Op::Reserve {
-            size: 129,
-            align: 0,
-        },
-        Op::Reserve {
-            size: 300,
-            align: 2,
-        },
+        reserve(64, 0),
+        reserve(129, 0),
+        reserve(300, 2),
         Op::Trim { nth: 0, keep: 1 },
         Op::BeginWrite { nth: 0 },
         Op::Finalize { nth: 0 },
@@ -190,7 +214,7 @@ fn every_sequence_of_six_on_eight_chunks() {
         Op::Abandon { nth: 0 },
         Op::Retired { nth: 0 },
         Op::Seal,
-        Op::Release,
+        Op::Release { at_most: 1 },
     ];
     let tried = try_sequences(&[(8, 0)], &ops, &mut Vec::new(), 6);
     assert_eq!(tried, (0..=6).map(|depth| ops.len().pow(depth)).sum());

@@ -65,11 +65,15 @@ fn panics(object: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Compiles crate and instance, and returns the panics of both.
+/// The random model is there.
+const MODEL: [&str; 2] = ["--cfg", "feature=\"model\""];
+
+/// Compiles crate and instance, both with `options`, and returns the panics of both.
 fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>) {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(what);
     std::fs::create_dir_all(&folder).unwrap();
-    compile(&folder, "lib.rs", "pack_core", &[]);
+    compile(&folder, "lib.rs", "pack_core", options);
+    let model = options.contains(&MODEL[1]);
     let options = [&["--extern", "pack_core"], options].concat();
     compile(
         &folder,
@@ -79,16 +83,20 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
     );
     let emitted = std::fs::read(folder.join("instance.o")).unwrap();
     // The check would be empty if nothing had been emitted.
-    for name in [
-        "begin_retire",
-        "begin_write",
-        "abort_write",
-        "trial_step",
-        "pack_ranges",
+    for (name, there) in [
+        ("begin_retire", true),
+        ("begin_write", true),
+        ("abort_write", true),
+        ("release", true),
+        ("largest_hole", true),
+        ("ranks_of", true),
+        ("pack_ranges", true),
+        ("trial_step", model),
     ] {
-        assert!(
+        assert_eq!(
             emitted.windows(name.len()).any(|at| at == name.as_bytes()),
-            "{name} is not there"
+            there,
+            "{name}"
         );
     }
     (
@@ -99,7 +107,17 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
 
 #[test]
 fn nothing_can_panic() {
-    let (own, instance) = panics_of_instance("checked", &[]);
+    let (own, instance) = panics_of_instance("checked", &MODEL);
+    assert!(
+        own.is_empty() && instance.is_empty(),
+        "{own:#?} {instance:#?}"
+    );
+}
+
+/// As the kernel builds it: without features.
+#[test]
+fn nothing_can_panic_in_the_kernel() {
+    let (own, instance) = panics_of_instance("kernel", &[]);
     assert!(
         own.is_empty() && instance.is_empty(),
         "{own:#?} {instance:#?}"

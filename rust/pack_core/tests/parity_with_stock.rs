@@ -16,7 +16,9 @@ use pack_core::model::Random;
 use pack_core::ChunkCount;
 use pack_core::ChunkIdx;
 use pack_core::Error;
+use pack_core::RankSet;
 use pack_core::Reserved;
+use pack_core::Taken;
 use pack_core::CHUNK_SIZE;
 
 /// An image, as both allocators know it.
@@ -28,10 +30,11 @@ struct Image {
 
 /// Reserves and finalizes, with a new pack where one is needed.
 fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
-    let reserved = pool.reserve(size, ChunkCount::ONE).or_else(|error| {
+    let reserve = |pool: &mut HostPool| pool.reserve(size, ChunkCount::ONE, RankSet::ALL);
+    let reserved = reserve(pool).or_else(|error| {
         assert_eq!(error, Error::NeedPack(ChunkCount::holding(size).unwrap()));
         pool.add(common::pack(chunks, 0)).unwrap();
-        pool.reserve(size, ChunkCount::ONE)
+        reserve(pool)
     });
     let reserved = reserved.unwrap();
     common::make_live(pool, reserved.pack, reserved.range);
@@ -40,10 +43,11 @@ fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
 
 /// Frees, releases at once and takes empty packs out.
 fn free(pool: &mut HostPool, image: &Reserved) {
-    let range = pool.begin_retire(image.pack, image.range.start()).unwrap();
-    pool.retired(image.pack, range).unwrap();
+    let taken = pool.begin_retire(image.pack, image.range.start());
+    assert_eq!(taken, Ok(Taken::Retiring(image.range)));
+    pool.retired(image.pack, image.range).unwrap();
     let batch = pool.seal_retired().unwrap();
-    assert_eq!(pool.release(batch).ranges, 1);
+    assert_eq!(common::release(pool, batch).ranges, 1);
     while pool.take_empty(0, |_, _| true).is_some() {}
 }
 

@@ -12,6 +12,8 @@ use pack_core::model::Generator;
 use pack_core::model::Limits;
 use pack_core::model::Op;
 use pack_core::RangeState;
+use pack_core::RankSet;
+use pack_core::PACKS_PER_BATCH;
 
 /// Limits without variations.
 const fn plain(slots: u32, chunks: u32) -> Limits {
@@ -83,6 +85,37 @@ fn larger_than_a_pack() {
     check_seeds(varied(2, 100_000), 2, 150);
 }
 
+/// More packs than a batch can have wait at the same time: operations without those that take packs
+/// out, and with few that seal.
+#[test]
+fn more_packs_than_a_batch() {
+    let limits = plain(PACKS_PER_BATCH as u32 + 16, 3);
+    let mut seals_in_part = 0;
+    for seed in common::seeds(6) {
+        let mut generator = Generator::new(seed, limits);
+        let add = Op::Add { chunks: 3, rank: 0 };
+        let mut ops = vec![add; limits.slots as usize];
+        let mut seals = 0u32;
+        while ops.len() < 4_000 {
+            let op = generator.next();
+            seals += u32::from(op == Op::Seal);
+            let left_out = matches!(op, Op::TakeEmpty { .. }) || op == Op::Seal && seals % 8 != 0;
+            ops.extend((!left_out).then_some(op));
+        }
+        if let Err((step, failure)) = common::replay(&limits, &ops) {
+            panic!("SEED={seed}: step {step}: {failure:?}");
+        }
+        let mut trial = common::trial(limits.slots as usize, limits.chunks);
+        for op in ops {
+            let seals = op == Op::Seal && !trial.pool().batch_under_way();
+            trial.step(op).unwrap();
+            let left = trial.pool().stats().tallies.retired.ranges;
+            seals_in_part += u32::from(seals && left > 0);
+        }
+    }
+    assert!(seals_in_part >= 3, "{seals_in_part}");
+}
+
 /// What the other tests rely on: the operations do lead into every corner.
 #[test]
 fn the_operations_reach_everything() {
@@ -134,28 +167,54 @@ fn the_operations_reach_everything() {
                 ),
                 ("writes in many packs", many_packs(RangeState::Writing)),
                 ("finalizes", happened(RangeState::Live)),
-                (
-                    "retires",
-                    happened(RangeState::Retired) && !matches!(op, Op::Cancel),
-                ),
+                ("retires", happened(RangeState::Retired)),
                 (
                     "retires during a batch",
                     matches!(op, Op::Retired { .. })
                         && happened(RangeState::Retired)
                         && was.syncing.ranges > 0,
                 ),
+                ("dooms", happened(RangeState::Doomed)),
+                (
+                    "dooms in several packs",
+                    happened(RangeState::Doomed)
+                        && trial
+                            .pool()
+                            .packs()
+                            .filter(|(_, stats)| stats.tallies.doomed.ranges > 0)
+                            .count()
+                            > 2,
+                ),
+                (
+                    "finalizes a doomed one",
+                    matches!(op, Op::FinalizeDoomed { .. }) && happened(RangeState::Retiring),
+                ),
+                (
+                    "gives up writing to a doomed one",
+                    matches!(op, Op::AbortDoomed { .. }) && happened(RangeState::Retiring),
+                ),
+                (
+                    "seals among doomed",
+                    happened(RangeState::Syncing) && was.doomed.ranges > 2,
+                ),
                 ("abandons", matches!(op, Op::Abandon { .. }) && was != is),
                 (
                     "seals in many packs",
                     happened(RangeState::Syncing) && many_packs(RangeState::Syncing),
                 ),
+                ("releases", was.syncing.ranges > 3 && is.syncing.ranges == 0),
                 (
-                    "releases",
-                    matches!(op, Op::Release) && was.syncing.ranges > 3,
+                    "releases a slice",
+                    is.syncing.ranges < was.syncing.ranges && is.syncing.ranges > 3,
                 ),
                 (
-                    "cancels among retired",
-                    matches!(op, Op::Cancel) && was.syncing.ranges > 0 && was.retired.ranges > 0,
+                    "releases among doomed",
+                    is.syncing.ranges < was.syncing.ranges && was.doomed.ranges > 2,
+                ),
+                (
+                    "reserves in some ranks",
+                    matches!(op, Op::Reserve { among, .. } if among != RankSet::ALL)
+                        && happened(RangeState::Reserved),
                 ),
                 ("adds", after.packs > before.packs),
                 ("takes out", after.packs < before.packs),

@@ -14,6 +14,7 @@ use pack_core::model::Op;
 use pack_core::model::Shadow;
 use pack_core::model::ShadowPack;
 use pack_core::model::Trial;
+use pack_core::Batch;
 use pack_core::ChunkCount;
 use pack_core::ChunkRange;
 use pack_core::Pack;
@@ -21,7 +22,10 @@ use pack_core::PackId;
 use pack_core::Pool;
 use pack_core::RangeState;
 use pack_core::Rank;
+use pack_core::Released;
 use pack_core::Slot;
+use pack_core::Tally;
+use pack_core::WriteEnd;
 
 pub type Words = Vec<u64>;
 pub type Slots = Vec<Slot<Words>>;
@@ -47,7 +51,14 @@ pub fn pack(chunks: u32, rank: u8) -> HostPack {
 /// Writes an image to a reserved range: it is live.
 pub fn make_live(pool: &mut HostPool, pack: PackId, range: ChunkRange) {
     assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
-    pool.finalize(pack, range).unwrap();
+    assert_eq!(pool.finalize(pack, range), Ok(WriteEnd::Kept));
+}
+
+/// Releases a batch as a whole.
+pub fn release(pool: &mut HostPool, batch: Batch) -> Tally {
+    let Released { tally, rest } = pool.release(batch, u32::MAX);
+    assert_eq!(rest, None);
+    tally
 }
 
 /// Words full of rubbish.

@@ -5,6 +5,7 @@
 
 #![no_std]
 
+#[cfg(feature = "model")]
 use pack_core::model;
 use pack_core::AddError;
 use pack_core::Batch;
@@ -18,15 +19,20 @@ use pack_core::PackStats;
 use pack_core::PoolStats;
 use pack_core::RangeState;
 use pack_core::Rank;
+use pack_core::RankSet;
+use pack_core::Released;
 use pack_core::Reserved;
-use pack_core::Tally;
+use pack_core::Taken;
+use pack_core::WriteEnd;
 
 pub type Words = &'static mut [u64];
 pub type Slot = pack_core::Slot<Words>;
 pub type Pack = pack_core::Pack<Words>;
 pub type Pool = pack_core::Pool<Words, &'static mut [Slot]>;
+#[cfg(feature = "model")]
 pub type Shadow =
     model::Shadow<&'static mut [Option<model::ShadowPack>], &'static mut [model::Cell]>;
+#[cfg(feature = "model")]
 pub type Trial = model::Trial<
     Words,
     &'static mut [Slot],
@@ -62,9 +68,13 @@ emit! {
         pool.take_empty(keep, |_, stats| stats.empty_for > 3)
     }
     age(pool: &mut Pool) -> () { pool.age() }
-    reserve(pool: &mut Pool, size: usize, align: ChunkCount) -> Result<Reserved, Error> {
-        pool.reserve(size, align)
+    reserve(
+        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet
+    ) -> Result<Reserved, Error> {
+        pool.reserve(size, align, among)
     }
+    largest_hole(pool: &Pool, among: RankSet) -> ChunkCount { pool.largest_hole(among) }
+    len(pool: &Pool) -> (usize, bool) { (pool.len(), pool.is_empty()) }
     trim(
         pool: &mut Pool, id: PackId, range: ChunkRange, keep: ChunkCount
     ) -> Result<ChunkRange, Error> {
@@ -73,21 +83,22 @@ emit! {
     begin_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
         pool.begin_write(id, range)
     }
-    abort_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
+    abort_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
         pool.abort_write(id, range)
     }
-    finalize(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
+    finalize(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
         pool.finalize(id, range)
     }
-    begin_retire(pool: &mut Pool, id: PackId, chunk: ChunkIdx) -> Result<ChunkRange, Error> {
+    begin_retire(pool: &mut Pool, id: PackId, chunk: ChunkIdx) -> Result<Taken, Error> {
         pool.begin_retire(id, chunk)
     }
     retired(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
         pool.retired(id, range)
     }
     seal_retired(pool: &mut Pool) -> Option<Batch> { pool.seal_retired() }
-    release(pool: &mut Pool, batch: Batch) -> Tally { pool.release(batch) }
-    cancel(pool: &mut Pool, batch: Batch) -> () { pool.cancel(batch) }
+    release(pool: &mut Pool, batch: Batch, at_most: u32) -> Released {
+        pool.release(batch, at_most)
+    }
     find(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
         pool.find(id, chunk)
     }
@@ -102,17 +113,23 @@ emit! {
         pool.packs().for_each(|(id, stats)| f(id, stats))
     }
     check(pool: &Pool) -> Result<(), Flaw> { pack_core::check_invariants(pool) }
+    rank_set(set: RankSet, rank: Rank) -> (RankSet, bool) { (set.with(rank), set.contains(rank)) }
+    ranks_of(set: RankSet, f: &mut dyn FnMut(Rank)) -> () { set.iter().for_each(f) }
+    offset(offset: usize) -> Option<ChunkIdx> { ChunkIdx::from_byte_offset(offset) }
+    whole(chunks: ChunkCount) -> ChunkCount { chunks.in_whole_packs() }
+    range(start: ChunkIdx, count: ChunkCount) -> Option<ChunkRange> {
+        ChunkRange::new(start, count)
+    }
+}
+
+#[cfg(feature = "model")]
+emit! {
     trial_new(pool: Pool, shadow: Shadow, supply: fn(usize) -> Option<Words>) -> Option<Trial> {
         Trial::new(pool, shadow, supply)
     }
     trial_step(trial: &mut Trial, op: model::Op) -> Result<(), model::Failure> { trial.step(op) }
     trial_verify(trial: &Trial) -> Result<(), model::Failure> { trial.verify() }
     trial_finish(trial: &mut Trial) -> Result<(), model::Failure> { trial.finish() }
-    offset(offset: usize) -> Option<ChunkIdx> { ChunkIdx::from_byte_offset(offset) }
-    whole(chunks: ChunkCount) -> ChunkCount { chunks.in_whole_packs() }
-    range(start: ChunkIdx, count: ChunkCount) -> Option<ChunkRange> {
-        ChunkRange::new(start, count)
-    }
 }
 
 /// What a check that sees nothing would not see.
