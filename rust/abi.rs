@@ -6,7 +6,8 @@
 
 use crate::poke::Source;
 use crate::service::{
-    Freed,
+    Customer,
+    Outcome,
     GATE, //
 };
 use kernel::prelude::*;
@@ -20,7 +21,7 @@ use kernel::prelude::*;
 pub(crate) unsafe extern "C" fn bpf_pack_alloc(size: u32, flags: u32) -> *mut c_void {
     let entered = GATE.enter();
     let address = match entered.target() {
-        Some(service) if flags == 0 => service.alloc(size as usize).ok(),
+        Some(service) if flags == 0 => service.alloc(size as usize, Customer::Any).ok(),
         _ => None,
     };
     address.map_or(core::ptr::null_mut(), |address| address.as_ptr().cast())
@@ -41,13 +42,15 @@ pub(crate) unsafe extern "C" fn bpf_pack_finalize(
     let Some(service) = entered.target() else {
         return EINVAL.to_errno();
     };
-    let source = Source {
-        start: rw.cast(),
-        len: size as usize,
-    };
-    match service.finalize(rox as usize, source, source.len) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
+    // SAFETY: The caller lets this read these bytes.
+    let source = unsafe { Source::new(rw.cast(), size as usize) };
+    match service.finalize(rox as usize, source, source.len()) {
+        Outcome::Done => 0,
+        Outcome::Failed(error) => error.to_errno(),
+        Outcome::Foreign => {
+            service.misused("finalize", rox as usize, EINVAL);
+            EINVAL.to_errno()
+        }
     }
 }
 
@@ -64,7 +67,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_free(rox: *mut c_void, _size: u32) {
         return;
     }
     if let Some(service) = entered.target() {
-        if service.free(rox as usize) == Freed::Foreign {
+        if service.free(rox as usize) == Outcome::Foreign {
             service.misused("free", rox as usize, EINVAL);
         }
     }

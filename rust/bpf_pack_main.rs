@@ -9,11 +9,13 @@ mod abi;
 mod counters;
 mod debugfs;
 mod hook;
+mod knobs;
 mod ksym;
 mod lifetime;
 mod owners;
 mod pagetable;
 mod patchsite;
+mod plan;
 mod poke;
 mod region;
 mod report;
@@ -24,58 +26,111 @@ mod trace;
 use debugfs::DebugFs;
 use hook::Hooks;
 use kernel::prelude::*;
+use knobs::Knobs;
 use ksym::KernelFns;
 use lifetime::Opened;
-use pack_core::ChunkCount;
-use region::LeafLimit;
 use service::{
     Config,
     Service,
     GATE, //
 };
 
-module! {
-    type: BpfPack,
-    name: "bpf_pack",
-    authors: ["bpf_pack maintainers"],
-    description: "Program packs for the arm64 BPF JIT, each mapped by one TLB entry",
-    license: "GPL",
-    params: {
-        near_packs: u32 {
-            default: 16,
-            description: "Packs to place within direct branch range of the kernel text, at most (0 to 512, default 16); 0 places all of them anywhere",
-        },
-        retain_seconds: u32 {
-            default: 5,
-            description: "Seconds for which an empty pack is kept (0 to 250, default 5)",
-        },
-        leaf: u32 {
-            default: 0,
-            description: "Largest page-table leaf to ask for: 0 = 2 MiB (default), 1 = 64 KiB, 2 = base page; for testing and measuring",
-        },
-        align: u32 {
-            default: 64,
-            description: "Bytes to which images are aligned, a power of two from 64 (default) to 65536; 4096 or more emulates a page per program, for measuring",
-        },
-        fault: u32 {
-            default: 0,
-            description: "For self-tests: 1 = a symbol is missing, 2 = no memory for packs",
-        },
+/// The module with the parameters that every build has, and more.
+macro_rules! declare {
+    ($($more:tt)*) => {
+        module! {
+            type: BpfPack,
+            name: "bpf_pack",
+            authors: ["bpf_pack maintainers"],
+            description: "Program packs for the arm64 BPF JIT, each mapped by one TLB entry",
+            license: "GPL",
+            params: {
+                near_packs: u32 {
+                    default: 16,
+                    description: "Packs within 128 MiB of the kernel text, at most (0 to 128, default 16; modules and the kernel itself leave room for about 100); 0 places all of them anywhere",
+                },
+                retain_seconds: u32 {
+                    default: 5,
+                    description: "Seconds for which an empty pack is kept (0 to 250, default 5)",
+                },
+                $($more)*
+            },
+        }
+    };
+}
+
+#[cfg(not(CONFIG_ARM64_BPF_PACK_TEST))]
+declare! {}
+
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+declare! {
+    leaf: u32 {
+        default: 0,
+        description: "Largest page-table leaf to ask for: 0 = 2 MiB (default), 1 = 64 KiB, 2 = base page",
+    },
+    align: u32 {
+        default: 64,
+        description: "Bytes to which images are aligned, a power of two from 64 (default) to 65536; 4096 or more emulates a page per program",
+    },
+    max_packs: u32 {
+        default: 512,
+        description: "Packs at most (1 to 512, default 512)",
+    },
+    fault: u32 {
+        default: 0,
+        description: "1 = a symbol is missing, 2 = no memory for packs, 3 = a symbol is there twice, 4 to 6 = the JIT does not come through the hook on alloc, finalize, free",
     },
 }
 
-/// The parameter `fault`: pretend that a symbol is missing.
-const FAULT_SYMBOL: u32 = 1;
-/// The parameter `fault`: pretend that there is no memory for packs.
-const FAULT_MEMORY: u32 = 2;
-
-/// Checks that a parameter is at most `max`; the log names one that is not.
-fn at_most(name: &str, value: u32, max: u32) -> Result<u32> {
-    if value > max {
-        pr_err!("parameter {}={}: must be at most {}\n", name, value, max);
+/// Checks that a parameter is from `min` to `max`; the log names one that is not.
+fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<u32> {
+    if !(min..=max).contains(&value) {
+        pr_err!("parameter {name}={value}: must be from {min} to {max}\n");
         return Err(EINVAL);
     }
     Ok(value)
+}
+
+/// What a shipped module does not let one set.
+#[cfg(not(CONFIG_ARM64_BPF_PACK_TEST))]
+fn knobs() -> Result<Knobs> {
+    Ok(Knobs::default())
+}
+
+/// Reads the parameters of the test build.
+///
+/// # Errors
+///
+/// `EINVAL` if one is out of range; the log names it.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+fn knobs() -> Result<Knobs> {
+    use module_parameters as given;
+    use plan::LeafLimit;
+
+    let leaf = match in_range("leaf", given::leaf.value(), 0, 2)? {
+        0 => LeafLimit::Huge,
+        1 => LeafLimit::Contiguous,
+        _ => LeafLimit::Page,
+    };
+    let align = in_range("align", given::align.value(), 64, 65536)?;
+    if !align.is_power_of_two() {
+        pr_err!("parameter align={align}: must be a power of two\n");
+        return Err(EINVAL);
+    }
+    let fault = in_range("fault", given::fault.value(), 0, 6)?;
+    Ok(Knobs {
+        leaf,
+        align: pack_core::ChunkCount::new(align / 64),
+        max_packs: in_range("max_packs", given::max_packs.value(), 1, 512)? as usize,
+        no_memory: fault == 2,
+        symbol: match fault {
+            1 => Some(c"bpf_pack_no_such_symbol"),
+            // Several file systems have a function of this name.
+            3 => Some(c"init_once"),
+            _ => None,
+        },
+        deaf_to: fault.saturating_sub(3),
+    })
 }
 
 /// Reads the module parameters.
@@ -86,65 +141,52 @@ fn at_most(name: &str, value: u32, max: u32) -> Result<u32> {
 fn config() -> Result<Config> {
     use module_parameters as given;
 
-    let near_packs = at_most("near_packs", given::near_packs.value(), 512)?;
-    let leaf = match at_most("leaf", given::leaf.value(), 2)? {
-        0 => LeafLimit::Huge,
-        1 => LeafLimit::Contiguous,
-        _ => LeafLimit::Page,
-    };
-    let align = at_most("align", given::align.value(), 65536)?;
-    if !align.is_power_of_two() || align < 64 {
-        pr_err!(
-            "parameter align={}: must be a power of two from 64 to 65536\n",
-            align
-        );
-        return Err(EINVAL);
-    }
-    let fault = at_most("fault", given::fault.value(), FAULT_SYMBOL | FAULT_MEMORY)?;
     Ok(Config {
-        near_packs: near_packs as usize,
-        retain_rounds: at_most("retain_seconds", given::retain_seconds.value(), 250)?,
-        leaf,
-        align: ChunkCount::new(align / 64),
-        no_memory: fault & FAULT_MEMORY != 0,
+        near_packs: in_range("near_packs", given::near_packs.value(), 0, 128)? as usize,
+        retain_seconds: in_range("retain_seconds", given::retain_seconds.value(), 0, 250)?,
+        knobs: knobs()?,
     })
 }
 
 /// The module.
-// Fields are dropped in this order: no new calls and none in flight, then no files, then the
-// service with its packs, all of which are empty by then: a live image holds the module.
+// Fields are dropped in this order, the reverse of that in which they were made: what can be opened
+// goes before what it shows; then no new calls and none in flight; then the service with its packs,
+// all of which are empty by then, because a live image holds the module.
 struct BpfPack {
+    _debugfs: DebugFs,
     _hooks: Hooks,
     _gate: Opened<Service>,
-    _debugfs: DebugFs,
     _service: Running,
 }
 
-/// The service, wound up when this is dropped.
+/// The service, shut down when this is dropped.
 struct Running(Pin<KBox<Service>>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.wind_up();
+        self.0.shut_down();
     }
 }
 
 impl kernel::Module for BpfPack {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let config = config()?;
-        let kernel = KernelFns::resolve(module_parameters::fault.value() & FAULT_SYMBOL != 0)?;
+        let kernel = KernelFns::resolve(config.knobs.symbol)?;
         let service = Service::new(kernel, config);
         let service = Running(KBox::pin_init(service, GFP_KERNEL)?);
-        let debugfs = DebugFs::new();
         // SAFETY: The service is on the heap and is dropped after the gate, by the order of the
         // fields, and of these variables on an error.
         let gate = unsafe { GATE.open(&service.0) };
         let hooks = Hooks::attach(kernel)?;
-        pr_info!("serving the BPF JIT from 2 MiB packs\n");
+        hook::prove(config.knobs.deaf_to)?;
+        // Nothing can fail from here on: so images may be served, and files be opened. An init that
+        // failed with either would free this module under them.
+        service.0.start();
+        pr_info!("serving the BPF JIT; {}\n", report::FirstPack(&service.0));
         Ok(Self {
+            _debugfs: DebugFs::new(),
             _hooks: hooks,
             _gate: gate,
-            _debugfs: debugfs,
             _service: service,
         })
     }

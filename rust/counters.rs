@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+use crate::service::Refusal;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -82,6 +83,8 @@ pub(crate) struct Counters {
 /// Why requests went to the stock allocator.
 #[derive(Default)]
 pub(crate) struct Refusals {
+    /// insmod was not over.
+    pub(crate) starting: Counter,
     /// The control said "drain".
     pub(crate) draining: Counter,
     /// The module was being removed.
@@ -95,4 +98,17 @@ pub(crate) struct Refusals {
     pub(crate) dispatcher: Counter,
     /// The kernel flushes branch predictors for classic BPF, which only the stock allocator does.
     pub(crate) pred_flush: Counter,
+}
+
+impl Refusals {
+    /// The counter for a reason.
+    pub(crate) fn of(&self, refusal: Refusal) -> &Counter {
+        match refusal {
+            Refusal::Starting => &self.starting,
+            Refusal::Draining => &self.draining,
+            Refusal::Leaving => &self.leaving,
+            Refusal::NoMemory => &self.no_memory,
+            Refusal::Size => &self.size,
+        }
+    }
 }

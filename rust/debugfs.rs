@@ -142,7 +142,7 @@ unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) ->
     0
 }
 
-/// Takes `drain` or `serve`.
+/// Takes `drain`, `serve` or `wait`.
 ///
 /// # Safety
 ///
@@ -165,12 +165,13 @@ fn take_word(text: UserPtr, len: usize) -> Result {
     let mut buffer = [0u8; 16];
     let word = buffer.get_mut(..len).ok_or(EINVAL)?;
     UserSlice::new(text, len).reader().read_slice(word)?;
-    let draining = match word.trim_ascii() {
-        b"drain" => true,
-        b"serve" => false,
-        _ => return Err(EINVAL),
-    };
     let entered = GATE.enter();
-    entered.target().ok_or(ENODEV)?.set_draining(draining);
+    let service = entered.target().ok_or(ENODEV)?;
+    match word.trim_ascii() {
+        b"drain" => service.set_draining(true),
+        b"serve" => service.set_draining(false),
+        b"wait" => service.wait_until_unused()?,
+        _ => return Err(EINVAL),
+    }
     Ok(())
 }

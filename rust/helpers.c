@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What Rust cannot call: static inlines and macros of the kernel's headers, one
- * function each and no logic. Declared for Rust in sys.rs.
+ * function each and no logic. helpers.h says what each is for; bindgen tells Rust.
  */
 #include <linux/ftrace.h>
 #include <linux/mm.h>
-#include <linux/module.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
@@ -15,7 +16,6 @@
 #include <asm/insn-def.h>
 #include <asm/pgtable.h>
 #include <asm/sysreg.h>
-#include <asm/tlbflush.h>
 
 #include "helpers.h"
 
@@ -66,8 +66,11 @@ unsigned long bpf_pack_helper_vm_flags(bool huge)
 	 * /proc/kcore reads vmalloc areas through the linear map, and would fault on
 	 * an alias that is invalid; sparse areas read as zeroes (mm/vmalloc.c,
 	 * vread_iter()). The flag has no other effect on an area that is mapped whole.
+	 *
+	 * Without a guard page two regions of 2 MiB stand side by side. Nothing writes
+	 * to a region by its address, and its last chunk traps unless an image is there.
 	 */
-	return VM_FLUSH_RESET_PERMS | VM_SPARSE | (huge ? VM_ALLOW_HUGE_VMAP : 0);
+	return VM_FLUSH_RESET_PERMS | VM_SPARSE | VM_NO_GUARD | (huge ? VM_ALLOW_HUGE_VMAP : 0);
 }
 
 unsigned long bpf_pack_helper_pmd_size(void)
@@ -78,6 +81,18 @@ unsigned long bpf_pack_helper_pmd_size(void)
 unsigned int bpf_pack_helper_order(unsigned long size)
 {
 	return get_order(size);
+}
+
+bool bpf_pack_helper_has_free_block(unsigned int order)
+{
+	int node, zone;
+
+	for_each_online_node(node)
+		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+			for (unsigned int o = order; o < NR_PAGE_ORDERS; o++)
+				if (READ_ONCE(NODE_DATA(node)->node_zones[zone].free_area[o].nr_free))
+					return true;
+	return false;
 }
 
 void bpf_pack_helper_vfree(const void *address)
@@ -96,11 +111,6 @@ unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock)
 void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
 {
 	raw_spin_unlock_irqrestore(lock, flags);
-}
-
-void bpf_pack_helper_flush_tlb(unsigned long start, unsigned long end)
-{
-	flush_tlb_kernel_range(start, end);
 }
 
 u64 bpf_pack_helper_page_to_phys(struct page *page)
@@ -133,6 +143,14 @@ void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end)
 	caches_clean_inval_pou(start, end);
 }
 
+void bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
+					 unsigned long start, unsigned long end)
+{
+	clean(start, end);
+	icache_inval_all_pou();
+	isb();
+}
+
 static void synchronise_context(void *unused)
 {
 	isb();
@@ -143,13 +161,25 @@ void bpf_pack_helper_synchronise_cpus(void)
 	on_each_cpu(synchronise_context, NULL, 1);
 }
 
-/* The next two run in the ftrace callback and must not be traced themselves. */
-bool notrace bpf_pack_helper_within_module(unsigned long addr)
-{
-	return within_module(addr, THIS_MODULE);
-}
-
+/* Runs in the ftrace callback and must not be traced itself. */
 void notrace bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip)
 {
 	ftrace_regs_set_instruction_pointer(fregs, ip);
+}
+
+int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code, u16 len)
+{
+	struct sock_fprog_kern from = { .len = len, .filter = code };
+
+	return bpf_prog_create(prog, &from);
+}
+
+void bpf_pack_helper_prog_destroy(struct bpf_prog *prog)
+{
+	bpf_prog_destroy(prog);
+}
+
+bool bpf_pack_helper_prog_jited(const struct bpf_prog *prog)
+{
+	return prog->jited;
 }

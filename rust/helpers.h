@@ -1,35 +1,111 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What Rust is told of C: bindgen makes helpers_generated.rs of this file (see
+ * Kbuild), so that no function is declared twice.
+ */
 #ifndef BPF_PACK_HELPERS_H
 #define BPF_PACK_HELPERS_H
 
+#include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/ftrace.h>
+#include <linux/kallsyms.h>
 #include <linux/mm_types.h>
+#include <linux/set_memory.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
+#include <linux/vmalloc.h>
+#include <asm/cacheflush.h>
+#include <asm/fixmap.h>
+#include <asm/text-patching.h>
 
+/*
+ * Types of the kernel's functions that are called through a pointer (ksym.rs):
+ * the kernel's own declarations, whatever they are.
+ */
+typedef typeof(kallsyms_lookup_name) *bpf_pack_kallsyms_lookup_name;
+typedef typeof(kallsyms_on_each_match_symbol) *bpf_pack_kallsyms_on_each_match_symbol;
+typedef typeof(ftrace_location) *bpf_pack_ftrace_location;
+typedef typeof(__vmalloc_node_range_noprof) *bpf_pack_vmalloc_node_range;
+typedef typeof(set_direct_map_valid_noflush) *bpf_pack_set_direct_map_valid;
+typedef typeof(can_set_direct_map) *bpf_pack_can_set_direct_map;
+typedef typeof(dcache_clean_pou) *bpf_pack_dcache_clean_pou;
+typedef typeof(__set_fixmap) *bpf_pack_set_fixmap;
+typedef typeof(bpf_address_lookup) *bpf_pack_address_lookup;
+typedef typeof(aarch64_insn_patch_text_nosync) *bpf_pack_patch_text;
+typedef typeof(aarch64_insn_write_literal_u64) *bpf_pack_write_literal;
+
+/* Types of the functions that are hooked: what takes over has the same (hook/entry.rs). */
+typedef typeof(bpf_prog_pack_alloc) *bpf_pack_prog_pack_alloc;
+typedef typeof(bpf_prog_pack_free) *bpf_pack_prog_pack_free;
+typedef typeof(bpf_jit_binary_pack_finalize) *bpf_pack_binary_pack_finalize;
+typedef typeof(bpf_arch_text_copy) *bpf_pack_text_copy;
+typedef typeof(bpf_arch_text_poke) *bpf_pack_text_poke;
+
+/* Enter the stock functions, whatever is attached to them: hook/behind.S. */
+typeof(bpf_prog_pack_alloc) bpf_pack_pass_on_alloc;
+typeof(bpf_prog_pack_free) bpf_pack_pass_on_free;
+typeof(bpf_jit_binary_pack_finalize) bpf_pack_pass_on_finalize;
+typeof(bpf_arch_text_copy) bpf_pack_pass_on_text_copy;
+typeof(bpf_arch_text_poke) bpf_pack_pass_on_text_poke;
+
+/* Protection bits of PAGE_KERNEL_ROX. */
 u64 bpf_pack_helper_prot_rox(void);
+/* Protection bits of a writable fixmap page. */
 u64 bpf_pack_helper_prot_fixmap(void);
+/* Index of FIX_TEXT_POKE0. */
 int bpf_pack_helper_fixmap_slot(void);
+/* Virtual address of FIX_TEXT_POKE0. */
 unsigned long bpf_pack_helper_fixmap_address(void);
+/* The instruction AARCH64_BREAK_FAULT. */
 u32 bpf_pack_helper_break_insn(void);
+/* MODULES_VADDR. */
 unsigned long bpf_pack_helper_modules_start(void);
+/* VMALLOC_START. */
 unsigned long bpf_pack_helper_vmalloc_start(void);
+/* VMALLOC_END. */
 unsigned long bpf_pack_helper_vmalloc_end(void);
+/* The flags of a region's vmalloc area, with VM_ALLOW_HUGE_VMAP if @huge. */
 unsigned long bpf_pack_helper_vm_flags(bool huge);
+/* PMD_SIZE. */
 unsigned long bpf_pack_helper_pmd_size(void);
+/* get_order(): of how many pages a block of @size bytes is, as a power of two. */
 unsigned int bpf_pack_helper_order(unsigned long size);
+/* Whether some zone has a free block of @order or larger at this moment. */
+bool bpf_pack_helper_has_free_block(unsigned int order);
+/* vfree(). Not kvfree(), which takes an address among the modules for slab memory. */
 void bpf_pack_helper_vfree(const void *address);
+/* raw_spin_lock_irqsave(); returns the flags for the unlock. */
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
+/* raw_spin_unlock_irqrestore(). */
 void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
-void bpf_pack_helper_flush_tlb(unsigned long start, unsigned long end);
+/* page_to_phys(). */
 u64 bpf_pack_helper_page_to_phys(struct page *page);
+/* virt_to_page(), of a linear-map address. */
 struct page *bpf_pack_helper_virt_to_page(const void *address);
+/* phys_to_virt(): the linear-map address. */
 void *bpf_pack_helper_phys_to_virt(u64 pa);
+/* The register TTBR1_EL1. */
 u64 bpf_pack_helper_ttbr1(void);
+/* The register TCR_EL1. */
 u64 bpf_pack_helper_tcr(void);
+/*
+ * caches_clean_inval_pou(). A function of ours, because the test of the order of
+ * things probes it, and the kernel lets nobody probe its own.
+ */
 void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end);
+/* The same for a large range: @clean is dcache_clean_pou(), then IC IALLUIS. */
+void bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
+					 unsigned long start, unsigned long end);
+/* ISB on every online CPU, this one included; waits for all of them. */
 void bpf_pack_helper_synchronise_cpus(void);
-bool bpf_pack_helper_within_module(unsigned long addr);
+/* ftrace_regs_set_instruction_pointer(); not traced. */
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
+/* bpf_prog_create(), of @len classic instructions. */
+int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code, u16 len);
+/* bpf_prog_destroy(). */
+void bpf_pack_helper_prog_destroy(struct bpf_prog *prog);
+/* Whether a program was compiled. */
+bool bpf_pack_helper_prog_jited(const struct bpf_prog *prog);
 
 #endif /* BPF_PACK_HELPERS_H */

@@ -2,16 +2,21 @@
 
 //! Binds the entry points of the kernel's JIT to the service.
 //!
-//! `ftrace.rs` is the mechanism, `entry.rs` the functions that take over.
+//! `ftrace.rs` redirects, `entry.rs` has the functions that take over, `pass_on.rs` leads on to the
+//! stock ones, `proof.rs` sees that the JIT comes through here.
 
 mod entry;
 mod ftrace;
+mod pass_on;
+mod proof;
 
 use crate::ksym::KernelFns;
 use crate::lifetime::wait_for_tasks;
 use crate::service::GATE;
 use ftrace::Redirect;
 use kernel::prelude::*;
+
+pub(crate) use proof::prove;
 
 /// The JIT's calls lead to the service while this lives.
 ///
@@ -27,13 +32,15 @@ impl Hooks {
     /// # Errors
     ///
     /// `EBUSY` if somebody else (a live patch) holds one of the functions, or if tracing is switched
-    /// off (`kernel.ftrace_enabled=0`); what ftrace returns. The log names the function, and the
-    /// stock functions are all in place again.
+    /// off (`kernel.ftrace_enabled=0`); `EINVAL` if ftrace does not know it; what ftrace returns. The
+    /// log names the function, and the stock functions are all in place again.
     pub(crate) fn attach(kernel: &'static KernelFns) -> Result<Self> {
+        let targets = entry::targets(kernel);
+        pass_on::prepare(kernel, &targets)?;
         let mut hooks = Self {
-            redirects: KVec::with_capacity(entry::COUNT, GFP_KERNEL)?,
+            redirects: KVec::with_capacity(targets.len(), GFP_KERNEL)?,
         };
-        for target in entry::targets(kernel) {
+        for target in targets {
             let redirect = Redirect::attach(target.function, target.replacement);
             let redirect = redirect.inspect_err(|error| {
                 if *error == EBUSY {
@@ -58,7 +65,7 @@ impl Drop for Hooks {
         while self.redirects.pop().is_some() {}
         // A task may have been redirected and not be counted yet.
         wait_for_tasks();
-        GATE.close();
+        GATE.wait_for_calls();
         // The last instructions of a call come after it is no longer counted.
         wait_for_tasks();
     }

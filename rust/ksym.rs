@@ -2,13 +2,15 @@
 
 //! The kernel symbols that are not exported to modules, resolved once, all or nothing.
 //!
-//! A kprobe on `kallsyms_lookup_name()` tells where that function is, and it resolves the rest:
+//! A kprobe on `kallsyms_lookup_name()` tells where that function is, and it leads to the rest:
 //! a kprobe cannot stand on `noinstr` functions nor on data. This is what out-of-tree modules must
 //! do and is not blessed by upstream; the README says what a kernel would have to export instead.
 //!
-//! The function types here are compared with the kernel's headers in `prototypes.c`. What is static
-//! in the kernel (`patch_lock`, `bpf_jit_current`) or only in assembly (`dummy_tramp`) cannot be.
+//! The function types are the kernel's own, by way of `helpers.h`. What is static in the kernel
+//! (`patch_lock`, `bpf_jit_current`) or only in assembly (`dummy_tramp`) has no declaration to
+//! compare with.
 
+use crate::sys;
 use core::mem::transmute;
 use core::ptr::NonNull;
 use kernel::bindings;
@@ -20,114 +22,107 @@ use kernel::sync::atomic::{
 };
 use kernel::sync::SetOnce;
 
-/// A `pgprot_t`, passed by value.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct PgProt(pub(crate) u64);
-
-/// `__vmalloc_node_range_noprof()`, mm/vmalloc.c.
-pub(crate) type VmallocNodeRange = unsafe extern "C" fn(
-    size: usize,
-    align: usize,
-    start: usize,
-    end: usize,
-    gfp: bindings::gfp_t,
-    prot: PgProt,
-    vm_flags: usize,
-    node: c_int,
-    caller: *const c_void,
-) -> *mut c_void;
-/// `set_direct_map_valid_noflush()`, arch/arm64/mm/pageattr.c.
-pub(crate) type SetDirectMapValid =
-    unsafe extern "C" fn(page: *mut bindings::page, nr: c_uint, valid: bool) -> c_int;
-/// `can_set_direct_map()`, arch/arm64/mm/pageattr.c.
-pub(crate) type CanSetDirectMap = unsafe extern "C" fn() -> bool;
-/// `__set_fixmap()`, arch/arm64/mm/fixmap.c.
-pub(crate) type SetFixmap = unsafe extern "C" fn(slot: c_int, pa: u64, prot: PgProt);
-/// `bpf_jit_fill_hole_t`, include/linux/filter.h. Only ever passed on.
-pub(crate) type FillHole = Option<unsafe extern "C" fn(area: *mut c_void, size: c_uint)>;
-/// `bpf_prog_pack_alloc()`, kernel/bpf/core.c.
-pub(crate) type PackAlloc =
-    unsafe extern "C" fn(size: u32, fill: FillHole, was_classic: bool) -> *mut c_void;
-/// `bpf_prog_pack_free()`, kernel/bpf/core.c.
-pub(crate) type PackFree = unsafe extern "C" fn(ptr: *mut c_void, size: u32);
-/// `bpf_jit_binary_pack_finalize()`, kernel/bpf/core.c; the headers are opaque here.
-pub(crate) type PackFinalize = unsafe extern "C" fn(ro: *mut c_void, rw: *mut c_void) -> c_int;
-/// `bpf_arch_text_copy()`, arch/arm64/net/bpf_jit_comp.c.
-pub(crate) type TextCopy =
-    unsafe extern "C" fn(dst: *mut c_void, src: *mut c_void, len: usize) -> *mut c_void;
-
-/// `bpf_arch_text_poke()`, arch/arm64/net/bpf_jit_comp.c; the kinds are `enum bpf_text_poke_type`.
-pub(crate) type TextPoke = unsafe extern "C" fn(
-    ip: *mut c_void,
-    old_kind: c_uint,
-    new_kind: c_uint,
-    old: *mut c_void,
-    new: *mut c_void,
-) -> c_int;
-/// `bpf_address_lookup()`, kernel/bpf/core.c: 0 if no BPF image is at this address.
-pub(crate) type AddressLookup = unsafe extern "C" fn(
-    address: usize,
-    size: *mut usize,
-    offset: *mut usize,
-    symbol: *mut c_char,
-) -> c_int;
-/// `aarch64_insn_write_literal_u64()`, arch/arm64/kernel/patching.c.
-pub(crate) type WriteLiteral = unsafe extern "C" fn(address: *mut c_void, value: u64) -> c_int;
-/// `aarch64_insn_patch_text_nosync()`, arch/arm64/kernel/patching.c.
-pub(crate) type PatchText = unsafe extern "C" fn(address: *mut c_void, insn: u32) -> c_int;
-
-/// Functions and data of the kernel, by address.
-///
-/// # Invariants
-///
-/// Each field is what the running kernel's symbol table gives for the symbol that its comment
-/// names, and has that symbol's type. Core kernel text and data are never unmapped.
-pub(crate) struct KernelFns {
-    /// `__vmalloc_node_range_noprof`
-    pub(crate) vmalloc_node_range: VmallocNodeRange,
-    /// `set_direct_map_valid_noflush`
-    pub(crate) set_direct_map_valid: SetDirectMapValid,
-    /// `can_set_direct_map`
-    pub(crate) can_set_direct_map: CanSetDirectMap,
-    /// `__set_fixmap`
-    pub(crate) set_fixmap: SetFixmap,
-    /// `bpf_prog_pack_alloc`
-    pub(crate) pack_alloc: PackAlloc,
-    /// `bpf_prog_pack_free`
-    pub(crate) pack_free: PackFree,
-    /// `bpf_jit_binary_pack_finalize`
-    pub(crate) pack_finalize: PackFinalize,
-    /// `bpf_arch_text_copy`
-    pub(crate) text_copy: TextCopy,
-    /// `bpf_arch_text_poke`
-    pub(crate) text_poke: TextPoke,
-    /// `bpf_address_lookup`
-    pub(crate) address_lookup: AddressLookup,
-    /// `aarch64_insn_patch_text_nosync`
-    pub(crate) patch_text: PatchText,
-    /// `aarch64_insn_write_literal_u64`
-    pub(crate) write_literal: WriteLiteral,
-    /// `bpf_jit_fill_hole_with_zero`: only its address matters.
-    pub(crate) fill_with_zero: usize,
-    /// `text_mutex`: held by everybody who changes an instruction of live text.
-    pub(crate) text_mutex: NonNull<bindings::mutex>,
-    /// `dummy_tramp` of arch/arm64/net/bpf_jit_comp.c: where the PLT of a program leads while no
-    /// trampoline is attached.
-    pub(crate) dummy_tramp: usize,
-    /// `patch_lock` of arch/arm64/kernel/patching.c, which owns the fixmap slot FIX_TEXT_POKE0.
-    pub(crate) patch_lock: NonNull<bindings::raw_spinlock_t>,
-    /// `bpf_jit_current` of kernel/bpf/core.c: bytes that JIT images are charged for.
-    pub(crate) jit_current: NonNull<i64>,
-    /// `bpf_pred_flush_enabled` of kernel/bpf/core.c: a static key, whose first field is the count.
-    pub(crate) pred_flush: NonNull<i32>,
-    /// `_stext`: where the kernel's text begins.
-    pub(crate) text_start: usize,
-    /// `_etext`: where it ends.
-    pub(crate) text_end: usize,
+/// What bindgen makes of a pointer to a function is an [`Option`]; this is the pointer itself.
+pub(crate) trait Nullable {
+    /// The pointer that is not null.
+    type Function;
 }
 
-// SAFETY: By the type invariants the addresses are good on every CPU and for ever, and the two
+impl<F> Nullable for Option<F> {
+    type Function = F;
+}
+
+/// The type of a kernel function, by its name in `helpers.h`.
+pub(crate) type Function<T> = <T as Nullable>::Function;
+
+/// Where [`KernelFns`] and its symbols are written down, each once.
+///
+/// A `fn` is a function of the type that `helpers.h` has for it, `data` an object of the type that
+/// follows, and of an `address` nothing is known but where it is.
+macro_rules! symbols {
+    (@type fn $t:ty) => { Function<$t> };
+    (@type data $t:ty) => { NonNull<$t> };
+    (@type address $t:ty) => { $t };
+    (@value fn $found:expr) => {
+        // SAFETY: The symbol is a function of this type: `helpers.h` took it from the kernel's
+        // own declaration.
+        unsafe { transmute::<*mut c_void, _>($found.as_ptr()) }
+    };
+    (@value data $found:expr) => { $found.cast() };
+    (@value address $found:expr) => { $found.as_ptr() as usize };
+    ($($(#[$doc:meta])* $field:ident: $kind:ident $t:ty = $name:literal;)*) => {
+        /// Functions and data of the kernel, by address.
+        ///
+        /// # Invariants
+        ///
+        /// Each field is the address of the one symbol of its name that the running kernel has, and
+        /// has that symbol's type. Core kernel text and data are never unmapped.
+        pub(crate) struct KernelFns {
+            $($(#[$doc])* pub(crate) $field: symbols!(@type $kind $t),)*
+        }
+
+        impl KernelFns {
+            /// Resolves everything that `r` finds; every name is tried before the first error
+            /// ends this, so that the log names them all.
+            fn find_all(r: &mut Resolver) -> Result<Self> {
+                $(let $field = r.address($name);)*
+                // INVARIANT: Each name is that of its field.
+                Ok(Self { $($field: { let found = $field?; symbols!(@value $kind found) },)* })
+            }
+        }
+    };
+}
+
+symbols! {
+    /// Allocates and maps a region.
+    vmalloc_node_range: fn sys::bpf_pack_vmalloc_node_range = c"__vmalloc_node_range_noprof";
+    /// Makes linear-map pages invalid, and flushes the TLB, "noflush" or not
+    /// (arch/arm64/mm/pageattr.c, `__change_memory_common()`).
+    set_direct_map_valid: fn sys::bpf_pack_set_direct_map_valid = c"set_direct_map_valid_noflush";
+    /// Whether the kernel's policy lets the linear map be changed.
+    can_set_direct_map: fn sys::bpf_pack_can_set_direct_map = c"can_set_direct_map";
+    /// Cleans the data cache to the point of unification.
+    dcache_clean_pou: fn sys::bpf_pack_dcache_clean_pou = c"dcache_clean_pou";
+    /// Maps a page in a fixmap slot.
+    set_fixmap: fn sys::bpf_pack_set_fixmap = c"__set_fixmap";
+    /// Where the patch site of a function is.
+    ftrace_location: fn sys::bpf_pack_ftrace_location = c"ftrace_location";
+    /// 0 if no BPF image is at an address.
+    address_lookup: fn sys::bpf_pack_address_lookup = c"bpf_address_lookup";
+    /// Changes one instruction of live text.
+    patch_text: fn sys::bpf_pack_patch_text = c"aarch64_insn_patch_text_nosync";
+    /// Changes an aligned word of data in text.
+    write_literal: fn sys::bpf_pack_write_literal = c"aarch64_insn_write_literal_u64";
+    /// Hooked.
+    pack_alloc: address usize = c"bpf_prog_pack_alloc";
+    /// Hooked.
+    pack_free: address usize = c"bpf_prog_pack_free";
+    /// Hooked.
+    pack_finalize: address usize = c"bpf_jit_binary_pack_finalize";
+    /// Hooked.
+    text_copy: address usize = c"bpf_arch_text_copy";
+    /// Hooked.
+    text_poke: address usize = c"bpf_arch_text_poke";
+    /// The fill function of callers that want zeroes.
+    fill_with_zero: address usize = c"bpf_jit_fill_hole_with_zero";
+    /// Held by everybody who changes an instruction of live text.
+    text_mutex: data bindings::mutex = c"text_mutex";
+    /// Where the PLT of a program leads while no trampoline is attached
+    /// (arch/arm64/net/bpf_jit_comp.c).
+    dummy_tramp: address usize = c"dummy_tramp";
+    /// Owns the fixmap slot FIX_TEXT_POKE0 (arch/arm64/kernel/patching.c).
+    patch_lock: data bindings::raw_spinlock_t = c"patch_lock";
+    /// Bytes that JIT images are charged for (kernel/bpf/core.c).
+    jit_current: data i64 = c"bpf_jit_current";
+    /// A static key, whose first field is the count (kernel/bpf/core.c).
+    pred_flush: data i32 = c"bpf_pred_flush_enabled";
+    /// Where the kernel's text begins.
+    text_start: address usize = c"_stext";
+    /// Where it ends.
+    text_end: address usize = c"_etext";
+}
+
+// SAFETY: By the type invariants the addresses are good on every CPU and for ever, and the
 // data fields that are pointers are only accessed with locks or atomics.
 unsafe impl Send for KernelFns {}
 // SAFETY: As above.
@@ -136,11 +131,8 @@ unsafe impl Sync for KernelFns {}
 /// The symbols of the running kernel, from the first successful [`KernelFns::resolve`] on.
 static RESOLVED: SetOnce<KernelFns> = SetOnce::new();
 
-/// `kallsyms_lookup_name()`: 0 if there is no such symbol.
-type LookupName = unsafe extern "C" fn(name: *const c_char) -> usize;
-
 /// Finds `kallsyms_lookup_name()` with a kprobe, which is put in place and removed at once.
-fn find_lookup_name() -> Result<LookupName> {
+fn find_lookup_name() -> Result<Function<sys::bpf_pack_kallsyms_lookup_name>> {
     let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
     // Registering resolves the name; live text need not be patched for that.
@@ -158,114 +150,105 @@ fn find_lookup_name() -> Result<LookupName> {
     if address.is_null() {
         return Err(ENOENT);
     }
-    // SAFETY: `addr` is the address of `kallsyms_lookup_name()`, whose type was checked in
-    // prototypes.c.
-    Ok(unsafe { transmute::<*mut bindings::kprobe_opcode_t, LookupName>(address) })
+    // SAFETY: `addr` is the address of `kallsyms_lookup_name()`, whose type is the kernel's.
+    Ok(unsafe { transmute::<*mut bindings::kprobe_opcode_t, _>(address) })
 }
 
-/// Looks symbols up and remembers what was missing.
+/// The symbols of one name.
+#[derive(Default)]
+struct Matches {
+    count: usize,
+    last: usize,
+}
+
+/// Counts one symbol.
+///
+/// # Safety
+///
+/// `data` must be a [`Matches`] that nobody else uses.
+unsafe extern "C" fn count_match(data: *mut c_void, address: usize) -> c_int {
+    // SAFETY: By the caller's promise.
+    let matches = unsafe { &mut *data.cast::<Matches>() };
+    matches.count = matches.count.saturating_add(1);
+    matches.last = address;
+    0
+}
+
+/// Looks symbols up and remembers what went wrong.
 struct Resolver {
-    lookup: LookupName,
-    missing: usize,
+    each_match: Function<sys::bpf_pack_kallsyms_on_each_match_symbol>,
+    failed: usize,
 }
 
 impl Resolver {
-    /// The address of `name`, or an error that the log names.
-    fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
+    fn new() -> Result<Self> {
+        let lookup = find_lookup_name()?;
         // SAFETY: `lookup` is `kallsyms_lookup_name()`, and the name is a C string.
-        let address = unsafe { (self.lookup)(name.as_char_ptr()) };
-        NonNull::new(address as *mut c_void).ok_or_else(|| {
-            pr_err!("this kernel has no symbol `{}`\n", name);
-            self.missing = self.missing.saturating_add(1);
+        let address = unsafe { lookup(c"kallsyms_on_each_match_symbol".as_char_ptr()) };
+        if address == 0 {
+            pr_err!("this kernel has no symbol `kallsyms_on_each_match_symbol`\n");
+            return Err(ENOENT);
+        }
+        Ok(Self {
+            // SAFETY: The address of that function, whose type is the kernel's.
+            each_match: unsafe { transmute::<usize, _>(address) },
+            failed: 0,
+        })
+    }
+
+    /// The address of `name` in the kernel itself, or an error that the log names.
+    ///
+    /// Not `kallsyms_lookup_name()`: that takes the first of several symbols of one name, and a
+    /// module's where the kernel has none.
+    fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
+        let mut matches = Matches::default();
+        // SAFETY: The name is a C string, and `count_match` gets what it wants.
+        unsafe {
+            (self.each_match)(
+                Some(count_match),
+                name.as_char_ptr(),
+                (&raw mut matches).cast(),
+            )
+        };
+        let found = NonNull::new(matches.last as *mut c_void).filter(|_| matches.count == 1);
+        found.ok_or_else(|| {
+            match matches.count {
+                0 => pr_err!("this kernel has no symbol `{}`\n", name),
+                several => pr_err!(
+                    "this kernel has {} symbols `{}`: no telling which is meant\n",
+                    several,
+                    name
+                ),
+            }
+            self.failed = self.failed.saturating_add(1);
             ENOENT
         })
     }
 }
 
-/// Resolves a function symbol to a pointer of the type that the field has.
-macro_rules! function {
-    ($resolver:expr, $name:literal) => {
-        $resolver.address($name).map(|address| {
-            // SAFETY: The symbol is a function of this type: prototypes.c compares it with the
-            // kernel's headers.
-            unsafe { transmute::<*mut c_void, _>(address.as_ptr()) }
-        })
-    };
-}
-
 impl KernelFns {
-    /// Resolves everything, or says in the log what is missing. May sleep.
+    /// Resolves everything, or says in the log what is missing or ambiguous. May sleep.
     ///
-    /// `sabotage` looks up one name that no kernel has, for the self-tests.
+    /// `also` is looked up, too: for the self-tests, which ask for what no kernel has.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if a symbol is missing; what `register_kprobe()` returns.
-    pub(crate) fn resolve(sabotage: bool) -> Result<&'static Self> {
-        let mut r = Resolver {
-            lookup: find_lookup_name()?,
-            missing: 0,
-        };
-        // Every name is tried before the first error ends this, so that the log names them all.
-        let vmalloc_node_range = function!(r, c"__vmalloc_node_range_noprof");
-        let set_direct_map_valid = function!(r, c"set_direct_map_valid_noflush");
-        let can_set_direct_map = function!(r, c"can_set_direct_map");
-        let set_fixmap = function!(r, c"__set_fixmap");
-        let pack_alloc = function!(r, c"bpf_prog_pack_alloc");
-        let pack_free = function!(r, c"bpf_prog_pack_free");
-        let pack_finalize = function!(r, c"bpf_jit_binary_pack_finalize");
-        let text_copy = function!(r, c"bpf_arch_text_copy");
-        let text_poke = function!(r, c"bpf_arch_text_poke");
-        let address_lookup = function!(r, c"bpf_address_lookup");
-        let patch_text = function!(r, c"aarch64_insn_patch_text_nosync");
-        let write_literal = function!(r, c"aarch64_insn_write_literal_u64");
-        let fill_with_zero = r.address(c"bpf_jit_fill_hole_with_zero");
-        let text_mutex = r.address(c"text_mutex");
-        let dummy_tramp = r.address(c"dummy_tramp");
-        let patch_lock = r.address(c"patch_lock");
-        let jit_current = r.address(c"bpf_jit_current");
-        let pred_flush = r.address(c"bpf_pred_flush_enabled");
-        let text_start = r.address(c"_stext");
-        let text_end = r.address(c"_etext");
-        if sabotage {
-            let _ = r.address(c"bpf_pack_no_such_symbol");
+    /// `ENOENT` if a symbol is missing or is there more than once; what `register_kprobe()` returns.
+    pub(crate) fn resolve(also: Option<&CStr>) -> Result<&'static Self> {
+        let mut r = Resolver::new()?;
+        if let Some(name) = also {
+            let _ = r.address(name);
         }
-        if r.missing > 0 {
+        let found = Self::find_all(&mut r);
+        if r.failed > 0 {
             pr_err!(
-                "{} symbols missing: this kernel is not supported\n",
-                r.missing
+                "{} symbols not found: this kernel is not supported\n",
+                r.failed
             );
             return Err(ENOENT);
         }
-        // INVARIANT: Each name is that of its field.
-        RESOLVED.populate(Self {
-            vmalloc_node_range: vmalloc_node_range?,
-            set_direct_map_valid: set_direct_map_valid?,
-            can_set_direct_map: can_set_direct_map?,
-            set_fixmap: set_fixmap?,
-            pack_alloc: pack_alloc?,
-            pack_free: pack_free?,
-            pack_finalize: pack_finalize?,
-            text_copy: text_copy?,
-            text_poke: text_poke?,
-            address_lookup: address_lookup?,
-            patch_text: patch_text?,
-            write_literal: write_literal?,
-            fill_with_zero: fill_with_zero?.as_ptr() as usize,
-            text_mutex: text_mutex?.cast(),
-            dummy_tramp: dummy_tramp?.as_ptr() as usize,
-            patch_lock: patch_lock?.cast(),
-            jit_current: jit_current?.cast(),
-            pred_flush: pred_flush?.cast(),
-            text_start: text_start?.as_ptr() as usize,
-            text_end: text_end?.as_ptr() as usize,
-        });
-        Self::resolved().ok_or(EINVAL)
-    }
-
-    /// The symbols, once they have been resolved.
-    pub(crate) fn resolved() -> Option<&'static Self> {
-        RESOLVED.as_ref()
+        RESOLVED.populate(found?);
+        RESOLVED.as_ref().ok_or(EINVAL)
     }
 
     /// Bytes that the kernel has charged for JIT images, as compared with `net.core.bpf_jit_limit`.

@@ -21,22 +21,26 @@ use kernel::ModuleMetadata;
 pub(crate) const THIS_MODULE: *mut bindings::module =
     <crate::BpfPack as ModuleMetadata>::THIS_MODULE.as_ptr();
 
-/// Takes a reference to this module, for one live image; `rmmod` then says "in use".
+/// A reference to this module; while it lives `rmmod` says "in use".
 ///
-/// Returns false if the module is being removed: then no new image may be made. Any context.
-#[must_use]
-pub(crate) fn hold_module() -> bool {
-    // SAFETY: A pointer to this very module.
-    unsafe { bindings::try_module_get(THIS_MODULE) }
+/// Given back, the module may be removed at once, but not before the calls in flight have ended: see
+/// [`Gate`].
+#[must_use = "the module is held only while this lives"]
+pub(crate) struct ModuleRef(());
+
+impl ModuleRef {
+    /// Takes a reference, or nothing if the module is being removed. Any context.
+    pub(crate) fn take() -> Option<Self> {
+        // SAFETY: A pointer to this very module.
+        unsafe { bindings::try_module_get(THIS_MODULE) }.then_some(Self(()))
+    }
 }
 
-/// Gives the reference of one image back.
-///
-/// The module may be removed at once after this, but not before the calls in flight have ended:
-/// see [`Gate`].
-pub(crate) fn release_module() {
-    // SAFETY: A pointer to this very module; a reference was taken for the image.
-    unsafe { bindings::module_put(THIS_MODULE) }
+impl Drop for ModuleRef {
+    fn drop(&mut self) {
+        // SAFETY: A pointer to this very module; the reference was taken with this value.
+        unsafe { bindings::module_put(THIS_MODULE) }
+    }
 }
 
 /// Waits until no task is between two voluntary context switches in code that it entered before.
@@ -45,6 +49,20 @@ pub(crate) fn release_module() {
 pub(crate) fn wait_for_tasks() {
     // SAFETY: May sleep here: only called while the module is being set up or removed.
     unsafe { bindings::synchronize_rcu_tasks() }
+}
+
+/// Waits until no CPU is in ftrace code that it entered before, wherever it was: in idle, too, which
+/// RCU tasks leaves out (kernel/trace/ftrace.c, `ftrace_shutdown()`). Sleeps.
+pub(crate) fn wait_for_callbacks() {
+    // SAFETY: May sleep here, as above.
+    unsafe { bindings::synchronize_rcu_tasks_rude() }
+    wait_for_tasks();
+}
+
+/// Sleeps for about `milliseconds`.
+pub(crate) fn sleep_ms(milliseconds: c_uint) {
+    // SAFETY: All of this module's callers may sleep.
+    unsafe { bindings::msleep(milliseconds) }
 }
 
 /// Through which calls from outside reach a `T` that comes and goes.
@@ -93,15 +111,19 @@ impl<T> Gate<T> {
         Opened(self)
     }
 
+    /// Waits until a moment at which no call is in flight. Sleeps.
+    pub(crate) fn wait_for_calls(&self) {
+        while self.in_flight.fetch_add(0, Full) != 0 {
+            sleep_ms(1);
+        }
+    }
+
     /// Lets no more calls through and waits for those in flight. Sleeps.
     ///
     /// Whoever enters after this finds nobody.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         self.target.store(core::ptr::null_mut(), Relaxed);
-        while self.in_flight.fetch_add(0, Full) != 0 {
-            // SAFETY: May sleep here.
-            unsafe { bindings::msleep(1) };
-        }
+        self.wait_for_calls();
     }
 }
 
@@ -194,6 +216,19 @@ impl Delayed {
                 bindings::system_dfl_wq,
                 self.work.get(),
                 delay,
+            )
+        };
+    }
+
+    /// Has the function run at once, even if it is queued for later. Any context.
+    pub(crate) fn hurry(&self) {
+        // SAFETY: As in `queue`.
+        unsafe {
+            bindings::mod_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_dfl_wq,
+                self.work.get(),
+                0,
             )
         };
     }

@@ -5,17 +5,21 @@
 //! A region is read-only and executable from the first moment: `__vmalloc_node_range()` maps it
 //! with `PAGE_KERNEL_ROX` while it holds zeroes (`UDF #0`, which trap). `set_memory_*()` refuses
 //! areas with huge mappings and `vmap()` strips the execute permission, so neither can make one.
+//! Debian's kernels zero what they allocate anyway (`init_on_alloc`); others are asked to.
 //! It is filled with BRK through the linear map; sealing then makes that alias invalid. From then
 //! on nothing maps the memory writable but the window of `poke.rs`.
 
-use crate::ksym::{
-    KernelFns,
-    PgProt, //
-};
+use crate::ksym::KernelFns;
 use crate::pagetable::{
     Kind,
     Leaf,
     Regime, //
+};
+use crate::plan::{
+    Attempt,
+    LeafLimit,
+    Place,
+    REGION_ALIGN, //
 };
 use crate::sys;
 use core::ptr::NonNull;
@@ -24,41 +28,51 @@ use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sizes::{
-    SZ_2M,
-    SZ_64K, //
+    SZ_256K,
+    SZ_2M, //
 };
 
 /// How far a direct branch (`B`, `BL`) reaches, in bytes, either way (Arm ARM, C6.2 `B`).
 const BRANCH_RANGE: usize = 128 << 20;
 
-/// Alignment of every region, in bytes, whatever the size of its leaves.
-pub(crate) const REGION_ALIGN: usize = SZ_2M;
-
-/// Where a region is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Within direct branch range of all kernel text.
-    Near,
-    /// Anywhere in vmalloc space.
-    Far,
-}
-
-/// The largest leaf that may map a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeafLimit {
-    /// A single TLB entry for 2 MiB: a block, or a contiguous run where pages are larger.
-    Huge,
-    /// What a size below 2 MiB gets: 64 KiB contiguous runs with 4 KiB pages.
-    Contiguous,
-    /// Base pages.
-    Page,
-}
+/// From how many bytes on maintenance by address gives way to `IC IALLUIS`: several times what the
+/// instruction cache of a CPU holds, so that by address nothing would be left in it either.
+const MUCH: usize = SZ_256K;
 
 /// A range of virtual addresses, end excluded.
 #[derive(Clone, Copy)]
-struct Window {
+struct AddressSpan {
     start: usize,
     end: usize,
+}
+
+/// Where the regions of each place begin: at random, so that the first program is not at the same
+/// address in every boot, as the stock kernel's is.
+///
+/// The regions of a place stand side by side from there, wherever something is free: every other
+/// order would use up a window of 256 MiB sooner, and page tables that the kernel never frees.
+#[derive(Clone, Copy)]
+pub(crate) struct Origins {
+    near: usize,
+    far: usize,
+}
+
+impl Origins {
+    /// Draws them. Any context.
+    pub(crate) fn random(kernel: &KernelFns) -> Self {
+        let origin = |span: AddressSpan| random_start(span, REGION_ALIGN);
+        Self {
+            near: near_span(kernel, REGION_ALIGN).map_or(0, origin),
+            far: origin(far_span()),
+        }
+    }
+
+    fn of(&self, place: Place) -> usize {
+        match place {
+            Place::Near => self.near,
+            Place::Far => self.far,
+        }
+    }
 }
 
 /// A region whose linear alias is still writable. Dropped, it is freed.
@@ -95,10 +109,13 @@ fn regime() -> Option<Regime> {
 }
 
 /// Reads a page-table entry through the linear map.
-fn read_descriptor(pa: u64) -> Option<u64> {
-    // SAFETY: Only called for walks to a region, which is mapped throughout: these are addresses of
-    // entries of live page tables, ordinary memory in the linear map. The hardware may set flags
-    // in them meanwhile, hence the volatile read.
+///
+/// # Safety
+///
+/// `pa` must be the address of an entry of a live page table: ordinary memory in the linear map.
+unsafe fn read_descriptor(pa: u64) -> Option<u64> {
+    // SAFETY: By the caller's promise. The hardware may set flags in the entry meanwhile, hence the
+    // volatile read.
     Some(unsafe {
         sys::bpf_pack_helper_phys_to_virt(pa)
             .cast::<u64>()
@@ -106,49 +123,37 @@ fn read_descriptor(pa: u64) -> Option<u64> {
     })
 }
 
-/// The addresses from which all kernel text is in branch range, and the other way round.
-fn near_window(kernel: &KernelFns, len: usize) -> Option<Window> {
-    // SAFETY: These two only return constants.
-    let (lowest, highest) = unsafe {
-        (
-            sys::bpf_pack_helper_modules_start(),
-            sys::bpf_pack_helper_vmalloc_end(),
-        )
-    };
+/// Addresses within ±128 MiB of all kernel text, if `len` bytes fit there.
+fn near_span(kernel: &KernelFns, len: usize) -> Option<AddressSpan> {
+    let (lowest, highest) = (sys::modules_start(), sys::vmalloc_end());
     let start = kernel.text_end.checked_sub(BRANCH_RANGE)?.max(lowest);
     let end = kernel.text_start.checked_add(BRANCH_RANGE)?.min(highest);
     let start = start.checked_next_multiple_of(REGION_ALIGN)?;
-    (end.checked_sub(start)? >= len).then_some(Window { start, end })
+    (end.checked_sub(start)? >= len).then_some(AddressSpan { start, end })
 }
 
 /// All of vmalloc space.
-fn far_window() -> Window {
-    // SAFETY: These two only return constants.
-    unsafe {
-        Window {
-            start: sys::bpf_pack_helper_vmalloc_start(),
-            end: sys::bpf_pack_helper_vmalloc_end(),
-        }
+fn far_span() -> AddressSpan {
+    AddressSpan {
+        start: sys::vmalloc_start(),
+        end: sys::vmalloc_end(),
     }
 }
 
-/// A random multiple of [`REGION_ALIGN`] in `window` from where `len` bytes still fit.
-///
-/// The stock kernel's first program is at the same address in every boot; ours are not.
-fn random_start(window: Window, len: usize) -> usize {
-    let room = (window.end - window.start).saturating_sub(len) / REGION_ALIGN;
+/// A random multiple of [`REGION_ALIGN`] in `span` from where `len` bytes still fit.
+fn random_start(span: AddressSpan, len: usize) -> usize {
+    let room = span.end.saturating_sub(span.start).saturating_sub(len) / REGION_ALIGN;
     // SAFETY: Callable from any context.
     let random = unsafe { bindings::get_random_u32() };
     let steps = (random as usize)
         .checked_rem(room.saturating_add(1))
         .unwrap_or(0);
-    window
-        .start
+    span.start
         .saturating_add(steps.saturating_mul(REGION_ALIGN))
 }
 
 impl OpenRegion {
-    /// Allocates and maps `len` bytes: a multiple of 2 MiB, or less than 2 MiB.
+    /// Allocates and maps what `attempt` says.
     ///
     /// May sleep; call it with no lock held. What the page tables then say is up to the kernel:
     /// ask [`Region::leaf`].
@@ -158,20 +163,20 @@ impl OpenRegion {
     /// `ENOMEM` if there is no memory, or no room at this place.
     pub(crate) fn new(
         kernel: &'static KernelFns,
-        len: usize,
-        place: Place,
-        limit: LeafLimit,
+        origins: &Origins,
+        attempt: Attempt,
     ) -> Result<Self> {
-        let window = match place {
-            Place::Near => near_window(kernel, len).ok_or(ENOMEM)?,
-            Place::Far => far_window(),
+        let Attempt { len, place, limit } = attempt;
+        let span = match place {
+            Place::Near => near_span(kernel, len).ok_or(ENOMEM)?,
+            Place::Far => far_span(),
         };
-        let somewhere = Window {
-            start: random_start(window, len),
-            end: window.end,
+        let from_origin = AddressSpan {
+            start: origins.of(place),
+            end: span.end,
         };
-        let base = vmalloc(kernel, len, somewhere, limit)
-            .or_else(|| vmalloc(kernel, len, window, limit))
+        let base = vmalloc(kernel, len, from_origin, limit)
+            .or_else(|| vmalloc(kernel, len, span, limit))
             .ok_or(ENOMEM)?;
         // INVARIANT: It was just allocated with this length, and is not contiguous as far as known.
         let mut region = Region {
@@ -195,15 +200,17 @@ impl OpenRegion {
     /// Without, the kernel would make an area of base pages, and freeing that again changes the
     /// linear map page by page: better not to ask for it.
     pub(crate) fn huge_may_be_had() -> bool {
-        // SAFETY: May sleep here; the pages are given back at once.
+        // SAFETY: May sleep here; a block that had to be made is given back at once.
         unsafe {
             let order = sys::bpf_pack_helper_order(SZ_2M);
+            if sys::bpf_pack_helper_has_free_block(order) {
+                return true;
+            }
             let page = bindings::alloc_pages_noprof(gfp_flags(), order);
-            let found = !page.is_null();
-            if found {
+            if !page.is_null() {
                 bindings::__free_pages(page, order);
             }
-            found
+            !page.is_null()
         }
     }
 
@@ -216,8 +223,7 @@ impl OpenRegion {
 
     /// Writes BRK over the whole region, through the linear map.
     fn fill_with_traps(&self) -> Result {
-        // SAFETY: Returns a constant.
-        let trap = unsafe { sys::bpf_pack_helper_break_insn() };
+        let trap = sys::break_insn();
         self.0.for_each_piece(|pa, len| {
             // SAFETY: The memory is ours by the invariants of `Region`, and its linear alias is
             // writable until the region is sealed.
@@ -258,32 +264,30 @@ fn gfp_flags() -> bindings::gfp_t {
     bindings::GFP_KERNEL | bindings::__GFP_NOWARN | 1 << bindings::___GFP_NORETRY_BIT
 }
 
-/// Allocates and maps; `None` if there is no memory or no room in `window`.
+/// Allocates and maps; `None` if there is no memory or no room in `span`.
 fn vmalloc(
     kernel: &KernelFns,
     len: usize,
-    window: Window,
+    span: AddressSpan,
     limit: LeafLimit,
 ) -> Option<NonNull<u8>> {
     let gfp = gfp_flags() | bindings::__GFP_ZERO;
-    // SAFETY: Return constants.
-    let (flags, prot) = unsafe {
-        // The kernel would round a length from PMD_SIZE on up to a multiple of it, and nobody would
-        // fill and seal the rest. With 4 KiB pages every length is one.
-        let block = sys::bpf_pack_helper_pmd_size();
-        let whole = len < block || len % block == 0;
-        (
-            sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page && whole),
-            PgProt(sys::bpf_pack_helper_prot_rox()),
-        )
+    // The kernel would round a length from PMD_SIZE on up to a multiple of it, and nobody would
+    // fill and seal the rest. With 4 KiB pages every length is one.
+    let block = sys::pmd_size();
+    let whole = len < block || len % block == 0;
+    // SAFETY: Returns a constant.
+    let flags = unsafe { sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page && whole) };
+    let prot = bindings::pgprot_t {
+        pgprot: sys::prot_rox(),
     };
     // SAFETY: A fresh read-only area of vmalloc space, in a context that may sleep.
     let address = unsafe {
         (kernel.vmalloc_node_range)(
             len,
             REGION_ALIGN,
-            window.start,
-            window.end,
+            span.start,
+            span.end,
             gfp,
             prot,
             flags,
@@ -295,9 +299,6 @@ fn vmalloc(
 }
 
 impl Region {
-    /// The length below 2 MiB for which the kernel uses 64 KiB contiguous runs of 4 KiB pages.
-    pub(crate) const CONTIGUOUS_LEN: usize = SZ_2M - SZ_64K;
-
     /// The first address.
     pub(crate) fn address(&self) -> usize {
         self.base.as_ptr() as usize
@@ -328,7 +329,12 @@ impl Region {
     fn leaf_at(&self, offset: usize) -> Option<Leaf> {
         let address = self.address().checked_add(offset)?;
         // CAST: `usize` has 64 bits on arm64.
-        regime()?.walk(address as u64, read_descriptor).leaf()
+        let walk = regime()?.walk(address as u64, |pa| {
+            // SAFETY: The walk to a region, which is mapped throughout, only asks for entries of
+            // the live page tables.
+            unsafe { read_descriptor(pa) }
+        });
+        walk.leaf()
     }
 
     /// The kind of leaf that maps the region, read from the live page tables: of the first byte.
@@ -371,9 +377,17 @@ impl Region {
             return;
         }
         let start = self.address().saturating_add(offset);
-        // SAFETY: Maintenance by address of a range that is mapped, as part of the region. It ends
-        // with DSB and ISB.
-        unsafe { sys::bpf_pack_helper_make_fetchable(start, start.saturating_add(len)) };
+        let end = start.saturating_add(len);
+        // SAFETY: Maintenance of a range that is mapped, as part of the region. It ends with DSB and
+        // ISB.
+        unsafe {
+            if len < MUCH {
+                sys::bpf_pack_helper_make_fetchable(start, end);
+            } else {
+                let clean = Some(self.kernel.dcache_clean_pou);
+                sys::bpf_pack_helper_make_much_fetchable(clean, start, end);
+            }
+        }
     }
 
     /// Calls `f` with the physical address and the length of each piece that one leaf maps, in
@@ -406,7 +420,7 @@ impl Region {
         self.set_alias_invalid(pa, len)
     }
 
-    /// Makes the linear alias of `len` bytes at `pa` invalid, with one ranged TLBI.
+    /// Makes the linear alias of `len` bytes at `pa` invalid; the kernel flushes it from the TLB.
     fn set_alias_invalid(&self, pa: u64, len: usize) -> Result {
         // CAST: At most 64 MiB in pages.
         let pages = (len / PAGE_SIZE) as c_uint;
@@ -416,11 +430,8 @@ impl Region {
         unsafe {
             let alias = sys::bpf_pack_helper_phys_to_virt(pa);
             let page = sys::bpf_pack_helper_virt_to_page(alias);
-            to_result((self.kernel.set_direct_map_valid)(page, pages, false))?;
-            // "noflush" in the name promises nothing of the kind, though 7.3 does flush.
-            sys::bpf_pack_helper_flush_tlb(alias as usize, (alias as usize).saturating_add(len));
+            to_result((self.kernel.set_direct_map_valid)(page, pages, false))
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 #![deny(unsafe_code)]
 
 use crate::poke;
-use crate::region::Place;
+use crate::plan::Place;
 use crate::service::{
     Service,
     MAX_PACKS, //
@@ -19,6 +19,30 @@ impl fmt::Display for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show_totals(self.0, f)?;
         show_packs(self.0, f)
+    }
+}
+
+/// What the first pack is like, in words for the log.
+pub(crate) struct FirstPack<'a>(pub(crate) &'a Service);
+
+impl fmt::Display for FirstPack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(pack) = self.0.pack(0) else {
+            return f.write_str("there is no memory for a first pack yet");
+        };
+        let place = place(pack.region.place());
+        match pack.region.leaf() {
+            Some(leaf) => write!(f, "the first pack: {leaf}, {place}"),
+            None => write!(f, "the first pack: unknown leaf, {place}"),
+        }
+    }
+}
+
+/// The word for a place.
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Near => "near",
+        Place::Far => "far",
     }
 }
 
@@ -70,6 +94,7 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("to the stock allocator, no memory", refused.no_memory.get()),
         ("to the stock allocator, size", refused.size.get()),
         ("to the stock allocator, leaving", refused.leaving.get()),
+        ("to the stock allocator, starting", refused.starting.get()),
         (
             "to the stock allocator, dispatcher",
             refused.dispatcher.get(),
@@ -105,10 +130,7 @@ fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Some(leaf) => write!(f, "{leaf}")?,
             None => write!(f, "unknown leaf")?,
         }
-        let place = match region.place() {
-            Place::Near => "near",
-            Place::Far => "far",
-        };
+        let place = place(region.place());
         let alias = if region.alias_invalid() {
             "invalid"
         } else {

@@ -1,65 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Declarations of the C functions in `helpers.c`.
+//! The C functions of `helpers.c` and `hook/behind.S`, and the types of the kernel's functions.
 //!
-//! Nobody else declares `extern` functions of ours; who needs one wraps it.
+//! Made by bindgen from `helpers.h`, which says what each is for. Nobody else declares `extern`
+//! functions of ours; who needs one wraps it. What only returns a constant is safe to call, and
+//! wrapped here.
 
-use kernel::bindings;
+#![allow(
+    clippy::all,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    improper_ctypes,
+    dead_code
+)]
+
+use kernel::bindings::*;
+use kernel::ffi;
 use kernel::prelude::*;
 
-// Pointers to structs that bindgen leaves empty are only passed on.
-#[expect(improper_ctypes)]
-extern "C" {
-    /// Protection bits of `PAGE_KERNEL_ROX`.
-    pub(crate) fn bpf_pack_helper_prot_rox() -> u64;
-    /// Protection bits of a writable fixmap page.
-    pub(crate) fn bpf_pack_helper_prot_fixmap() -> u64;
-    /// Index of `FIX_TEXT_POKE0`.
-    pub(crate) fn bpf_pack_helper_fixmap_slot() -> c_int;
-    /// Virtual address of `FIX_TEXT_POKE0`.
-    pub(crate) fn bpf_pack_helper_fixmap_address() -> usize;
+include!(env!("BPF_PACK_HELPERS"));
+
+/// Helpers that return a constant of the kernel, safe to call.
+macro_rules! constants {
+    ($($(#[$doc:meta])* $name:ident -> $t:ty = $helper:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name() -> $t {
+            // SAFETY: Returns a constant.
+            unsafe { $helper() }
+        }
+    )*};
+}
+
+constants! {
     /// The instruction `AARCH64_BREAK_FAULT`.
-    pub(crate) fn bpf_pack_helper_break_insn() -> u32;
+    break_insn -> u32 = bpf_pack_helper_break_insn;
+    /// Virtual address of the window's fixmap slot.
+    fixmap_address -> usize = bpf_pack_helper_fixmap_address;
+    /// Index of the window's fixmap slot.
+    fixmap_slot -> c_int = bpf_pack_helper_fixmap_slot;
     /// `MODULES_VADDR`.
-    pub(crate) fn bpf_pack_helper_modules_start() -> usize;
-    /// `VMALLOC_START`.
-    pub(crate) fn bpf_pack_helper_vmalloc_start() -> usize;
-    /// `VMALLOC_END`.
-    pub(crate) fn bpf_pack_helper_vmalloc_end() -> usize;
-    /// The flags of a region's vmalloc area, with `VM_ALLOW_HUGE_VMAP` if `huge`.
-    pub(crate) fn bpf_pack_helper_vm_flags(huge: bool) -> usize;
+    modules_start -> usize = bpf_pack_helper_modules_start;
     /// `PMD_SIZE`.
-    pub(crate) fn bpf_pack_helper_pmd_size() -> usize;
-    /// `get_order()`: of how many pages a block of `size` bytes is, as a power of two.
-    pub(crate) fn bpf_pack_helper_order(size: usize) -> c_uint;
-    /// `vfree()`. Not `kvfree()`, which takes an address among the modules for slab memory.
-    pub(crate) fn bpf_pack_helper_vfree(address: *const c_void);
-    /// `raw_spin_lock_irqsave()`; returns the flags for the unlock.
-    pub(crate) fn bpf_pack_helper_lock_irqsave(lock: *mut bindings::raw_spinlock_t) -> usize;
-    /// `raw_spin_unlock_irqrestore()`.
-    pub(crate) fn bpf_pack_helper_unlock_irqrestore(
-        lock: *mut bindings::raw_spinlock_t,
-        flags: usize,
-    );
-    /// `flush_tlb_kernel_range()`.
-    pub(crate) fn bpf_pack_helper_flush_tlb(start: usize, end: usize);
-    /// `page_to_phys()`.
-    pub(crate) fn bpf_pack_helper_page_to_phys(page: *mut bindings::page) -> u64;
-    /// `virt_to_page()`, of a linear-map address.
-    pub(crate) fn bpf_pack_helper_virt_to_page(address: *const c_void) -> *mut bindings::page;
-    /// `phys_to_virt()`: the linear-map address.
-    pub(crate) fn bpf_pack_helper_phys_to_virt(pa: u64) -> *mut c_void;
-    /// The register TTBR1_EL1.
-    pub(crate) fn bpf_pack_helper_ttbr1() -> u64;
-    /// The register TCR_EL1.
-    pub(crate) fn bpf_pack_helper_tcr() -> u64;
-    /// `caches_clean_inval_pou()`. A function of ours, because the test of the order of things probes
-    /// it, and the kernel lets nobody probe its own.
-    pub(crate) fn bpf_pack_helper_make_fetchable(start: usize, end: usize);
-    /// `ISB` on every online CPU, this one included; waits for all of them.
-    pub(crate) fn bpf_pack_helper_synchronise_cpus();
-    /// `within_module(addr, THIS_MODULE)`; not traced.
-    pub(crate) fn bpf_pack_helper_within_module(addr: usize) -> bool;
-    /// `ftrace_regs_set_instruction_pointer()`; not traced.
-    pub(crate) fn bpf_pack_helper_set_ip(fregs: *mut bindings::ftrace_regs, ip: usize);
+    pmd_size -> usize = bpf_pack_helper_pmd_size;
+    /// Protection bits of a writable fixmap page.
+    prot_fixmap -> u64 = bpf_pack_helper_prot_fixmap;
+    /// Protection bits of `PAGE_KERNEL_ROX`.
+    prot_rox -> u64 = bpf_pack_helper_prot_rox;
+    /// `VMALLOC_END`.
+    vmalloc_end -> usize = bpf_pack_helper_vmalloc_end;
+    /// `VMALLOC_START`.
+    vmalloc_start -> usize = bpf_pack_helper_vmalloc_start;
 }

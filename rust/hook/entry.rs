@@ -6,18 +6,16 @@
 //! untouched. What we cannot serve, the stock function serves. All of them run in contexts that may
 //! sleep, as the stock ones do.
 //!
-//! Every function holds an entry of [`GATE`] across everything it calls. That keeps this module's
-//! text in place while the stock function sleeps, and it keeps a call of the stock function from
-//! becoming a tail call: the hook would then see the JIT as the caller and redirect it again.
+//! Every function holds an entry of [`GATE`] across everything it calls, the stock function
+//! included: that keeps this module's text in place while one sleeps.
 
+use super::{
+    pass_on,
+    proof, //
+};
 use crate::ksym::{
-    FillHole,
-    KernelFns,
-    PackAlloc,
-    PackFinalize,
-    PackFree,
-    TextCopy,
-    TextPoke, //
+    Function,
+    KernelFns, //
 };
 use crate::patchsite::{
     Branch,
@@ -28,8 +26,8 @@ use crate::poke::{
     INSN_SIZE, //
 };
 use crate::service::{
-    Freed,
-    Service,
+    Customer,
+    Outcome,
     GATE, //
 };
 use crate::sys;
@@ -49,42 +47,35 @@ pub(super) struct Target {
 /// The stock functions and what takes over.
 ///
 /// In the order in which they are attached: those that deal with images of ours before the one that
-/// makes them.
+/// makes them. `behind.S` knows the order, too.
 pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
     [
         Target {
             name: "bpf_prog_pack_free",
-            function: kernel.pack_free as usize,
-            replacement: pack_free as PackFree as usize,
+            function: kernel.pack_free,
+            replacement: pack_free as Function<sys::bpf_pack_prog_pack_free> as usize,
         },
         Target {
             name: "bpf_jit_binary_pack_finalize",
-            function: kernel.pack_finalize as usize,
-            replacement: pack_finalize as PackFinalize as usize,
+            function: kernel.pack_finalize,
+            replacement: pack_finalize as Function<sys::bpf_pack_binary_pack_finalize> as usize,
         },
         Target {
             name: "bpf_arch_text_copy",
-            function: kernel.text_copy as usize,
-            replacement: text_copy as TextCopy as usize,
+            function: kernel.text_copy,
+            replacement: text_copy as Function<sys::bpf_pack_text_copy> as usize,
         },
         Target {
             name: "bpf_arch_text_poke",
-            function: kernel.text_poke as usize,
-            replacement: text_poke as TextPoke as usize,
+            function: kernel.text_poke,
+            replacement: text_poke as Function<sys::bpf_pack_text_poke> as usize,
         },
         Target {
             name: "bpf_prog_pack_alloc",
-            function: kernel.pack_alloc as usize,
-            replacement: pack_alloc as PackAlloc as usize,
+            function: kernel.pack_alloc,
+            replacement: pack_alloc as Function<sys::bpf_pack_prog_pack_alloc> as usize,
         },
     ]
-}
-
-/// The stock functions.
-fn stock() -> &'static KernelFns {
-    // SAFETY: The functions here run because hooks were attached, with symbols that had been
-    // resolved.
-    unsafe { KernelFns::resolved().unwrap_unchecked() }
 }
 
 /// Takes over `bpf_prog_pack_alloc()`.
@@ -92,7 +83,11 @@ fn stock() -> &'static KernelFns {
 /// # Safety
 ///
 /// As for the stock function.
-unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) -> *mut c_void {
+unsafe extern "C" fn pack_alloc(
+    size: u32,
+    fill: sys::bpf_jit_fill_hole_t,
+    was_classic: bool,
+) -> *mut c_void {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {
         let wants_zeroes = fill.is_some_and(|f| f as usize == service.kernel().fill_with_zero);
@@ -101,12 +96,21 @@ unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) ->
             service.counters.refused.dispatcher.inc();
         } else if service.kernel().pred_flush_enabled() {
             service.counters.refused.pred_flush.inc();
-        } else if let Ok(address) = service.alloc(size as usize) {
-            return address.as_ptr().cast();
+        } else {
+            let customer = if was_classic {
+                Customer::Classic
+            } else {
+                Customer::Any
+            };
+            if let Ok(address) = service.alloc(size as usize, customer) {
+                return address.as_ptr().cast();
+            }
         }
     }
     // SAFETY: The arguments are the caller's.
-    unsafe { (stock().pack_alloc)(size, fill, was_classic) }
+    let address = unsafe { pass_on::alloc(size, fill, was_classic) };
+    proof::allocated(address as usize);
+    address
 }
 
 /// Takes over `bpf_prog_pack_free()`.
@@ -117,10 +121,13 @@ unsafe extern "C" fn pack_alloc(size: u32, fill: FillHole, was_classic: bool) ->
 unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
     let entered = GATE.enter();
     // The books say how long the image is; the header in it says what was charged.
-    let ours = entered.target().map(|service| service.free(ptr as usize));
-    if ours.is_none() || ours == Some(Freed::Foreign) {
+    let foreign = entered
+        .target()
+        .is_none_or(|service| service.free(ptr as usize) == Outcome::Foreign);
+    if foreign {
+        proof::freeing(ptr as usize);
         // SAFETY: The arguments are the caller's.
-        unsafe { (stock().pack_free)(ptr, size) };
+        unsafe { pass_on::free(ptr, size) };
     }
 }
 
@@ -131,35 +138,38 @@ unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
 /// # Safety
 ///
 /// As for the stock function: `rw` is a buffer from `kvmalloc()` that begins with its size.
-unsafe extern "C" fn pack_finalize(ro: *mut c_void, rw: *mut c_void) -> c_int {
+unsafe extern "C" fn pack_finalize(
+    ro: *mut sys::bpf_binary_header,
+    rw: *mut sys::bpf_binary_header,
+) -> c_int {
     let entered = GATE.enter();
-    let Some(service) = owner(entered.target(), ro) else {
-        // SAFETY: The arguments are the caller's.
-        return unsafe { (stock().pack_finalize)(ro, rw) };
-    };
-    // SAFETY: The JIT passes a `bpf_binary_header` of its own making, which begins with the size of
-    // the whole buffer (checked in prototypes.c).
-    let image = unsafe {
-        let size = rw.cast::<u32>().read();
-        core::slice::from_raw_parts(rw.cast::<u32>(), size as usize / INSN_SIZE)
-    };
-    let source = Source {
-        start: rw.cast::<u8>(),
-        len: size_of_val(image),
-    };
-    let result = service.finalize(ro as usize, source, used_bytes(image));
-    // SAFETY: The buffer came from `kvmalloc()` and is ours to free.
-    unsafe { bindings::kvfree(rw) };
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
+    let outcome = entered.target().map_or(Outcome::Foreign, |service| {
+        // SAFETY: The JIT passes a header of its own making, which begins with the size of the
+        // whole buffer (checked in prototypes.c).
+        let image = unsafe {
+            let size = rw.cast::<u32>().read();
+            core::slice::from_raw_parts(rw.cast::<u32>(), size as usize / INSN_SIZE)
+        };
+        service.finalize(ro as usize, Source::from(image), used_bytes(image))
+    });
+    let result = match outcome {
+        Outcome::Foreign => {
+            proof::finalizing(ro as usize);
+            // SAFETY: The arguments are the caller's.
+            return unsafe { pass_on::finalize(ro, rw) };
+        }
+        Outcome::Done => 0,
+        Outcome::Failed(error) => {
             // An image that is final already, or about to be, is somebody's.
-            if error != EBUSY {
+            if let Some(service) = entered.target().filter(|_| error != EBUSY) {
                 service.free(ro as usize);
             }
             error.to_errno()
         }
-    }
+    };
+    // SAFETY: The buffer came from `kvmalloc()` and is ours to free.
+    unsafe { bindings::kvfree(rw.cast()) };
+    result
 }
 
 /// Bytes of `image` up to the traps that fill its end.
@@ -168,8 +178,7 @@ unsafe extern "C" fn pack_finalize(ro: *mut c_void, rw: *mut c_void) -> c_int {
 /// of what it emits is never BRK: it is half of a kernel address in the PLT or the type of an
 /// exception-table entry (arch/arm64/net/bpf_jit_comp.c, build_plt()).
 fn used_bytes(image: &[u32]) -> usize {
-    // SAFETY: Returns a constant.
-    let trap = unsafe { sys::bpf_pack_helper_break_insn() };
+    let trap = sys::break_insn();
     let used = image.iter().rposition(|&word| word != trap);
     used.map_or(0, |last| last.saturating_add(1))
         .saturating_mul(INSN_SIZE)
@@ -185,17 +194,16 @@ fn used_bytes(image: &[u32]) -> usize {
 /// As for the stock function.
 unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -> *mut c_void {
     let entered = GATE.enter();
-    let Some(service) = owner(entered.target(), dst) else {
+    let outcome = entered.target().map_or(Outcome::Foreign, |service| {
+        // SAFETY: The caller lets the stock function read these bytes.
+        let source = unsafe { Source::new(src.cast(), len) };
+        service.write(dst as usize, source)
+    });
+    match outcome {
+        Outcome::Done => dst,
         // SAFETY: The arguments are the caller's.
-        return unsafe { (stock().text_copy)(dst, src, len) };
-    };
-    let source = Source {
-        start: src.cast::<u8>().cast_const(),
-        len,
-    };
-    match service.write(dst as usize, source) {
-        Ok(()) => dst,
-        Err(error) => error.to_ptr(),
+        Outcome::Foreign => unsafe { pass_on::text_copy(dst, src, len) },
+        Outcome::Failed(error) => error.to_ptr(),
     }
 }
 
@@ -210,8 +218,8 @@ unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -
 /// As for the stock function: the program at `ip` may not be freed meanwhile.
 unsafe extern "C" fn text_poke(
     ip: *mut c_void,
-    old_kind: c_uint,
-    new_kind: c_uint,
+    old_kind: bindings::bpf_text_poke_type,
+    new_kind: bindings::bpf_text_poke_type,
     old: *mut c_void,
     new: *mut c_void,
 ) -> c_int {
@@ -230,17 +238,12 @@ unsafe extern "C" fn text_poke(
     });
     let Some((service, site)) = far else {
         // SAFETY: The arguments are the caller's.
-        return unsafe { (stock().text_poke)(ip, old_kind, new_kind, old, new) };
+        return unsafe { pass_on::text_poke(ip, old_kind, new_kind, old, new) };
     };
     service.counters.far_attached.inc();
     // SAFETY: The caller keeps the program alive.
-    match unsafe { site.change(stock(), from, to) } {
+    match unsafe { site.change(service.kernel(), from, to) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
-}
-
-/// The service, if the address is in one of its packs.
-fn owner(service: Option<&Service>, address: *mut c_void) -> Option<&Service> {
-    service.filter(|service| service.owns(address as usize))
 }

@@ -2,12 +2,19 @@
 
 //! Redirects one kernel function with ftrace, in the way of live patching.
 
+use crate::lifetime::{
+    sleep_ms,
+    wait_for_callbacks, //
+};
 use crate::sys;
 use core::marker::PhantomPinned;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::Opaque;
+
+/// How often to try while somebody changes a trampoline on the same function.
+const MAX_TRIES: u32 = 1000;
 
 /// A function of the kernel that leads to a replacement while this lives.
 ///
@@ -30,25 +37,38 @@ unsafe impl Sync for Redirect {}
 
 /// What ftrace calls on entry to a redirected function, in the caller's context.
 ///
-/// A call from this module goes on to the stock function: that is how falling back works. Rust
-/// functions are not traced, nor are the two helpers: this cannot recurse.
+/// Every call is redirected: what goes on to the stock function enters it behind this
+/// (`pass_on.rs`). Rust functions are not traced, nor is the helper.
 ///
 /// # Safety
 ///
 /// Only ftrace may call this, for an `ops` that belongs to a [`Redirect`].
 unsafe extern "C" fn redirect(
     _ip: usize,
-    parent_ip: usize,
+    _parent_ip: usize,
     ops: *mut bindings::ftrace_ops,
     fregs: *mut bindings::ftrace_regs,
 ) {
     // SAFETY: ftrace passes the registered `ops`, whose `private` is ours by the invariants of
     // `Redirect`, and the registers of the call.
-    unsafe {
-        if !sys::bpf_pack_helper_within_module(parent_ip) {
-            sys::bpf_pack_helper_set_ip(fregs, (*ops).private as usize);
+    unsafe { sys::bpf_pack_helper_set_ip(fregs, (*ops).private as usize) };
+}
+
+/// Registers `ops`, and again while a BPF trampoline on the same function is being changed: then
+/// ftrace says `EAGAIN`, after a millisecond (kernel/bpf/trampoline.c, `bpf_tramp_ftrace_ops_func()`).
+///
+/// # Safety
+///
+/// As for `register_ftrace_function()`.
+unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
+    for _ in 0..MAX_TRIES {
+        // SAFETY: By the caller's promise.
+        let registered = to_result(unsafe { bindings::register_ftrace_function(ops) });
+        if registered != Err(EAGAIN) {
+            return registered;
         }
     }
+    Err(EBUSY)
 }
 
 impl Redirect {
@@ -65,16 +85,19 @@ impl Redirect {
         let flags = bindings::FTRACE_OPS_FL_IPMODIFY | bindings::FTRACE_OPS_FL_PERMANENT;
         let init = try_pin_init!(Self {
             ops <- Opaque::try_ffi_init(|slot: *mut bindings::ftrace_ops| {
-                // SAFETY: `slot` is memory for an `ftrace_ops` that stays where it is. On failure
-                // the filter is freed and nothing refers to it.
+                // SAFETY: `slot` is memory for an `ftrace_ops` that stays where it is. Where
+                // registering fails half-way, other CPUs may still be walking over it: as
+                // unregistering does, this waits for them before anything is freed.
                 unsafe {
                     slot.write(bindings::ftrace_ops::default());
                     (*slot).func = Some(redirect);
                     (*slot).flags = flags as usize;
                     (*slot).private = replacement as *mut c_void;
                     to_result(bindings::ftrace_set_filter_ip(slot, function, 0, 0))?;
-                    to_result(bindings::register_ftrace_function(slot))
-                        .inspect_err(|_| bindings::ftrace_free_filter(slot))
+                    register(slot).inspect_err(|_| {
+                        wait_for_callbacks();
+                        bindings::ftrace_free_filter(slot);
+                    })
                 }
             }),
             _pin: PhantomPinned,
@@ -97,8 +120,7 @@ impl PinnedDrop for Redirect {
         if error != 0 {
             pr_crit!("ftrace cannot unhook a function ({error}): reboot this machine\n");
             loop {
-                // SAFETY: May sleep here.
-                unsafe { bindings::msleep(c_uint::MAX) };
+                sleep_ms(c_uint::MAX);
             }
         }
         // SAFETY: It is no longer registered.

@@ -12,14 +12,14 @@ word() {
 	sed -n "s/.*bench\.$1=\([a-z0-9]*\).*/\1/p" /proc/cmdline
 }
 
-# insert PARAMETER... - region 1 is the insertion, region 2 a run of the same
+# insert MODULE PARAMETER... - region 1 is the insertion, region 2 a run of the same
 # program that inserts nothing.
 insert() {
 	./mark start 2
 	insmod nothing.ko 2>/dev/null || true
 	./mark stop
 	./mark start 1
-	insmod bpf_pack.ko "$@"
+	insmod "$@"
 	./mark stop
 }
 
@@ -28,11 +28,11 @@ sleep 15
 layout=$(word layout)
 case $layout in
 stock) ;;
-near) insert ;;
-far) insert near_packs=0 ;;
-c64) insert leaf=1 ;;
-base) insert leaf=2 ;;
-page) insert align=4096 leaf=2 ;;
+near) insert bpf_pack.ko ;;
+far) insert bpf_pack.ko near_packs=0 ;;
+c64) insert bpf_pack_test.ko leaf=1 ;;
+base) insert bpf_pack_test.ko leaf=2 ;;
+page) insert bpf_pack_test.ko align=4096 leaf=2 ;;
 *)
 	echo "unknown layout: $layout" >&2
 	exit 2

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where and how to map a region: pure decisions, tested on the host.
+
+/// Alignment of every region, in bytes, whatever the size of its leaves.
+pub(crate) const REGION_ALIGN: usize = 2 << 20;
+
+/// The length below 2 MiB for which the kernel uses 64 KiB contiguous runs of 4 KiB pages.
+const CONTIGUOUS_LEN: usize = REGION_ALIGN - (64 << 10);
+
+/// Where a region is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Within ±128 MiB of all kernel text.
+    Near,
+    /// Anywhere in vmalloc space.
+    Far,
+}
+
+/// The largest leaf that may map a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeafLimit {
+    /// A single TLB entry for 2 MiB: a block, or a contiguous run where pages are larger.
+    Huge,
+    /// What a size below 2 MiB gets: 64 KiB contiguous runs with 4 KiB pages.
+    Contiguous,
+    /// Base pages.
+    Page,
+}
+
+/// One way to map a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// Bytes: a multiple of 2 MiB, or less than 2 MiB.
+    pub(crate) len: usize,
+    /// Where.
+    pub(crate) place: Place,
+    /// The largest leaf.
+    pub(crate) limit: LeafLimit,
+}
+
+/// The ways to map a region for an image of `size` bytes, best first: 2 MiB leaves before smaller
+/// ones, near the kernel text (if `near`) before far from it.
+///
+/// None for a size that cannot be rounded up to whole regions.
+pub(crate) fn attempts(
+    limit: LeafLimit,
+    size: usize,
+    near: bool,
+) -> impl Iterator<Item = Attempt> {
+    let len = size.checked_next_multiple_of(REGION_ALIGN);
+    let huge = (limit == LeafLimit::Huge).then_some(LeafLimit::Huge);
+    let small = if limit != LeafLimit::Page && size <= CONTIGUOUS_LEN {
+        LeafLimit::Contiguous
+    } else {
+        LeafLimit::Page
+    };
+    let limits = huge.into_iter().chain([small]);
+    limits.flat_map(move |limit| {
+        let len = match limit {
+            LeafLimit::Contiguous => Some(CONTIGUOUS_LEN),
+            LeafLimit::Huge | LeafLimit::Page => len,
+        };
+        let places = near.then_some(Place::Near).into_iter().chain([Place::Far]);
+        places.filter_map(move |place| Some(Attempt { len: len?, place, limit }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LeafLimit::{Contiguous, Huge, Page};
+    use super::Place::{Far, Near};
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+    const SMALL: usize = 2 * MIB - (64 << 10);
+
+    fn list(limit: LeafLimit, size: usize, near: bool) -> Vec<(usize, Place, LeafLimit)> {
+        attempts(limit, size, near)
+            .map(|a| (a.len, a.place, a.limit))
+            .collect()
+    }
+
+    #[test]
+    fn a_small_image_tries_everything_best_first() {
+        assert_eq!(
+            list(Huge, 4096, true),
+            [
+                (2 * MIB, Near, Huge),
+                (2 * MIB, Far, Huge),
+                (SMALL, Near, Contiguous),
+                (SMALL, Far, Contiguous),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_tried_near_when_that_is_closed() {
+        assert!(list(Huge, 4096, false).iter().all(|a| a.1 == Far));
+        assert_eq!(list(Page, 4096, false), [(2 * MIB, Far, Page)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_a_contiguous_region_falls_back_to_pages() {
+        assert_eq!(
+            list(Huge, SMALL + 1, false),
+            [(2 * MIB, Far, Huge), (2 * MIB, Far, Page)]
+        );
+        assert_eq!(
+            list(Contiguous, SMALL, true),
+            [(SMALL, Near, Contiguous), (SMALL, Far, Contiguous)]
+        );
+        assert_eq!(list(Contiguous, SMALL + 1, false), [(2 * MIB, Far, Page)]);
+    }
+
+    #[test]
+    fn lengths_are_whole_regions_that_hold_the_image() {
+        for size in [1, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 64 * MIB] {
+            for limit in [Huge, Contiguous, Page] {
+                for a in attempts(limit, size, true) {
+                    assert!(a.len >= size);
+                    assert!(a.len % REGION_ALIGN == 0 || a.limit == Contiguous);
+                    assert!(a.len < size + REGION_ALIGN || a.limit == Contiguous);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_bounds_has_no_way() {
+        assert!(list(Huge, usize::MAX, true).is_empty());
+        assert!(list(Page, usize::MAX, false).is_empty());
+    }
+}

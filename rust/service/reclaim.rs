@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Freeing: images become traps at once and free memory after a synchronisation of all CPUs, and
+//! packs that stay empty are given back.
+
+#![deny(unsafe_code)]
+
+use super::books::{
+    Claim,
+    Freeing, //
+};
+use super::{
+    Customer,
+    Outcome,
+    Service, //
+};
+use crate::poke;
+use crate::trace;
+use kernel::prelude::*;
+use kernel::time::msecs_to_jiffies;
+use pack_core::Batch;
+
+/// Milliseconds between two rounds of tidying up.
+const TIDY_INTERVAL: u32 = 1000;
+
+/// Ranges that become free under one hold of the lock, which every load needs.
+const SLICE: u32 = 128;
+
+impl Service {
+    /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
+    ///
+    /// Its bytes are traps when this returns. An image that is being written becomes traps when that
+    /// has ended. An address in a pack that is not the start of an image, or whose image is being
+    /// freed already, is reported and changes nothing: `EINVAL`.
+    pub(crate) fn free(&self, address: usize) -> Outcome {
+        let freeing = self.books.lock().begin_retire(address);
+        match freeing {
+            None => Outcome::Foreign,
+            Some(Ok(Freeing::Now(claim))) => {
+                self.retire(claim);
+                Outcome::Done
+            }
+            Some(Ok(Freeing::Later)) => {
+                self.misused("free of an image that is being written", address, EBUSY);
+                Outcome::Done
+            }
+            Some(Err(error)) => {
+                self.misused("free", address, error);
+                Outcome::Failed(error)
+            }
+        }
+    }
+
+    /// Fills an image that was taken from its owner with traps, and hands it on for reuse.
+    pub(super) fn retire(&self, mut claim: Claim) {
+        let address = claim.address();
+        if let Ok(mut place) = claim.writable(self.kernel) {
+            place.fill_with_traps();
+        }
+        // Before anybody else can have the memory, so that the events are in order.
+        trace::retire(address, claim.image_bytes());
+        let retired = self.books.lock().retired(&claim);
+        self.counters.freed.inc();
+        self.tidy_later();
+        match retired {
+            Ok(Some(last)) => {
+                // The module may go once this is dropped and the call has ended.
+                drop(last);
+                self.unused.notify_all();
+            }
+            Ok(None) => {}
+            Err(error) => self.misused("retire", address, error),
+        }
+    }
+
+    /// Synchronises all CPUs. Whatever was retired before becomes free by the same event: some of it
+    /// at once, the rest in the background, so that a load does not pay for many frees of others.
+    pub(super) fn synchronise(&self) {
+        let batch = self.books.lock().pool.seal_retired();
+        self.synchronise_for(batch);
+        if self.release_slice() {
+            self.tidy.hurry();
+        }
+    }
+
+    /// Makes everything free that waits for a synchronisation; true if something became free.
+    pub(super) fn reclaim(&self) -> bool {
+        let mut any = false;
+        // What is retired in more packs than a batch takes, or while one is under way, is left to
+        // the next.
+        loop {
+            let sealed = self.books.lock().pool.seal_retired();
+            if sealed.is_some() {
+                self.synchronise_for(sealed);
+            }
+            let before = self.counters.released.get();
+            while self.release_slice() {}
+            let released = self.counters.released.get() != before;
+            any |= released;
+            if !released {
+                return any;
+            }
+        }
+    }
+
+    /// Synchronises all CPUs and notes that `batch` may be released.
+    fn synchronise_for(&self, batch: Option<Batch>) {
+        let tally = batch.as_ref().map(Batch::tally).unwrap_or_default();
+        poke::synchronise_cpus();
+        self.counters.synchronised.inc();
+        // CAST: `usize` has 64 bits on arm64.
+        trace::synchronise(tally.ranges as usize, tally.bytes() as usize);
+        if let Some(batch) = batch {
+            self.books.lock().synchronised = Some(batch);
+        }
+    }
+
+    /// Makes some of what was synchronised free; true if there is more.
+    fn release_slice(&self) -> bool {
+        let mut books = self.books.lock();
+        let Some(batch) = books.synchronised.take() else {
+            return false;
+        };
+        let released = books.pool.release(batch, SLICE);
+        books.synchronised = released.rest;
+        let more = books.synchronised.is_some();
+        drop(books);
+        self.counters.released.add(released.tally.ranges);
+        more
+    }
+
+    /// Has [`Service::tidy_up`] run in a while.
+    pub(super) fn tidy_later(&self) {
+        self.tidy.queue(msecs_to_jiffies(TIDY_INTERVAL));
+    }
+
+    /// Makes what was retired free and gives packs back that have been empty for a while.
+    pub(super) fn tidy_up(&self) {
+        self.reclaim();
+        self.books.lock().pool.age();
+        // One round a second.
+        let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
+        self.free_idle_packs(rounds, self.serving());
+        let stats = self.books.lock().pool.stats();
+        if stats.empty_packs > u64::from(self.serving()) || stats.tallies.dying().ranges > 0 {
+            self.tidy_later();
+        }
+    }
+
+    /// Frees packs that have been empty for `rounds` rounds, one by one and unlocked; not the last
+    /// one with room if `keep_room`.
+    fn free_idle_packs(&self, rounds: u32, keep_room: bool) {
+        loop {
+            let taken = self.books.lock().take_idle(rounds, keep_room);
+            let Some((_pack, region)) = taken else {
+                return;
+            };
+            self.counters.regions_freed.inc();
+            trace::unmap(region.address(), region.len());
+        }
+    }
+
+    /// What the background does when packs run low.
+    pub(super) fn make_ahead(&self) {
+        for (wanted, customer) in [
+            (&self.low.classic, Customer::Classic),
+            (&self.low.any, Customer::Any),
+        ] {
+            if wanted.xchg(false, kernel::sync::atomic::Relaxed) {
+                self.grow_ahead(customer);
+            }
+        }
+    }
+
+    /// Before removal, when nobody can call any more: synchronises all CPUs over what was freed last
+    /// and gives every pack back.
+    ///
+    /// An image that is alive would hold the module; only `rmmod -f` gets here with some. Their
+    /// packs then stay where they are for ever: better lost than unmapped under a program.
+    pub(crate) fn shut_down(&self) {
+        self.reclaim();
+        self.free_idle_packs(0, false);
+        for region in self.books.lock().take_all() {
+            pr_crit!(
+                "removed by force: {} bytes of packs are lost\n",
+                region.len()
+            );
+            core::mem::forget(region);
+        }
+    }
+}
