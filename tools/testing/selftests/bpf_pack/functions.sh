@@ -45,7 +45,7 @@ comment() {
 # --- set-up and clean-up -----------------------------------------------------
 
 SAVED_SETTINGS='kernel.kptr_restrict net.core.bpf_jit_harden net.core.bpf_jit_limit
-kernel.ftrace_enabled'
+net.core.optmem_max kernel.ftrace_enabled'
 
 # setting NAME - where the kernel keeps a sysctl.
 setting() {
@@ -83,6 +83,11 @@ cleanup() {
 		fi
 	done
 	pop_config
+	for name in bpf_pack_keeper bpf_pack_watch bpf_pack_holder; do
+		if is_loaded "$name"; then
+			rmmod "$name" || true
+		fi
+	done
 	if is_loaded bpf_pack && ! unload_pack >"$WORK/unload.log" 2>&1; then
 		comment <"$WORK/unload.log"
 	fi
@@ -274,6 +279,12 @@ load_pack() {
 	insmod "$(module bpf_pack)" "$@"
 }
 
+# load_test_pack [PARAMETER=VALUE]... - the build with parameters for tests. It
+# is the same module, under the same name.
+load_test_pack() {
+	insmod "$(module bpf_pack_test)" "$@"
+}
+
 # unload_pack - waits for images whose freeing is still under way; the module's
 # reference of the last one goes some time after it.
 unload_pack() {
@@ -312,17 +323,61 @@ control() {
 	echo "$1" >"$CONTROL"
 }
 
+# packs_that_are WORD - how many packs are of a place: near or far.
+packs_that_are() {
+	grep -c "^pack 0x.*, $1, " "$STATUS" || true
+}
+
+# number ADDRESS - a kernel address without its top 16 bits, in decimal: every
+# shell can count with that.
+number() {
+	digits=${1#0x}
+	echo $((0x${digits#ffff}))
+}
+
+# pack_of ADDRESS - what status says of the pack that an address is in.
+pack_of() {
+	wanted=$(number "$1")
+	sed -n 's/^pack 0x\([0-9a-f]*\)-0x\([0-9a-f]*\): /\1 \2 &/p' "$STATUS" |
+		while read -r start end line; do
+			if [ "$wanted" -ge "$(number "$start")" ] && [ "$wanted" -lt "$(number "$end")" ]; then
+				echo "$line"
+			fi
+		done
+}
+
+# keep COUNT SIZE - images that stay until keep_no_more.
+keep() {
+	insmod "$(module bpf_pack_keeper)" count="$1" size="$2"
+}
+
+keep_no_more() {
+	rmmod bpf_pack_keeper
+}
+
+# kept - how many images the last keep got.
+kept() {
+	log_since_mark | sed -n 's/.*bpf_pack_keeper: keeps \([0-9]*\) of .*/\1/p' | tail -n 1
+}
+
 # --- programs that stay ------------------------------------------------------
 
-# hold_start LABEL ARGUMENT... - runs hold_progs in the background until its
-# programs are loaded; HOLDER is its process.
-hold_start() {
-	hold_log=$WORK/hold.$1
-	shift
-	"$TOOLS/hold_progs" "$@" >"$hold_log" 2>&1 &
+# start_tool LABEL TOOL ARGUMENT... - runs a program of ours in the background
+# until it says that it is ready; HOLDER is its process, HOLD_LOG what it prints.
+start_tool() {
+	HOLD_LOG=$WORK/hold.$1 tool=$2
+	shift 2
+	"$TOOLS/$tool" "$@" >"$HOLD_LOG" 2>&1 &
 	HOLDER=$!
 	HOLDERS="$HOLDERS $HOLDER"
-	loop_until grep -q '^ready' "$hold_log"
+	loop_until grep -q '^ready' "$HOLD_LOG"
+}
+
+# hold_start LABEL ARGUMENT... - programs that run until hold_stop.
+hold_start() {
+	label=$1
+	shift
+	start_tool "$label" hold_progs "$@"
 }
 
 # hold_stop PROCESS - ends it; its exit status says whether every program gave

@@ -10,12 +10,12 @@ set -eu
 
 start_test attach
 need_tool attach_far
-need_module bpf_pack
+need_module bpf_pack_test
 
 # The program near the kernel's text; all packs apart; packs of base pages, where
 # the kernel's own way would work and leave a page writable for a while.
 for layout in near_packs=16 near_packs=0 leaf=1 leaf=2; do
-	check "$layout: insmod" load_pack "$layout"
+	check "$layout: insmod" load_test_pack "$layout"
 	run_cases "$layout" "$TOOLS/attach_far"
 	# Elsewhere the kernel may have put its own packs within reach of ours.
 	if [ "$layout" = near_packs=0 ]; then

@@ -9,7 +9,7 @@ set -eu
 
 start_test fallback
 need_tool run_progs
-need_module bpf_pack bpf_pack_ptwalk
+need_module bpf_pack_test bpf_pack_ptwalk
 load_walk
 
 SAMPLE='socket_filter fentry subprograms'
@@ -43,7 +43,7 @@ walk_agrees() {
 layout() {
 	what=$1 leaf=$2
 	shift 2
-	check "$what: insmod" load_pack "$@"
+	check "$what: insmod" load_test_pack "$@"
 	check "$what: a program" hold_one
 	check "$what: status says $leaf" pack_is "$leaf"
 	check "$what: so does a walk of the live page tables" walk_agrees
