@@ -70,7 +70,8 @@ unsigned long bpf_pack_helper_vm_flags(bool huge)
 	 * Without a guard page two regions of 2 MiB stand side by side. Nothing writes
 	 * to a region by its address, and its last chunk traps unless an image is there.
 	 */
-	return VM_FLUSH_RESET_PERMS | VM_SPARSE | VM_NO_GUARD | (huge ? VM_ALLOW_HUGE_VMAP : 0);
+	return VM_FLUSH_RESET_PERMS | VM_SPARSE | VM_NO_GUARD |
+	       (huge ? VM_ALLOW_HUGE_VMAP : 0);
 }
 
 unsigned long bpf_pack_helper_pmd_size(void)
@@ -85,12 +86,14 @@ unsigned int bpf_pack_helper_order(unsigned long size)
 
 bool bpf_pack_helper_has_free_block(unsigned int order)
 {
-	int node, zone;
+	struct zone *zone;
+	int node;
 
 	for_each_online_node(node)
-		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+		for (zone = NODE_DATA(node)->node_zones;
+		     zone < NODE_DATA(node)->node_zones + MAX_NR_ZONES; zone++)
 			for (unsigned int o = order; o < NR_PAGE_ORDERS; o++)
-				if (READ_ONCE(NODE_DATA(node)->node_zones[zone].free_area[o].nr_free))
+				if (READ_ONCE(zone->free_area[o].nr_free))
 					return true;
 	return false;
 }

@@ -43,13 +43,13 @@ macro_rules! symbols {
     (@type fn $t:ty) => { Function<$t> };
     (@type data $t:ty) => { NonNull<$t> };
     (@type address $t:ty) => { $t };
-    (@value fn $found:expr) => {
+    (@value fn $t:ty, $found:expr) => {
         // SAFETY: The symbol is a function of this type: `helpers.h` took it from the kernel's
         // own declaration.
-        unsafe { transmute::<*mut c_void, _>($found.as_ptr()) }
+        unsafe { transmute::<*mut c_void, Function<$t>>($found.as_ptr()) }
     };
-    (@value data $found:expr) => { $found.cast() };
-    (@value address $found:expr) => { $found.as_ptr() as usize };
+    (@value data $t:ty, $found:expr) => { $found.cast() };
+    (@value address $t:ty, $found:expr) => { $found.as_ptr() as $t };
     ($($(#[$doc:meta])* $field:ident: $kind:ident $t:ty = $name:literal;)*) => {
         /// Functions and data of the kernel, by address.
         ///
@@ -67,7 +67,7 @@ macro_rules! symbols {
             fn find_all(r: &mut Resolver) -> Result<Self> {
                 $(let $field = r.address($name);)*
                 // INVARIANT: Each name is that of its field.
-                Ok(Self { $($field: { let found = $field?; symbols!(@value $kind found) },)* })
+                Ok(Self { $($field: { let found = $field?; symbols!(@value $kind $t, found) },)* })
             }
         }
     };
@@ -131,8 +131,13 @@ unsafe impl Sync for KernelFns {}
 /// The symbols of the running kernel, from the first successful [`KernelFns::resolve`] on.
 static RESOLVED: SetOnce<KernelFns> = SetOnce::new();
 
+/// `kallsyms_lookup_name()`: 0 if there is no such symbol.
+type LookupName = Function<sys::bpf_pack_kallsyms_lookup_name>;
+/// `kallsyms_on_each_match_symbol()`: calls a function with the address of each.
+type EachMatch = Function<sys::bpf_pack_kallsyms_on_each_match_symbol>;
+
 /// Finds `kallsyms_lookup_name()` with a kprobe, which is put in place and removed at once.
-fn find_lookup_name() -> Result<Function<sys::bpf_pack_kallsyms_lookup_name>> {
+fn find_lookup_name() -> Result<LookupName> {
     let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
     // Registering resolves the name; live text need not be patched for that.
@@ -151,7 +156,7 @@ fn find_lookup_name() -> Result<Function<sys::bpf_pack_kallsyms_lookup_name>> {
         return Err(ENOENT);
     }
     // SAFETY: `addr` is the address of `kallsyms_lookup_name()`, whose type is the kernel's.
-    Ok(unsafe { transmute::<*mut bindings::kprobe_opcode_t, _>(address) })
+    Ok(unsafe { transmute::<*mut bindings::kprobe_opcode_t, LookupName>(address) })
 }
 
 /// The symbols of one name.
@@ -176,7 +181,7 @@ unsafe extern "C" fn count_match(data: *mut c_void, address: usize) -> c_int {
 
 /// Looks symbols up and remembers what went wrong.
 struct Resolver {
-    each_match: Function<sys::bpf_pack_kallsyms_on_each_match_symbol>,
+    each_match: EachMatch,
     failed: usize,
 }
 
@@ -191,7 +196,7 @@ impl Resolver {
         }
         Ok(Self {
             // SAFETY: The address of that function, whose type is the kernel's.
-            each_match: unsafe { transmute::<usize, _>(address) },
+            each_match: unsafe { transmute::<usize, EachMatch>(address) },
             failed: 0,
         })
     }

@@ -43,11 +43,7 @@ pub(crate) struct Attempt {
 /// ones, near the kernel text (if `near`) before far from it.
 ///
 /// None for a size that cannot be rounded up to whole regions.
-pub(crate) fn attempts(
-    limit: LeafLimit,
-    size: usize,
-    near: bool,
-) -> impl Iterator<Item = Attempt> {
+pub(crate) fn attempts(limit: LeafLimit, size: usize, near: bool) -> impl Iterator<Item = Attempt> {
     let len = size.checked_next_multiple_of(REGION_ALIGN);
     let huge = (limit == LeafLimit::Huge).then_some(LeafLimit::Huge);
     let small = if limit != LeafLimit::Page && size <= CONTIGUOUS_LEN {
@@ -62,7 +58,13 @@ pub(crate) fn attempts(
             LeafLimit::Huge | LeafLimit::Page => len,
         };
         let places = near.then_some(Place::Near).into_iter().chain([Place::Far]);
-        places.filter_map(move |place| Some(Attempt { len: len?, place, limit }))
+        places.filter_map(move |place| {
+            Some(Attempt {
+                len: len?,
+                place,
+                limit,
+            })
+        })
     })
 }
 

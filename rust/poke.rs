@@ -132,10 +132,7 @@ impl<'a> Writable<'a> {
 
     /// Writes all of it through the window, page by page: `write` gets the window's address, the
     /// position in the whole and the length of each part.
-    fn through_window(
-        &mut self,
-        mut write: impl FnMut(*mut u8, usize, usize) -> Result,
-    ) -> Result {
+    fn through_window(&mut self, mut write: impl FnMut(*mut u8, usize, usize) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
             let at = self.offset.saturating_add(done);

@@ -4,8 +4,8 @@
 
 #![deny(unsafe_code)]
 
-use crate::poke;
 use crate::plan::Place;
+use crate::poke;
 use crate::service::{
     Service,
     MAX_PACKS, //

@@ -10,7 +10,7 @@ set -euo pipefail
 
 CRATES=(rust/pack_core tools/tlb-model)
 # Source files without a crate of their own.
-FILES=(rust/pagetable.rs)
+FILES=(rust/pagetable.rs rust/plan.rs)
 WORK=$BUILD/host-test
 
 usage() {

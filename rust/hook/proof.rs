@@ -44,7 +44,9 @@ static DEAF_TO: Atomic<u32> = Atomic::new(0);
 /// Notes that the stock allocator, reached through the hook, gave memory to the current task.
 pub(super) fn allocated(image: usize) {
     let prover = PROVER.load(Relaxed);
-    if !prover.is_null() && prover == Task::current_raw() && image != 0
+    if !prover.is_null()
+        && prover == Task::current_raw()
+        && image != 0
         && DEAF_TO.load(Relaxed) != MADE
     {
         IMAGE.store(image, Relaxed);

@@ -347,7 +347,9 @@ impl Books {
         let keep = usize::from(keep_room && !room_elsewhere());
         let whole_pack = u64::from(PACK_CHUNKS.get());
         // What was made for one large image is not kept for others.
-        let large = self.pool.take_empty(0, |_, stats| stats.chunks > whole_pack);
+        let large = self
+            .pool
+            .take_empty(0, |_, stats| stats.chunks > whole_pack);
         let (id, pack) = large.or_else(|| {
             self.pool.take_empty(keep, |_, stats| {
                 u32::from(stats.empty_for) >= rounds && stats.chunks <= whole_pack

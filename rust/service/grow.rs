@@ -43,7 +43,9 @@ impl Service {
     ///
     /// See [`Refusal`]; each is counted.
     pub(crate) fn alloc(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
-        let result = self.may_serve(size).and_then(|()| self.reserve(size, customer));
+        let result = self
+            .may_serve(size)
+            .and_then(|()| self.reserve(size, customer));
         match result {
             Ok(address) => {
                 self.counters.served.inc();
@@ -114,7 +116,9 @@ impl Service {
         let (added, returned) = match made {
             Ok((pack, region)) => {
                 let returned = books.add(pack, &region);
-                let added = returned.is_none().then_some((region.address(), region.len()));
+                let added = returned
+                    .is_none()
+                    .then_some((region.address(), region.len()));
                 (added, Some((returned, region)))
             }
             Err(_) => {
