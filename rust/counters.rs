@@ -83,8 +83,6 @@ pub(crate) struct Counters {
 /// Why requests went to the stock allocator.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    /// insmod was not over.
-    pub(crate) starting: Counter,
     /// The control said "drain".
     pub(crate) draining: Counter,
     /// The module was being removed.
@@ -101,14 +99,14 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// The counter for a reason.
-    pub(crate) fn of(&self, refusal: Refusal) -> &Counter {
+    /// Counts a request that was not served. What came before insmod was over is none of ours.
+    pub(crate) fn count(&self, refusal: Refusal) {
         match refusal {
-            Refusal::Starting => &self.starting,
-            Refusal::Draining => &self.draining,
-            Refusal::Leaving => &self.leaving,
-            Refusal::NoMemory => &self.no_memory,
-            Refusal::Size => &self.size,
+            Refusal::Starting => {}
+            Refusal::Draining => self.draining.inc(),
+            Refusal::Leaving => self.leaving.inc(),
+            Refusal::NoMemory => self.no_memory.inc(),
+            Refusal::Size => self.size.inc(),
         }
     }
 }

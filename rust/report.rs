@@ -94,7 +94,6 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ("to the stock allocator, no memory", refused.no_memory.get()),
         ("to the stock allocator, size", refused.size.get()),
         ("to the stock allocator, leaving", refused.leaving.get()),
-        ("to the stock allocator, starting", refused.starting.get()),
         (
             "to the stock allocator, dispatcher",
             refused.dispatcher.get(),

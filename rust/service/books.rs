@@ -44,6 +44,7 @@ use pack_core::{
     RankSet,
     Slot,
     Taken,
+    Tally,
     WriteEnd,
     PACK_CHUNKS,
     PACK_SIZE, //
@@ -78,8 +79,9 @@ pub(super) struct Books {
     near_bytes: usize,
     images: u64,
     lease: Option<ModuleRef>,
-    /// What became free by the last synchronisation and is not yet noted as such.
-    pub(super) synchronised: Option<Batch>,
+    /// What became free by the last synchronisation and is not yet noted as such, with what it was
+    /// at first.
+    pub(super) synchronised: Option<(Batch, Tally)>,
     /// Time of the last failed attempt to make a pack.
     no_memory: Option<Instant<Monotonic>>,
     /// Time of the last attempt to place a pack near the kernel that found no room.

@@ -41,7 +41,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// See [`Refusal`]; each is counted.
+    /// See [`Refusal`].
     pub(crate) fn alloc(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
         let result = self
             .may_serve(size)
@@ -51,7 +51,7 @@ impl Service {
                 self.counters.served.inc();
                 trace::reserve(address.as_ptr() as usize, size);
             }
-            Err(refusal) => self.counters.refused.of(refusal).inc(),
+            Err(refusal) => self.counters.refused.count(refusal),
         }
         result
     }

@@ -105,27 +105,32 @@ impl Service {
 
     /// Synchronises all CPUs and notes that `batch` may be released.
     fn synchronise_for(&self, batch: Option<Batch>) {
-        let tally = batch.as_ref().map(Batch::tally).unwrap_or_default();
         poke::synchronise_cpus();
         self.counters.synchronised.inc();
-        // CAST: `usize` has 64 bits on arm64.
-        trace::synchronise(tally.ranges as usize, tally.bytes() as usize);
-        if let Some(batch) = batch {
-            self.books.lock().synchronised = Some(batch);
+        match batch {
+            Some(batch) => {
+                let tally = batch.tally();
+                self.books.lock().synchronised = Some((batch, tally));
+            }
+            None => trace::synchronise(0, 0),
         }
     }
 
     /// Makes some of what was synchronised free; true if there is more.
     fn release_slice(&self) -> bool {
         let mut books = self.books.lock();
-        let Some(batch) = books.synchronised.take() else {
+        let Some((batch, whole)) = books.synchronised.take() else {
             return false;
         };
         let released = books.pool.release(batch, SLICE);
-        books.synchronised = released.rest;
+        books.synchronised = released.rest.map(|rest| (rest, whole));
         let more = books.synchronised.is_some();
         drop(books);
         self.counters.released.add(released.tally.ranges);
+        if !more {
+            // CAST: `usize` has 64 bits on arm64.
+            trace::synchronise(whole.ranges as usize, whole.bytes() as usize);
+        }
         more
     }
 

@@ -23,11 +23,14 @@
 #define MAX_TRIES 10
 
 static const char usage[] =
-	"Usage: hold_progs [--count N] [--attach NAME]...\n"
+	"Usage: hold_progs [--count N] [--insns N] [--between] [--attach NAME]...\n"
 	"\n"
 	"Loads N socket filters (default 1), prints \"image ADDRESS LENGTH\" for each, runs them\n"
 	"all, prints \"ready\", goes on running them until SIGTERM, and then prints how often.\n"
 	"\n"
+	"  --insns N      of N instructions (default 2), about 12 bytes each when compiled\n"
+	"  --between      loads and ends a small one before each, so that something is always\n"
+	"                 freed meanwhile\n"
 	"  --attach NAME  attaches progs/NAME.bpf.o as well and fires it each time; NAME is\n"
 	"                 fentry, fexit, kprobe or tracepoint\n";
 
@@ -45,6 +48,23 @@ static void stop(int signal)
 {
 	(void)signal;
 	stopped = 1;
+}
+
+/* A filter to keep, and what it returns. */
+static int load(size_t number, size_t insns, __u32 *value)
+{
+	if (insns)
+		return load_straight_line(insns, value);
+	*value = FIRST_VALUE + number;
+	return load_constant(*value);
+}
+
+static void load_and_end(void)
+{
+	int fd = load_constant(1);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 static void print_images(int fd)
@@ -99,19 +119,27 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
+		{ "insns", required_argument, NULL, 'i' },
+		{ "between", no_argument, NULL, 'b' },
 		{ "attach", required_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
 	struct firing firing[MAX_ATTACHED] = {};
 	struct bpf_object *trigger = NULL;
-	size_t count = 1, attached = 0;
+	size_t count = 1, insns = 0, attached = 0;
 	unsigned long rounds = 0;
 	int fds[MAX_FILTERS], option, fentry = -1, err;
+	__u32 values[MAX_FILTERS];
+	bool between = false;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'c') {
 			count = strtoul(optarg, NULL, 0);
+		} else if (option == 'i') {
+			insns = strtoul(optarg, NULL, 0);
+		} else if (option == 'b') {
+			between = true;
 		} else if (option == 'a' && attached < MAX_ATTACHED) {
 			firing[attached++].name = optarg;
 		} else {
@@ -129,7 +157,9 @@ int main(int argc, char **argv)
 		return 1;
 
 	for (size_t i = 0; i < count; i++) {
-		fds[i] = load_constant(FIRST_VALUE + i);
+		if (between)
+			load_and_end();
+		fds[i] = load(i, insns, &values[i]);
 		if (fds[i] < 0) {
 			printf("load: %s\n", strerror(-fds[i]));
 			return 1;
@@ -145,7 +175,7 @@ int main(int argc, char **argv)
 	}
 	while (!stopped && run.result == PASS) {
 		for (size_t i = 0; i < count; i++) {
-			run_expect(&run, "result", run_filter(fds[i], &err), FIRST_VALUE + i);
+			run_expect(&run, "result", run_filter(fds[i], &err), values[i]);
 			run_expect(&run, "error", err, 0);
 		}
 		if (attached)

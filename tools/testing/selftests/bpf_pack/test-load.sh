@@ -31,9 +31,26 @@ gone() {
 	! is_loaded bpf_pack && [ ! -e "$DEBUGFS/bpf_pack" ]
 }
 
+# longest_line MODULE - bytes of the longest line of /proc/kallsyms that is of this
+# module; of the kernel itself for "".
+longest_line() {
+	awk -v module="$1" '
+		{ of = match($0, /\t\[[^]]*\]$/) ? substr($0, RSTART + 2, RLENGTH - 3) : "" }
+		of == module && length($0) > longest { longest = length($0) }
+		END { print longest + 0 }' /proc/kallsyms
+}
+
+# Tools that read lines of 255 bytes see nothing of what follows a longer one.
+lines_are_short() {
+	ours=$(longest_line bpf_pack) kernel=$(longest_line '')
+	echo "longest line of bpf_pack: $ours, of the kernel: $kernel"
+	[ "$ours" -gt 0 ] && [ "$ours" -le "$kernel" ] && [ "$ours" -lt 255 ]
+}
+
 check "insmod" load_pack
 check "it says so in the kernel's log" said_in_log
 check "status is sane" status_is_sane
+check "its lines in /proc/kallsyms are no longer than the kernel's own" lines_are_short
 check "rmmod" unload_pack
 check "nothing of it stays in debugfs" gone
 check "insmod again" load_pack
