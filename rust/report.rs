@@ -111,6 +111,12 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (name, value) in lines {
         writeln!(f, "{name}: {value}")?;
     }
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    writeln!(
+        f,
+        "longest hold of the lock, ns: {}",
+        crate::service::LONGEST_HOLD.get()
+    )?;
     writeln!(f, "jit charged bytes: {}", service.kernel().jit_charged())
 }
 

@@ -3,7 +3,7 @@
 //! The allocator as a service: reserve, finalize, write, retire.
 //!
 //! It joins the decisions of `pack_core` with the effects of `region.rs` and `poke.rs`. Its rooms:
-//! `books.rs` (what there is), `homes.rs` (which packs are for whom), `grow.rs` (reserving, making
+//! `books.rs` (what there is; `held.rs`: while it is locked), `homes.rs` (which packs are for whom), `grow.rs` (reserving, making
 //! packs), `write.rs` (copying into place), `reclaim.rs` (freeing).
 //!
 //! # Locks
@@ -18,6 +18,7 @@
 #[allow(unsafe_code)] // says why a claim may be written to
 mod books;
 mod grow;
+mod held;
 mod homes;
 mod reclaim;
 mod write;
@@ -34,6 +35,7 @@ use crate::region::{
     Region, //
 };
 use books::Books;
+use held::Held;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
     Atomic,
@@ -53,6 +55,8 @@ use pack_core::{
     PoolStats, //
 };
 
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;
 
 /// Packs at most: 1 GiB of programs, if each has 2 MiB.
@@ -194,6 +198,11 @@ impl Service {
         self.kernel
     }
 
+    /// Locks the books. May sleep.
+    fn books(&self) -> Held<'_> {
+        Held::lock(&self.books)
+    }
+
     /// Begins to serve, with a pack at hand if there is memory for one. May sleep.
     pub(crate) fn start(&self) {
         self.set_draining(false);
@@ -270,7 +279,7 @@ impl Service {
         if self.counters.misuse.get() > MAX_MESSAGES {
             return;
         }
-        let found = self.books.lock().owners.find(address);
+        let found = self.books().owners.find(address);
         match found {
             Some((slot, offset)) => {
                 pr_err!("bad {what} at offset {offset:#x} of pack {slot} ({error:?})\n");
@@ -281,17 +290,17 @@ impl Service {
 
     /// Bytes that are mapped for packs and for large images.
     pub(crate) fn mapped_bytes(&self) -> u64 {
-        self.books.lock().mapped_bytes() as u64
+        self.books().mapped_bytes() as u64
     }
 
     /// The totals.
     pub(crate) fn stats(&self) -> PoolStats {
-        self.books.lock().pool.stats()
+        self.books().pool.stats()
     }
 
     /// The pack in `slot`, below [`MAX_PACKS`].
     pub(crate) fn pack(&self, slot: u32) -> Option<PackReport> {
-        let books = self.books.lock();
+        let books = self.books();
         let id = books.pool.id_of_slot(slot)?;
         Some(PackReport {
             stats: books.pool.pack(id)?.stats(),

@@ -9,8 +9,8 @@
  *
  * and an image may be freed without ever having been finalized. All three
  * functions may sleep. Calls for different images may run concurrently; calls
- * for one image must not. While an image is being finalized another call for it
- * is refused and changes nothing.
+ * for one image must not. While an image is being finalized another finalize of
+ * it is refused and changes nothing, and a free takes effect when that has ended.
  */
 #ifndef _BPF_PACK_H
 #define _BPF_PACK_H
@@ -44,8 +44,8 @@ void *bpf_pack_alloc(u32 size, u32 flags);
  * online CPU, and each has taken a context synchronisation event since.
  *
  * Return: 0; -EINVAL if @rox is not the start of an image of ours or @size is
- * wrong; -EBUSY if the image was finalized before or is just being finalized;
- * -EFAULT if @rw could not be read, in which case the image is BRK instructions
+ * wrong; -EBUSY if the image was finalized before, is just being finalized, or
+ * was freed meanwhile; -EFAULT if @rw could not be read, in which case the image is BRK instructions
  * again and can only be freed.
  */
 int bpf_pack_finalize(void *rox, const void *rw, u32 size);
@@ -57,9 +57,10 @@ int bpf_pack_finalize(void *rox, const void *rw, u32 size);
  *
  * The bytes are BRK instructions again when it returns, so that a stale branch
  * traps. They are handed out again only after every online CPU has taken a
- * context synchronisation event. Cannot fail and allocates no memory; an
- * address that is not the start of an image of ours, or whose image is just
- * being finalized, is reported in the log and changes nothing.
+ * context synchronisation event. Cannot fail and allocates no memory. An
+ * address that is not the start of an image of ours is reported in the log and
+ * changes nothing. An image that is just being finalized is reported, too, and
+ * freed when that has ended.
  */
 void bpf_pack_free(void *rox, u32 size);
 

@@ -91,7 +91,7 @@ impl Service {
     ///
     /// Where packs run low, one more is made in the background.
     fn place(&self, size: usize, customer: Customer) -> Result<Option<NonNull<u8>>, Refusal> {
-        let mut books = self.books.lock();
+        let mut books = self.books();
         let placing = books.place(size, customer, &self.config)?;
         let low = books.is_low(customer, &self.config) && !books.cannot_grow(1, &self.config);
         drop(books);
@@ -111,7 +111,7 @@ impl Service {
     /// room wherever there is some. The caller holds `grow`.
     fn grow_for(&self, size: usize, customer: Customer) -> Result<Placing, Refusal> {
         let made = self.make_pack(size, customer);
-        let mut books = self.books.lock();
+        let mut books = self.books();
         // In one go: another task could take the room, or tidying up the empty pack.
         let (added, returned) = match made {
             Ok((pack, region)) => {
@@ -141,7 +141,7 @@ impl Service {
         if self.config.knobs.no_memory {
             return Err(ENOMEM);
         }
-        let books = self.books.lock();
+        let books = self.books();
         let near = books.may_go_near(customer, &self.config);
         let shared = !books.has_shared_pack();
         drop(books);
@@ -174,7 +174,7 @@ impl Service {
             }
             // There was memory, so it must have been the room.
             if no_room_near && attempt.place == Place::Far {
-                self.books.lock().note_near_full();
+                self.books().note_near_full();
             }
             return region.seal();
         }
@@ -184,7 +184,7 @@ impl Service {
     /// Makes a pack if those where `customer` goes are nearly full. May sleep.
     pub(super) fn grow_ahead(&self, customer: Customer) {
         let grow = self.grow.lock();
-        let books = self.books.lock();
+        let books = self.books();
         let wanted = self.refusal_of_mode().is_none()
             && books.is_low(customer, &self.config)
             && !books.cannot_grow(1, &self.config);
@@ -192,13 +192,13 @@ impl Service {
         if wanted {
             match self.make_pack(1, customer) {
                 Ok((pack, region)) => {
-                    let returned = self.books.lock().add(pack, &region);
+                    let returned = self.books().add(pack, &region);
                     if returned.is_none() {
                         self.counters.regions_made.inc();
                         trace::map(region.address(), region.len());
                     }
                 }
-                Err(_) => self.books.lock().note_no_memory(1),
+                Err(_) => self.books().note_no_memory(1),
             }
         }
         drop(grow);

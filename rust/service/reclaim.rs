@@ -33,7 +33,7 @@ impl Service {
     /// has ended. An address in a pack that is not the start of an image, or whose image is being
     /// freed already, is reported and changes nothing: `EINVAL`.
     pub(crate) fn free(&self, address: usize) -> Outcome {
-        let freeing = self.books.lock().begin_retire(address);
+        let freeing = self.books().begin_retire(address);
         match freeing {
             None => Outcome::Foreign,
             Some(Ok(Freeing::Now(claim))) => {
@@ -59,7 +59,7 @@ impl Service {
         }
         // Before anybody else can have the memory, so that the events are in order.
         trace::retire(address, claim.image_bytes());
-        let retired = self.books.lock().retired(&claim);
+        let retired = self.books().retired(&claim);
         self.counters.freed.inc();
         self.tidy_later();
         match retired {
@@ -76,7 +76,7 @@ impl Service {
     /// Synchronises all CPUs. Whatever was retired before becomes free by the same event: some of it
     /// at once, the rest in the background, so that a load does not pay for many frees of others.
     pub(super) fn synchronise(&self) {
-        let batch = self.books.lock().pool.seal_retired();
+        let batch = self.books().pool.seal_retired();
         self.synchronise_for(batch);
         if self.release_slice() {
             self.tidy.hurry();
@@ -89,7 +89,7 @@ impl Service {
         // What is retired in more packs than a batch takes, or while one is under way, is left to
         // the next.
         loop {
-            let sealed = self.books.lock().pool.seal_retired();
+            let sealed = self.books().pool.seal_retired();
             if sealed.is_some() {
                 self.synchronise_for(sealed);
             }
@@ -110,7 +110,7 @@ impl Service {
         match batch {
             Some(batch) => {
                 let tally = batch.tally();
-                self.books.lock().synchronised = Some((batch, tally));
+                self.books().synchronised = Some((batch, tally));
             }
             None => trace::synchronise(0, 0),
         }
@@ -118,7 +118,7 @@ impl Service {
 
     /// Makes some of what was synchronised free; true if there is more.
     fn release_slice(&self) -> bool {
-        let mut books = self.books.lock();
+        let mut books = self.books();
         let Some((batch, whole)) = books.synchronised.take() else {
             return false;
         };
@@ -142,11 +142,11 @@ impl Service {
     /// Makes what was retired free and gives packs back that have been empty for a while.
     pub(super) fn tidy_up(&self) {
         self.reclaim();
-        self.books.lock().pool.age();
+        self.books().pool.age();
         // One round a second.
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
         self.free_idle_packs(rounds, self.serving());
-        let stats = self.books.lock().pool.stats();
+        let stats = self.books().pool.stats();
         if stats.empty_packs > u64::from(self.serving()) || stats.tallies.dying().ranges > 0 {
             self.tidy_later();
         }
@@ -156,7 +156,7 @@ impl Service {
     /// one with room if `keep_room`.
     fn free_idle_packs(&self, rounds: u32, keep_room: bool) {
         loop {
-            let taken = self.books.lock().take_idle(rounds, keep_room);
+            let taken = self.books().take_idle(rounds, keep_room);
             let Some((_pack, region)) = taken else {
                 return;
             };
@@ -185,7 +185,7 @@ impl Service {
     pub(crate) fn shut_down(&self) {
         self.reclaim();
         self.free_idle_packs(0, false);
-        for region in self.books.lock().take_all() {
+        for region in self.books().take_all() {
             pr_crit!(
                 "removed by force: {} bytes of packs are lost\n",
                 region.len()

@@ -22,10 +22,7 @@ impl Service {
     /// the image was finalized before, somebody is doing that, or it was freed meanwhile; `EFAULT` if
     /// `source` cannot be read: the image then holds traps again, and can only be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
-        let claimed = self
-            .books
-            .lock()
-            .claim_reserved(address, source.len(), used);
+        let claimed = self.books().claim_reserved(address, source.len(), used);
         self.outcome("finalize", address, claimed, |(claim, trimmed)| {
             self.counters.trimmed.add(trimmed as u64);
             let bytes = claim.image_bytes();
@@ -42,7 +39,7 @@ impl Service {
     /// `EBUSY` if somebody is writing to that image, or it was freed meanwhile; `EFAULT` if `source`
     /// cannot be read.
     pub(crate) fn write(&self, address: usize, source: Source<'_>) -> Outcome {
-        let claimed = self.books.lock().claim_in_place(address, source.len());
+        let claimed = self.books().claim_in_place(address, source.len());
         self.outcome("write", address, claimed, |claim| {
             // There is no finalize for these: the first write is it.
             self.write_claimed(claim, source)?;
@@ -82,7 +79,7 @@ impl Service {
             return Err(error);
         }
         self.synchronise();
-        let doomed = self.books.lock().finalize(claim);
+        let doomed = self.books().finalize(claim);
         doomed.map_or(Ok(()), |claim| {
             self.retire(claim);
             Err(EBUSY)
@@ -93,12 +90,12 @@ impl Service {
     fn abort_write(&self, mut claim: Claim) {
         let doomed = if claim.was_live() {
             // Programs may run there, and the tail of a reserved image can be given back.
-            self.books.lock().finalize(claim)
+            self.books().finalize(claim)
         } else {
             if let Ok(mut place) = claim.writable(self.kernel) {
                 place.fill_with_traps();
             }
-            self.books.lock().abort_write(claim)
+            self.books().abort_write(claim)
         };
         if let Some(claim) = doomed {
             self.retire(claim);

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The books while their lock is held; the test build also measures for how long.
+
+#![deny(unsafe_code)]
+
+use super::books::Books;
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+use crate::counters::Counter;
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
+use kernel::sync::lock::mutex::MutexBackend;
+use kernel::sync::lock::Guard;
+use kernel::sync::Mutex;
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+use kernel::time::{
+    Instant,
+    Monotonic, //
+};
+
+/// The longest hold so far, in nanoseconds.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+pub(crate) static LONGEST_HOLD: Counter = Counter::new();
+
+/// The books, locked until this is dropped.
+pub(super) struct Held<'a> {
+    books: Guard<'a, Books, MutexBackend>,
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    since: Instant<Monotonic>,
+}
+
+impl<'a> Held<'a> {
+    /// Locks the books. May sleep.
+    pub(super) fn lock(books: &'a Mutex<Books>) -> Self {
+        Self {
+            books: books.lock(),
+            #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
+}
+
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // CAST: The clock does not run backwards.
+        LONGEST_HOLD.raise_to(self.since.elapsed().as_nanos() as u64);
+    }
+}
