@@ -24,12 +24,12 @@ pub(crate) enum Customer {
 }
 
 /// Packs with 2 MiB leaves, best first.
-const NEAR: u8 = 0;
-const NEAR_SHARED: u8 = 1;
+const NEAR_SHARED: u8 = 0;
+const NEAR: u8 = 1;
 const FAR: u8 = 2;
 /// Packs with smaller ones.
-const SMALL_NEAR: u8 = 3;
-const SMALL_NEAR_SHARED: u8 = 4;
+const SMALL_NEAR_SHARED: u8 = 3;
+const SMALL_NEAR: u8 = 4;
 const SMALL_FAR: u8 = 5;
 
 const _: () = assert!(SMALL_FAR + 1 == Rank::COUNT);

@@ -29,6 +29,7 @@ layout=$(word layout)
 case $layout in
 stock) ;;
 near) insert bpf_pack.ko ;;
+timed) insert bpf_pack_test.ko ;;
 far) insert bpf_pack.ko near_packs=0 ;;
 c64) insert bpf_pack_test.ko leaf=1 ;;
 base) insert bpf_pack_test.ko leaf=2 ;;
@@ -61,7 +62,7 @@ direct() {
 # direct_suite SUITE - stock, and the module as it is by default.
 direct_suite() {
 	case $layout in
-	stock | near) ;;
+	stock | near | timed) ;;
 	*) return ;;
 	esac
 	[ -e "$DIRECT" ] || insmod bench_direct.ko
@@ -80,6 +81,10 @@ direct_suite() {
 		;;
 	full) lives=10000 ;;
 	huge) lives=100000 ;;
+	holds)
+		direct life 10000 256
+		return
+		;;
 	esac
 	for live in $lives; do
 		direct life "$live" 256 1024 4096 16384 65536
@@ -215,9 +220,18 @@ temperatures() {
 }
 
 ./memory.sh start
+# holds_suite - for how long a lock is held while many images come and go: the test
+# build measures that itself, by the clock, which counts instructions here.
+holds_suite() {
+	direct_suite holds
+	[ "$layout" != stock ] || return 0
+	sed -n 's/^longest hold of the lock, ns: /{"line":"hold","instructions":/p' \
+		/sys/kernel/debug/bpf_pack/status | sed 's/$/}/'
+}
+
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2
