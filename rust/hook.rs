@@ -40,8 +40,8 @@ impl Hooks {
         let mut hooks = Self {
             redirects: KVec::with_capacity(targets.len(), GFP_KERNEL)?,
         };
-        for target in targets {
-            let redirect = Redirect::attach(target.function, target.replacement);
+        for target in &targets {
+            let redirect = Redirect::attach(target);
             let redirect = redirect.inspect_err(|error| {
                 if *error == EBUSY {
                     pr_err!(

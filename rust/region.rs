@@ -31,6 +31,10 @@ use kernel::sizes::{
     SZ_256K,
     SZ_2M, //
 };
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// How far a direct branch (`B`, `BL`) reaches, in bytes, either way (Arm ARM, C6.2 `B`).
 const BRANCH_RANGE: usize = 128 << 20;
@@ -51,10 +55,9 @@ struct AddressSpan {
 ///
 /// The regions of a place stand side by side from there, wherever something is free: every other
 /// order would use up a window of 256 MiB sooner, and page tables that the kernel never frees.
-#[derive(Clone, Copy)]
 pub(crate) struct Origins {
-    near: usize,
-    far: usize,
+    near: Atomic<usize>,
+    far: Atomic<usize>,
 }
 
 impl Origins {
@@ -62,15 +65,15 @@ impl Origins {
     pub(crate) fn random(kernel: &KernelFns) -> Self {
         let origin = |span: AddressSpan| random_start(span, REGION_ALIGN);
         Self {
-            near: near_span(kernel, REGION_ALIGN).map_or(0, origin),
-            far: origin(far_span()),
+            near: Atomic::new(near_span(kernel, REGION_ALIGN).map_or(0, origin)),
+            far: Atomic::new(origin(far_span())),
         }
     }
 
-    fn of(&self, place: Place) -> usize {
+    fn of(&self, place: Place) -> &Atomic<usize> {
         match place {
-            Place::Near => self.near,
-            Place::Far => self.far,
+            Place::Near => &self.near,
+            Place::Far => &self.far,
         }
     }
 }
@@ -171,13 +174,18 @@ impl OpenRegion {
             Place::Near => near_span(kernel, len).ok_or(ENOMEM)?,
             Place::Far => far_span(),
         };
+        let origin = origins.of(place);
         let from_origin = AddressSpan {
-            start: origins.of(place),
+            start: origin.load(Relaxed),
             end: span.end,
         };
-        let base = vmalloc(kernel, len, from_origin, limit)
-            .or_else(|| vmalloc(kernel, len, span, limit))
-            .ok_or(ENOMEM)?;
+        let base = vmalloc(kernel, len, from_origin, limit).or_else(|| {
+            let base = vmalloc(kernel, len, span, limit)?;
+            // From the origin on all is taken: begin below it from now on.
+            origin.store(span.start, Relaxed);
+            Some(base)
+        });
+        let base = base.ok_or(ENOMEM)?;
         // INVARIANT: It was just allocated with this length, and is not contiguous as far as known.
         let mut region = Region {
             kernel,

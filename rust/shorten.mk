@@ -5,5 +5,5 @@
 # be longer than the longest that stock kernels have, which is 207.
 quiet_cmd_shorten = SHORTEN $@
       cmd_shorten = \
-	$(NM) $< | $(AWK) 'length($$NF) > 160 { print $$NF, substr($$NF, 1, 150) "_" NR }' >$@.names && \
+	$(NM) $< | $(AWK) '$$(NF-1) != "U" && length($$NF) > 160 { print $$NF, substr($$NF, 1, 150) "_" NR }' >$@.names && \
 	$(OBJCOPY) --redefine-syms=$@.names $< $@

@@ -38,6 +38,11 @@ use kernel::prelude::*;
 pub(super) const COUNT: usize = 5;
 
 /// A function to hook.
+///
+/// # Invariants
+///
+/// `function` is the address of the kernel function `name`, and `replacement` that of a function of
+/// the same type that takes over. Only [`targets`] makes any.
 pub(super) struct Target {
     pub(super) name: &'static str,
     pub(super) function: usize,

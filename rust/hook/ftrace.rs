@@ -2,6 +2,7 @@
 
 //! Redirects one kernel function with ftrace, in the way of live patching.
 
+use super::entry::Target;
 use crate::lifetime::{
     sleep_ms,
     wait_for_callbacks, //
@@ -71,8 +72,19 @@ unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
     Err(EBUSY)
 }
 
+/// Never returns, because a function of the kernel may still lead here.
+///
+/// That happens only after ftrace has found a bug in itself and has stopped for good. An insmod or
+/// rmmod that hangs is better than a kernel that runs freed memory.
+fn stay_for_ever(why: &str) -> ! {
+    pr_crit!("ftrace {why}: reboot this machine\n");
+    loop {
+        sleep_ms(c_uint::MAX);
+    }
+}
+
 impl Redirect {
-    /// Makes calls of the kernel function at `function` go to `replacement`. Sleeps.
+    /// Makes calls of a kernel function go to its replacement. Sleeps.
     ///
     /// IPMODIFY keeps a second such user away, and PERMANENT makes
     /// `sysctl kernel.ftrace_enabled=0` fail instead of dropping the redirection. By address: each
@@ -81,7 +93,7 @@ impl Redirect {
     /// # Errors
     ///
     /// `EBUSY` if another user modifies the same function; what ftrace returns.
-    pub(super) fn attach(function: usize, replacement: usize) -> Result<Pin<KBox<Self>>> {
+    pub(super) fn attach(target: &Target) -> Result<Pin<KBox<Self>>> {
         let flags = bindings::FTRACE_OPS_FL_IPMODIFY | bindings::FTRACE_OPS_FL_PERMANENT;
         let init = try_pin_init!(Self {
             ops <- Opaque::try_ffi_init(|slot: *mut bindings::ftrace_ops| {
@@ -92,9 +104,12 @@ impl Redirect {
                     slot.write(bindings::ftrace_ops::default());
                     (*slot).func = Some(redirect);
                     (*slot).flags = flags as usize;
-                    (*slot).private = replacement as *mut c_void;
-                    to_result(bindings::ftrace_set_filter_ip(slot, function, 0, 0))?;
+                    (*slot).private = target.replacement as *mut c_void;
+                    to_result(bindings::ftrace_set_filter_ip(slot, target.function, 0, 0))?;
                     register(slot).inspect_err(|_| {
+                        if (*slot).flags & bindings::FTRACE_OPS_FL_ENABLED as usize != 0 {
+                            stay_for_ever("cannot be sure that it did not hook a function");
+                        }
                         wait_for_callbacks();
                         bindings::ftrace_free_filter(slot);
                     })
@@ -110,18 +125,13 @@ impl Redirect {
 impl PinnedDrop for Redirect {
     /// Sleeps until no task is in the callback: unregistering waits for a grace period of RCU tasks.
     ///
-    /// It can only fail after ftrace has found a bug in itself and has stopped for good. The
-    /// function then still leads here, so that this must not end: a `rmmod` that hangs is better
-    /// than a kernel that runs freed memory.
+    /// It can only fail after ftrace has stopped for good.
     fn drop(self: Pin<&mut Self>) {
         let ops = self.ops.get();
         // SAFETY: By the type invariants it is registered.
         let error = unsafe { bindings::unregister_ftrace_function(ops) };
         if error != 0 {
-            pr_crit!("ftrace cannot unhook a function ({error}): reboot this machine\n");
-            loop {
-                sleep_ms(c_uint::MAX);
-            }
+            stay_for_ever("cannot unhook a function");
         }
         // SAFETY: It is no longer registered.
         unsafe { bindings::ftrace_free_filter(ops) };

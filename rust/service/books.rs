@@ -86,6 +86,8 @@ pub(super) struct Books {
     no_memory: Option<Instant<Monotonic>>,
     /// Time of the last attempt to place a pack near the kernel that found no room.
     near_full: Option<Instant<Monotonic>>,
+    /// Time of the last round of ageing.
+    aged: Option<Instant<Monotonic>>,
 }
 
 /// An image, or part of one: where it is in the books and in memory.
@@ -181,6 +183,7 @@ impl Books {
             synchronised: None,
             no_memory: None,
             near_full: None,
+            aged: None,
         })
     }
 
@@ -197,15 +200,22 @@ impl Books {
 
     // --- room -----------------------------------------------------------------
 
-    /// Whether one more pack could be near the kernel.
-    pub(super) fn near_open(&self, config: &Config) -> bool {
-        self.near_bytes.div_ceil(PACK_SIZE) < config.near_packs
+    /// Whether `len` bytes more could be near the kernel.
+    fn may_be_near(&self, len: usize, config: &Config) -> bool {
+        let bytes = self.near_bytes.saturating_add(len);
+        bytes.div_ceil(PACK_SIZE) <= config.near_packs
             && !is_recent(self.near_full, NEAR_FULL_PAUSE)
     }
 
-    /// Whether a pack that is made for `customer` may be near. O(slots) for classic programs.
-    pub(super) fn may_go_near(&self, customer: Customer, config: &Config) -> bool {
-        self.near_open(config)
+    /// Whether one more pack could be near the kernel.
+    fn near_open(&self, config: &Config) -> bool {
+        self.may_be_near(PACK_SIZE, config)
+    }
+
+    /// Whether a region that is made for `size` bytes of `customer` may be near. O(slots) for classic
+    /// programs.
+    pub(super) fn may_go_near(&self, size: usize, customer: Customer, config: &Config) -> bool {
+        self.may_be_near(size, config)
             && match customer {
                 Customer::Any => true,
                 Customer::Classic => !self.has_shared_pack(),
@@ -245,6 +255,9 @@ impl Books {
     }
 
     /// Reserves room for an image, or says what else can be done.
+    ///
+    /// Where no pack can be made, memory that is retired is left to the background: every load would
+    /// have to interrupt all CPUs for it.
     ///
     /// # Errors
     ///
@@ -335,18 +348,41 @@ impl Books {
         None
     }
 
-    /// Takes out one region that has been empty for `rounds` and is not the last one with room; the
-    /// caller drops it unlocked. O(slots).
+    /// How many empty packs are to stay: one, where `keep_room` and no other pack has room for what
+    /// is not classic. O(slots).
+    fn packs_to_keep(&self, config: &Config, keep_room: bool) -> usize {
+        let homes = Customer::Any.preferred(self.near_open(config));
+        let mut packs = self.pool.occupied();
+        let room = packs.any(|(_, pack)| {
+            homes.contains(pack.rank()) && !pack.is_empty() && pack.largest_hole() >= LOW_WATER
+        });
+        usize::from(keep_room && !room)
+    }
+
+    /// Whether something waits to be given back or to become free. O(slots).
+    pub(super) fn is_untidy(&self, config: &Config, keep_room: bool) -> bool {
+        let stats = self.pool.stats();
+        let keep = self.packs_to_keep(config, keep_room);
+        stats.tallies.dying().ranges > 0 || stats.empty_packs > keep as u64
+    }
+
+    /// Notes that time has passed, for packs that are empty; once in `round` at most.
+    pub(super) fn age(&mut self, round: Delta) {
+        if !is_recent(self.aged, round) {
+            self.aged = Some(Instant::now());
+            self.pool.age();
+        }
+    }
+
+    /// Takes out one region that has been empty for `rounds` and is not to stay; the caller drops it
+    /// unlocked. O(slots).
     pub(super) fn take_idle(
         &mut self,
         rounds: u32,
+        config: &Config,
         keep_room: bool,
     ) -> Option<(Pack<Words>, Arc<Region>)> {
-        let room_elsewhere = || {
-            let mut packs = self.pool.occupied();
-            packs.any(|(_, pack)| !pack.is_empty() && pack.largest_hole() >= LOW_WATER)
-        };
-        let keep = usize::from(keep_room && !room_elsewhere());
+        let keep = self.packs_to_keep(config, keep_room);
         let whole_pack = u64::from(PACK_CHUNKS.get());
         // What was made for one large image is not kept for others.
         let large = self
@@ -454,7 +490,8 @@ impl Books {
     pub(super) fn claim_in_place(&mut self, address: usize, len: usize) -> Option<Result<Claim>> {
         let found = self.find(address)?;
         Some(found.and_then(|found| {
-            if !found.holds(len) {
+            let aligned = found.offset % INSN_SIZE == 0 && len % INSN_SIZE == 0;
+            if !aligned || !found.holds(len) {
                 return Err(EINVAL);
             }
             match found.state {
@@ -512,22 +549,22 @@ impl Books {
         }))
     }
 
-    /// Notes that an image holds traps. With the last image the reference to the module comes back,
-    /// to be dropped with no lock held.
+    /// Notes that an image holds traps. With the last image the module is let go; true if it was.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the books do not agree: the memory then stays out of use, which is safe.
-    pub(super) fn retired(&mut self, claim: &Claim) -> Result<Option<ModuleRef>> {
+    pub(super) fn retired(&mut self, claim: &Claim) -> Result<bool> {
         let retired = self.pool.retired(claim.id, claim.range);
         retired.map_err(|_| EINVAL)?;
-        // INVARIANT: One range less; the module is held no longer than there are any.
+        // INVARIANT: One range less; the module is held no longer than there are any. The call that
+        // leads here is counted by the gate, so that the module does not go yet.
         self.images = self.images.saturating_sub(1);
-        Ok(if self.images == 0 {
-            self.lease.take()
-        } else {
-            None
-        })
+        let last = self.images == 0;
+        if last {
+            self.lease = None;
+        }
+        Ok(last)
     }
 
     /// Whether an image is there that was not freed.

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::books::{
+    Books,
     Placing,
     Words, //
 };
@@ -35,6 +36,16 @@ use pack_core::{
     Pack,
     PACK_SIZE, //
 };
+
+/// What came of making a pack.
+enum Made {
+    /// Here it is, with its memory.
+    Pack(Pack<Words>, Arc<Region>),
+    /// There is no room near the kernel, as was noted; far from it there may be.
+    NearFull,
+    /// There is no memory.
+    Nothing,
+}
 
 impl Service {
     /// Reserves `size` bytes: 64-byte aligned, filled with traps. May sleep.
@@ -110,44 +121,104 @@ impl Service {
     /// Makes a pack for an image of `size` bytes and reserves there; where none can be made, takes
     /// room wherever there is some. The caller holds `grow`.
     fn grow_for(&self, size: usize, customer: Customer) -> Result<Placing, Refusal> {
-        let made = self.make_pack(size, customer);
+        let made = match self.make_pack(size, customer) {
+            Made::NearFull => {
+                // Far packs will do now, and one may have room.
+                let placing = self.books().place(size, customer, &self.config)?;
+                if !matches!(placing, Placing::NeedsPack) {
+                    return Ok(placing);
+                }
+                self.make_pack(size, customer)
+            }
+            made => made,
+        };
         let mut books = self.books();
         // In one go: another task could take the room, or tidying up the empty pack.
-        let (added, returned) = match made {
-            Ok((pack, region)) => {
-                let returned = books.add(pack, &region);
-                let added = returned
-                    .is_none()
-                    .then_some((region.address(), region.len()));
-                (added, Some((returned, region)))
-            }
-            Err(_) => {
-                books.note_no_memory(size);
-                (None, None)
-            }
-        };
+        let unused = self.enter(&mut books, made, size);
         let placing = books.place_anywhere(size, customer, &self.config);
         drop(books);
-        drop(returned);
-        if let Some((address, len)) = added {
-            self.counters.regions_made.inc();
-            trace::map(address, len);
-        }
+        drop(unused);
         placing
     }
 
+    /// Makes a pack if those where `customer` goes are nearly full. May sleep.
+    pub(super) fn grow_ahead(&self, customer: Customer) {
+        let grow = self.grow.lock();
+        // Twice, if it turns out that far packs will have to do.
+        for _ in 0..2 {
+            let books = self.books();
+            let wanted = self.refusal_of_mode().is_none()
+                && books.is_low(customer, &self.config)
+                && !books.cannot_grow(1, &self.config);
+            drop(books);
+            if !wanted {
+                break;
+            }
+            let made = self.make_pack(1, customer);
+            let near_full = matches!(made, Made::NearFull);
+            let unused = self.enter(&mut self.books(), made, 1);
+            drop(unused);
+            if !near_full {
+                break;
+            }
+        }
+        drop(grow);
+    }
+
+    /// Adds what was made to the books, or remembers that nothing could be. What there is no place for
+    /// comes back, to be dropped with no lock held.
+    fn enter(
+        &self,
+        books: &mut Books,
+        made: Made,
+        size: usize,
+    ) -> Option<(Pack<Words>, Arc<Region>)> {
+        match made {
+            Made::Pack(pack, region) => match books.add(pack, &region) {
+                Some(pack) => Some((pack, region)),
+                None => {
+                    self.counters.regions_made.inc();
+                    trace::map(region.address(), region.len());
+                    None
+                }
+            },
+            Made::NearFull => None,
+            Made::Nothing => {
+                books.note_no_memory(size);
+                None
+            }
+        }
+    }
+
     /// Makes a region for an image of `size` bytes and books for it, with no lock but `grow` held.
-    fn make_pack(&self, size: usize, customer: Customer) -> Result<(Pack<Words>, Arc<Region>)> {
+    fn make_pack(&self, size: usize, customer: Customer) -> Made {
         if self.config.knobs.no_memory {
-            return Err(ENOMEM);
+            return Made::Nothing;
         }
         let books = self.books();
-        let near = books.may_go_near(customer, &self.config);
-        let shared = !books.has_shared_pack();
+        let near = books.may_go_near(size, customer, &self.config);
+        // A large image has its region to itself.
+        let shared = size <= PACK_SIZE && !books.has_shared_pack();
         drop(books);
-        let region = Arc::new(self.make_region(size, near)?, GFP_KERNEL)?;
-        // A large image has its region to itself: a small one in the rest of it would keep all of
-        // it when the large one goes.
+        match self.make_region(size, near) {
+            Ok(Some(region)) => self
+                .books_for(size, region, shared)
+                .map_or(Made::Nothing, |(pack, region)| Made::Pack(pack, region)),
+            Ok(None) => Made::NearFull,
+            Err(_) => Made::Nothing,
+        }
+    }
+
+    /// Makes the books for a region.
+    fn books_for(
+        &self,
+        size: usize,
+        region: Region,
+        shared: bool,
+    ) -> Result<(Pack<Words>, Arc<Region>)> {
+        let region = Arc::new(region, GFP_KERNEL)?;
+        // A small image in the rest of a large one's region would keep all of it when the large one
+        // goes.
         let usable = if size > PACK_SIZE { size } else { region.len() };
         let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
         let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
@@ -156,51 +227,30 @@ impl Service {
         Ok((pack, region))
     }
 
-    /// Maps memory for an image of `size` bytes in the best way that can be had.
-    fn make_region(&self, size: usize, near: bool) -> Result<Region> {
+    /// Maps memory for an image of `size` bytes in the best way that can be had; [`None`] if that
+    /// turned out not to be near the kernel, where there is no more room.
+    fn make_region(&self, size: usize, near: bool) -> Result<Option<Region>> {
         let huge_may_be_had = OpenRegion::huge_may_be_had();
-        let mut no_room_near = false;
         for attempt in attempts(self.config.knobs.leaf, size, near) {
             let huge = attempt.limit == LeafLimit::Huge;
             if huge && !huge_may_be_had {
                 continue;
             }
             let Ok(region) = OpenRegion::new(self.kernel, &self.origins, attempt) else {
-                no_room_near |= attempt.place == Place::Near;
+                // If there is memory, it must have been the room. A large image says nothing about
+                // packs.
+                let no_room = attempt.place == Place::Near && OpenRegion::huge_may_be_had();
+                if no_room && size <= PACK_SIZE {
+                    self.books().note_near_full();
+                    return Ok(None);
+                }
                 continue;
             };
             if huge && !region.is_huge() {
                 continue;
             }
-            // There was memory, so it must have been the room.
-            if no_room_near && attempt.place == Place::Far {
-                self.books().note_near_full();
-            }
-            return region.seal();
+            return region.seal().map(Some);
         }
         Err(ENOMEM)
-    }
-
-    /// Makes a pack if those where `customer` goes are nearly full. May sleep.
-    pub(super) fn grow_ahead(&self, customer: Customer) {
-        let grow = self.grow.lock();
-        let books = self.books();
-        let wanted = self.refusal_of_mode().is_none()
-            && books.is_low(customer, &self.config)
-            && !books.cannot_grow(1, &self.config);
-        drop(books);
-        if wanted {
-            match self.make_pack(1, customer) {
-                Ok((pack, region)) => {
-                    let returned = self.books().add(pack, &region);
-                    if returned.is_none() {
-                        self.counters.regions_made.inc();
-                        trace::map(region.address(), region.len());
-                    }
-                }
-                Err(_) => self.books().note_no_memory(1),
-            }
-        }
-        drop(grow);
     }
 }

@@ -12,16 +12,26 @@ use super::books::{
 use super::{
     Customer,
     Outcome,
-    Service, //
+    Service,
+    MAX_PACKS, //
 };
 use crate::poke;
 use crate::trace;
 use kernel::prelude::*;
-use kernel::time::msecs_to_jiffies;
-use pack_core::Batch;
+use kernel::time::{
+    msecs_to_jiffies,
+    Delta, //
+};
+use pack_core::{
+    Batch,
+    PACKS_PER_BATCH, //
+};
 
 /// Milliseconds between two rounds of tidying up.
 const TIDY_INTERVAL: u32 = 1000;
+
+/// Milliseconds after which another round of ageing may be counted.
+const ROUND: i64 = 900;
 
 /// Ranges that become free under one hold of the lock, which every load needs.
 const SLICE: u32 = 128;
@@ -63,12 +73,8 @@ impl Service {
         self.counters.freed.inc();
         self.tidy_later();
         match retired {
-            Ok(Some(last)) => {
-                // The module may go once this is dropped and the call has ended.
-                drop(last);
-                self.unused.notify_all();
-            }
-            Ok(None) => {}
+            Ok(true) => self.unused.notify_all(),
+            Ok(false) => {}
             Err(error) => self.misused("retire", address, error),
         }
     }
@@ -83,24 +89,23 @@ impl Service {
         }
     }
 
-    /// Makes everything free that waits for a synchronisation; true if something became free.
+    /// Makes free what waits for a synchronisation, as much as one batch takes; true if something
+    /// became free.
     pub(super) fn reclaim(&self) -> bool {
-        let mut any = false;
-        // What is retired in more packs than a batch takes, or while one is under way, is left to
-        // the next.
-        loop {
-            let sealed = self.books().pool.seal_retired();
-            if sealed.is_some() {
-                self.synchronise_for(sealed);
-            }
-            let before = self.counters.released.get();
-            while self.release_slice() {}
-            let released = self.counters.released.get() != before;
-            any |= released;
-            if !released {
-                return any;
-            }
+        let leftover = self.release_all();
+        let batch = self.books().pool.seal_retired();
+        let sealed = batch.is_some();
+        if sealed {
+            self.synchronise_for(batch);
         }
+        self.release_all() || leftover || sealed
+    }
+
+    /// Makes everything free that was synchronised; true if there was something.
+    fn release_all(&self) -> bool {
+        let any = self.books().synchronised.is_some();
+        while self.release_slice() {}
+        any
     }
 
     /// Synchronises all CPUs and notes that `batch` may be released.
@@ -141,14 +146,24 @@ impl Service {
 
     /// Makes what was retired free and gives packs back that have been empty for a while.
     pub(super) fn tidy_up(&self) {
-        self.reclaim();
-        self.books().pool.age();
-        // One round a second.
+        self.reclaim_all();
+        // A little less than the interval: timers are not exact.
+        self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
         self.free_idle_packs(rounds, self.serving());
-        let stats = self.books().pool.stats();
-        if stats.empty_packs > u64::from(self.serving()) || stats.tallies.dying().ranges > 0 {
+        let untidy = self.books().is_untidy(&self.config, self.serving());
+        if untidy {
             self.tidy_later();
+        }
+    }
+
+    /// Makes free what is retired in any pack. What is freed meanwhile may be left.
+    fn reclaim_all(&self) {
+        let batches = MAX_PACKS / PACKS_PER_BATCH;
+        for _ in 0..=batches {
+            if !self.reclaim() {
+                return;
+            }
         }
     }
 
@@ -156,7 +171,7 @@ impl Service {
     /// one with room if `keep_room`.
     fn free_idle_packs(&self, rounds: u32, keep_room: bool) {
         loop {
-            let taken = self.books().take_idle(rounds, keep_room);
+            let taken = self.books().take_idle(rounds, &self.config, keep_room);
             let Some((_pack, region)) = taken else {
                 return;
             };
@@ -183,7 +198,7 @@ impl Service {
     /// An image that is alive would hold the module; only `rmmod -f` gets here with some. Their
     /// packs then stay where they are for ever: better lost than unmapped under a program.
     pub(crate) fn shut_down(&self) {
-        self.reclaim();
+        self.reclaim_all();
         self.free_idle_packs(0, false);
         for region in self.books().take_all() {
             pr_crit!(
