@@ -45,8 +45,8 @@ void *bpf_pack_alloc(u32 size, u32 flags);
  *
  * Return: 0; -EINVAL if @rox is not the start of an image of ours or @size is
  * wrong; -EBUSY if the image was finalized before, is just being finalized, or
- * was freed meanwhile; -EFAULT if @rw could not be read, in which case the image is BRK instructions
- * again and can only be freed.
+ * was freed meanwhile; -EFAULT if @rw could not be read, in which case the
+ * image is BRK instructions again and can only be freed.
  */
 int bpf_pack_finalize(void *rox, const void *rw, u32 size);
 

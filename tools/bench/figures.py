@@ -212,7 +212,7 @@ def worse(data):
     first = {layout: data["life"][0]["layouts"][layout]["first"] for layout in ["stock", "near"]}
     for what in ["insns", "tlbi", "ic_ivau", "isb"]:
         if first["near"][what] > first["stock"][what]:
-            found.append(("256 B with nothing live", f"{what} of the first load (it makes a pack)", first["stock"][what], first["near"][what]))
+            found.append(("256 B with nothing live", f"{what} of the first load", first["stock"][what], first["near"][what]))
     for row in data["memory"]:
         stock, ours = (sum(who["bytes"] for who in row["layouts"][layout].values()) for layout in ["stock", "near"])
         if ours > stock:

@@ -230,7 +230,7 @@ def life_section(data):
              life_tables(data["life"])]
     if "life_max" in data:
         parts.append("### -cpu max\n\n" + life_tables(data["life_max"]))
-    parts.append("### The first load\n\nOf 256 B with nothing live: the module makes a pack.\n\n" + table(
+    parts.append("### The first load\n\nOf 256 B with nothing live: the module made its first pack at insmod.\n\n" + table(
         ["layout", "instructions", "TLBI", "IC IVAU"],
         [[SHORT[layout], number(cost["insns"]), number(cost["tlbi"]), number(cost["ic_ivau"])]
          for layout, cost in ((layout, data["life"][0]["layouts"][layout]["first"]) for layout in ORDER if layout in data["life"][0]["layouts"])]))
