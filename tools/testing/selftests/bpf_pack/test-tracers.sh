@@ -1,0 +1,509 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every kind of tracer can be on the redirected functions, and counts there what
+# it counts on the stock kernel, with one difference while packs serve: the stock
+# bpf_jit_binary_pack_finalize() calls bpf_arch_text_copy() for each image, and
+# ours does not. Programs of others that come and go meanwhile would be counted
+# too: this wants a machine on which nobody else uses BPF.
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+# The numbers are instances of a return probe.
+KINDS=${KINDS:-kprobe kretprobe kretprobe_1 kretprobe_1024 fprobe fprobe_return fentry fexit \
+	kprobe.multi kretprobe.multi function function_graph profiler fmod_ret}
+ROUNDS=${ROUNDS:-3}
+
+start_test tracers
+need_tool call_hooked trace_hooked run_progs
+need_module bpf_pack
+TRACING=$(first_of /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace) || skip_all "no tracefs"
+TRACING=${TRACING%/trace}
+[ -e "$TRACING/kprobe_profile" ] || skip_all "no kprobe events"
+[ -e "$TRACING/instances" ] || skip_all "no instances of the tracing buffer"
+
+# The redirected ones. The rule for bpf_arch_text_copy() knows its place here.
+FUNCTIONS="bpf_prog_pack_alloc bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_arch_text_copy \
+bpf_arch_text_poke"
+# The group of our events; they are called SET__FUNCTION.
+GROUP=bpf_pack_tracers
+# The kinds that are attached.
+ATTACHED=''
+
+# --- probes and instances ----------------------------------------------------
+
+# instance SET - the folder of the tracing instance that a set of events or a tracer has.
+instance() {
+	echo "$TRACING/instances/$GROUP.$1"
+}
+
+# add_events SET TYPE FUNCTION[%return]...
+add_events() {
+	set_name=$1 type=$2
+	shift 2
+	mkdir -p "$(instance "$set_name")" || return
+	for place; do
+		event=${set_name}__${place%%%*}
+		echo "$type:$GROUP/$event $place" >>"$TRACING/dynamic_events" &&
+			echo 1 >"$(instance "$set_name")/events/$GROUP/$event/enable" || return
+	done
+}
+
+# drop_events SET
+drop_events() {
+	for event in "$TRACING/events/$GROUP/$1"__*; do
+		[ -e "$event" ] || continue
+		echo 0 >"$(instance "$1")/events/$GROUP/${event##*/}/enable" &&
+			echo "-:$GROUP/${event##*/}" >>"$TRACING/dynamic_events" || return
+	done
+	rmdir "$(instance "$1")"
+}
+
+# hits SET - for each probe a line "FUNCTION CALLS", with those that were missed.
+hits() {
+	awk -v begin="$1__" 'index($1, begin) == 1 { print substr($1, length(begin) + 1), $2 + $3 }' \
+		"$TRACING/kprobe_profile"
+}
+
+# --- who sees images come and go, whatever is on the redirected functions ----
+
+# The callers of the functions that make and free images.
+witness_start() {
+	add_events made p bpf_jit_binary_pack_alloc arch_alloc_bpf_trampoline &&
+		add_events gone r bpf_jit_binary_pack_free arch_free_bpf_trampoline
+}
+
+# witness - how many images were made and are gone, on one line.
+witness() {
+	awk '/^ *made__/ { made += $2 + $3 } /^ *gone__/ { gone += $2 + $3 } END { print made + 0, gone + 0 }' \
+		"$TRACING/kprobe_profile"
+}
+
+images_alive() {
+	witness | {
+		read -r made gone
+		echo $((made - gone))
+	}
+}
+
+alive_are() {
+	alive=$(images_alive)
+	echo "images alive: $alive, wanted: $1"
+	[ "$alive" -eq "$1" ]
+}
+
+# settle - waits until no images are left but those of others and of the attached
+# tracers: five programs for each kind of BPF, and the trampolines of five functions.
+settle() {
+	wanted=$OTHERS trampolines=0
+	for settling in $ATTACHED; do
+		case $settling in
+		fentry | fexit) wanted=$((wanted + 5)) trampolines=5 ;;
+		*.multi) wanted=$((wanted + 5)) ;;
+		esac
+	done
+	loop_until alive_are $((wanted + trampolines))
+}
+
+# Counts what others have alive, once nothing has come or gone for some time.
+find_others() {
+	OTHERS='' same=0
+	while [ "$same" -lt 5 ]; do
+		alive=$(images_alive)
+		same=$((same + 1))
+		if [ "$alive" != "$OTHERS" ]; then
+			OTHERS=$alive same=0
+		fi
+		sleep 0.1
+	done
+}
+
+# --- tracers -----------------------------------------------------------------
+
+# lacking KIND - says why this kernel has no such tracer; fails where it has.
+lacking() {
+	case $1 in
+	fprobe*) ! grep -q '^[[:space:]]*f\[' "$TRACING/README" && echo "no fprobe events" ;;
+	function*) ! grep -qw "$1" "$TRACING/available_tracers" && echo "no such tracer" ;;
+	profiler) [ ! -e "$TRACING/function_profile_enabled" ] && echo "no function profiler" ;;
+	*) cat "$WORK/lacking.$1" 2>/dev/null ;;
+	esac
+}
+
+# attach_tracer NAME
+attach_tracer() {
+	mkdir -p "$(instance "$1")" || return
+	for function in $FUNCTIONS; do
+		echo "$function" >>"$(instance "$1")/set_ftrace_filter" || return
+	done
+	# Then the end of a call says whose it is.
+	if [ "$1" = function_graph ]; then
+		echo 1 >"$(instance "$1")/options/funcgraph-tail" || return
+	fi
+	echo "$1" >"$(instance "$1")/current_tracer"
+}
+
+detach_tracer() {
+	echo nop >"$(instance "$1")/current_tracer" && rmdir "$(instance "$1")"
+}
+
+attach_profiler() {
+	for function in $FUNCTIONS; do
+		echo "$function" >>"$TRACING/set_ftrace_filter" || return
+	done
+	echo 1 >"$TRACING/function_profile_enabled"
+}
+
+detach_profiler() {
+	echo 0 >"$TRACING/function_profile_enabled"
+	echo >"$TRACING/set_ftrace_filter"
+}
+
+# attach_bpf KIND - in a process of its own, which says that it is ready or why not.
+attach_bpf() {
+	# What it said the last time must not be read.
+	: >"$WORK/bpf.$1"
+	"$TOOLS/trace_hooked" "$1" >"$WORK/bpf.$1" 2>&1 &
+	echo $! >"$WORK/pid.$1"
+	HOLDERS="$HOLDERS $!"
+	loop_until test -s "$WORK/bpf.$1" && grep -q '^ready' "$WORK/bpf.$1" && return
+	cat "$WORK/bpf.$1"
+	failure=0
+	wait "$(cat "$WORK/pid.$1")" || failure=$?
+	if [ "$failure" -eq "$KSFT_SKIP" ]; then
+		cp "$WORK/bpf.$1" "$WORK/lacking.$1"
+	fi
+	return 1
+}
+
+attach() {
+	ATTACHED="$ATTACHED $1"
+	# shellcheck disable=SC2086 # a list of names
+	case $1 in
+	kprobe) add_events "$1" p $FUNCTIONS ;;
+	kretprobe) add_events "$1" r $FUNCTIONS ;;
+	kretprobe_*) add_events "$1" "r${1#kretprobe_}" $FUNCTIONS ;;
+	fprobe) add_events "$1" f $FUNCTIONS ;;
+	fprobe_return)
+		# shellcheck disable=SC2046
+		add_events "$1" f $(printf '%s%%return ' $FUNCTIONS)
+		;;
+	fentry | fexit | *.multi) attach_bpf "$1" ;;
+	function | function_graph) attach_tracer "$1" ;;
+	profiler) attach_profiler ;;
+	esac
+}
+
+detach() {
+	remaining=''
+	for tracer in $ATTACHED; do
+		[ "$tracer" = "$1" ] || remaining="$remaining $tracer"
+	done
+	ATTACHED=$remaining
+	case $1 in
+	kprobe | kretprobe | kretprobe_* | fprobe*) drop_events "$1" ;;
+	fentry | fexit | *.multi) hold_stop "$(cat "$WORK/pid.$1")" ;;
+	function | function_graph) detach_tracer "$1" ;;
+	profiler) detach_profiler ;;
+	esac
+}
+
+# answers FILE COUNT - whether that many answers are in it.
+answers() {
+	[ "$(grep -c '^end' "$1")" -ge "$2" ]
+}
+
+# ask_bpf KIND
+ask_bpf() {
+	answer=$(($(grep -c '^end' "$WORK/bpf.$1") + 1))
+	kill -USR1 "$(cat "$WORK/pid.$1")" &&
+		loop_until answers "$WORK/bpf.$1" "$answer" &&
+		tail -n 6 "$WORK/bpf.$1"
+}
+
+# raw_calls KIND - what it has counted: lines "FUNCTION CALLS", any number for each.
+raw_calls() {
+	case $1 in
+	kprobe | kretprobe | kretprobe_*)
+		hits "$1"
+		;;
+	fprobe*)
+		sed -n "s/.* $1__\([a-z_]*\): (.*/\1 1/p" "$(instance "$1")/trace"
+		;;
+	fentry | fexit | *.multi)
+		ask_bpf "$1"
+		;;
+	function)
+		sed -n 's/.*: \([a-z_]*\) <-.*/\1 1/p' "$(instance "$1")/trace"
+		;;
+	function_graph)
+		# Begin and end of a call: half a call each.
+		sed -n 's/.* \([a-z_]*\)();.*/\1 1/p; s/.* \([a-z_]*\)() {.*/\1 0.5/p
+			s|.*} /\* \([a-z_]*\) .*|\1 0.5|p' "$(instance "$1")/trace"
+		;;
+	profiler)
+		awk '$2 ~ /^[0-9]+$/ { print $1, $2 }' "$TRACING"/trace_stat/function*
+		;;
+	esac
+}
+
+# calls KIND - the calls of each of FUNCTIONS on one line.
+calls() {
+	raw_calls "$1" >"$WORK/raw" || return
+	awk -v names="$FUNCTIONS" '
+		{ sum[$1] += $2 }
+		END {
+			count = split(names, name)
+			for (i = 1; i <= count; i++)
+				printf "%s%s", sum[name[i]] + 0, i < count ? " " : "\n"
+		}' "$WORK/raw"
+}
+
+# --- measuring ---------------------------------------------------------------
+
+# minus FILE FILE - the numbers of the first line of one less those of the other.
+minus() {
+	paste -d ' ' "$1" "$2" | awk '{
+		for (i = 1; i <= NF / 2; i++)
+			printf "%s%s", $i - $(i + NF / 2), i < NF / 2 ? " " : "\n"
+	}'
+}
+
+# finalized - images finalized in packs so far.
+finalized() {
+	if is_loaded bpf_pack; then
+		status_value 'images finalized'
+	else
+		echo 0
+	fi
+}
+
+# measure KIND... - lets the workload run once. $WORK/count.KIND gets what each has
+# counted, the variable COPIES the calls of bpf_arch_text_copy() that were saved;
+# it stays empty if this fails. Buffers are emptied before: they do not hold all.
+measure() {
+	COPIES=''
+	settle || return
+	for measured; do
+		[ ! -e "$(instance "$measured")/trace" ] || echo >"$(instance "$measured")/trace"
+		calls "$measured" >"$WORK/before.$measured" || return
+	done
+	witness >"$WORK/before" && copies=$(finalized) || return
+	"$TOOLS/call_hooked" && settle && witness >"$WORK/after" || return
+	copies=$(($(finalized) - copies))
+	for measured; do
+		calls "$measured" >"$WORK/after.$measured" || return
+		minus "$WORK/after.$measured" "$WORK/before.$measured" >"$WORK/count.$measured"
+	done
+	COPIES=$copies
+}
+
+# want KIND - what it should have counted in the last measurement.
+want() {
+	awk -v copies="$COPIES" '{ $4 -= copies; print }' "$WORK/stock.$1"
+}
+
+# same_counts KIND
+same_counts() {
+	echo "calls: $(cat "$WORK/count.$1"), wanted: $(want "$1")"
+	[ "$(cat "$WORK/count.$1")" = "$(want "$1")" ]
+}
+
+# sees_images KIND - as many as the callers made and freed; and something of the rest.
+sees_images() {
+	images=$(minus "$WORK/after" "$WORK/before")
+	echo "calls: $(cat "$WORK/count.$1"); images made and gone: $images"
+	awk -v images="$images" '{ exit !($1 " " $2 == images && $3 > 0 && $4 > 0 && $5 > 0) }' \
+		"$WORK/count.$1"
+}
+
+# measure_serving KIND... and measure_draining KIND... - packs took part, or did not.
+measure_serving() {
+	measure "$@" || return
+	echo "images finalized in packs: $COPIES"
+	[ "$COPIES" -gt 0 ]
+}
+
+measure_draining() {
+	measure "$@" || return
+	echo "images finalized in packs: $COPIES"
+	[ "$COPIES" -eq 0 ]
+}
+
+drain_and_measure() {
+	control drain && measure_draining "$@"
+}
+
+# --- what is tested ----------------------------------------------------------
+
+# cases STATE KIND COMMAND... - a case for COMMAND, which measures, and one for
+# what KIND counted at each function.
+cases() {
+	state=$1 counting=$2
+	shift 2
+	COPIES=''
+	check "$counting, $state" "$@"
+	[ -n "$COPIES" ] || return 0
+	want "$counting" | awk -v names="$FUNCTIONS" '
+		NR == FNR { split($0, got) }
+		NR > FNR {
+			split(names, name)
+			for (i = 1; i <= NF; i++)
+				print name[i], got[i], $i
+		}' "$WORK/count.$counting" - >"$WORK/compared"
+	while read -r place got wanted; do
+		check "$counting, $state: $place" test "$got" = "$wanted"
+	done <"$WORK/compared"
+}
+
+# leave_off KIND... - as far as they were attached.
+leave_off() {
+	for each; do
+		detach "$each" || true
+	done >/dev/null 2>&1
+}
+
+# count_stock KIND - on the stock kernel.
+count_stock() {
+	cat "$WORK/attach.log"
+	! is_loaded bpf_pack && measure "$1" && cp "$WORK/count.$1" "$WORK/stock.$1" && sees_images "$1"
+}
+
+insmod_and_measure() {
+	# shellcheck disable=SC2119 # no parameters
+	load_pack && measure_serving "$1"
+}
+
+detach_and_serve() {
+	detach "$1" && settle && control serve
+}
+
+attach_and_measure() {
+	attach "$1" && measure_serving "$1"
+}
+
+detach_and_rmmod() {
+	detach "$1" && unload_pack
+}
+
+# one_kind KIND - it is there before the module and comes after it. Kinds that
+# count on the stock kernel are WORKING.
+one_kind() {
+	if reason=$(lacking "$1") || {
+		! attach "$1" >"$WORK/attach.log" 2>&1 && reason=$(lacking "$1")
+	}; then
+		skip_case "$1" "$reason"
+		leave_off "$1"
+		return
+	fi
+	check "$1, stock kernel" count_stock "$1"
+	if [ ! -e "$WORK/stock.$1" ]; then
+		leave_off "$1"
+		return
+	fi
+	WORKING="$WORKING $1"
+	cases "tracer first, serving" "$1" insmod_and_measure "$1"
+	cases "tracer first, draining" "$1" drain_and_measure "$1"
+	check "$1, tracer first, detached" detach_and_serve "$1"
+	cases "module first, serving" "$1" attach_and_measure "$1"
+	cases "module first, draining" "$1" drain_and_measure "$1"
+	check "$1, module first, detached and removed" detach_and_rmmod "$1"
+}
+
+attach_all() {
+	for each in $WORKING; do
+		attach "$each" || return
+	done
+}
+
+detach_all() {
+	for each in $WORKING; do
+		detach "$each" || return
+	done
+}
+
+# cases_all STATE COMMAND - a case for COMMAND, which measures, and one for each kind.
+cases_all() {
+	COPIES=''
+	# shellcheck disable=SC2086 # a list of names
+	check "all kinds, $1" "$2" $WORKING
+	[ -n "$COPIES" ] || return 0
+	for each in $WORKING; do
+		check "all kinds, $1: $each" same_counts "$each"
+	done
+}
+
+# all_kinds - the module comes and goes below all of them.
+all_kinds() {
+	check "all kinds, attached" attach_all
+	cases_all "stock kernel" measure
+	for round in $(seq "$ROUNDS"); do
+		check "all kinds, round $round: insmod" load_pack
+		cases_all "round $round, serving" measure_serving
+		if [ "$round" -eq 1 ]; then
+			run_cases "all kinds, serving" "$TOOLS/run_progs" fentry
+			cases_all "round $round, draining" drain_and_measure
+			run_cases "all kinds, draining" "$TOOLS/run_progs" --expect stock freplace
+		fi
+		check "all kinds, round $round: rmmod" unload_pack
+		cases_all "round $round, removed" measure
+	done
+	check "all kinds, detached" detach_all
+}
+
+# modify STATE - what the kernel says to programs that modify what the functions return.
+modify() {
+	"$TOOLS/trace_hooked" --modify >"$WORK/modify.$1"
+}
+
+# says_alike STATE FUNCTION
+says_alike() {
+	grep "^$2:" "$WORK/modify.stock" >"$WORK/said" && grep -Fx -f "$WORK/said" "$WORK/modify.$1"
+}
+
+# modify_cases STATE
+modify_cases() {
+	check "fmod_ret, $1" modify "$1"
+	for place in $FUNCTIONS; do
+		check "fmod_ret, $1: $place" says_alike "$1" "$place"
+	done
+}
+
+# modify_refused - none of the functions is for that, whoever is in them.
+modify_refused() {
+	failure=0
+	modify stock || failure=$?
+	if [ "$failure" -eq "$KSFT_SKIP" ]; then
+		skip_case "fmod_ret" "$(cat "$WORK/modify.stock")"
+		return
+	fi
+	check "fmod_ret, stock kernel" test "$failure" -eq 0
+	check "fmod_ret: insmod" load_pack
+	modify_cases serving
+	check "fmod_ret: drain" control drain
+	modify_cases draining
+	check "fmod_ret: rmmod" unload_pack
+}
+
+# leave - takes away what is left of ours, however the test ended.
+leave() {
+	# shellcheck disable=SC2086 # a list of names
+	leave_off $ATTACHED
+	for each in made gone; do
+		[ ! -d "$(instance "$each")" ] || drop_events "$each" || true
+	done
+	cleanup
+}
+
+trap leave EXIT
+load_walk || true
+WORKING=''
+check "probes that see images come and go" witness_start
+find_others
+for kind in $KINDS; do
+	[ "$kind" = fmod_ret ] || one_kind "$kind"
+done
+[ -z "$WORKING" ] || all_kinds
+case " $KINDS " in *" fmod_ret "*) modify_refused ;; esac
+finish_test
