@@ -47,7 +47,7 @@ macro_rules! declare {
             params: {
                 near_packs: u32 {
                     default: 16,
-                    description: "Packs within 128 MiB of the kernel text, at most (0 to 128, default 16; modules and the kernel itself leave room for about 100); 0 places all of them anywhere",
+                    description: "Packs within 128 MiB of the kernel text, at most (0 to 128, default 16; the kernel and its modules leave room for 80 to 90); 0 places all of them anywhere",
                 },
                 retain_seconds: u32 {
                     default: 5,
