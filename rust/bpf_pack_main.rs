@@ -5,6 +5,7 @@
 //! Wiring only: parameters, order of construction, order of destruction. `Documentation/` in the
 //! project's repository describes the whole.
 
+mod a64;
 mod abi;
 mod counters;
 mod debugfs;
@@ -82,6 +83,10 @@ declare! {
     },
 }
 
+/// What fits within branch range of one instruction, to either side.
+// CAST: 128.
+const MAX_NEAR_PACKS: u32 = (2 * a64::BRANCH_RANGE / pack_core::PACK_SIZE) as u32;
+
 /// Checks that a parameter is from `min` to `max`; the log names one that is not.
 fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<u32> {
     if !(min..=max).contains(&value) {
@@ -106,6 +111,7 @@ fn knobs() -> Result<Knobs> {
 fn knobs() -> Result<Knobs> {
     use module_parameters as given;
     use plan::LeafLimit;
+    use service::MAX_PACKS;
 
     let leaf = match in_range("leaf", given::leaf.value(), 0, 2)? {
         0 => LeafLimit::Huge,
@@ -121,7 +127,7 @@ fn knobs() -> Result<Knobs> {
     Ok(Knobs {
         leaf,
         align: pack_core::ChunkCount::new(align / 64),
-        max_packs: in_range("max_packs", given::max_packs.value(), 1, 512)? as usize,
+        max_packs: in_range("max_packs", given::max_packs.value(), 1, MAX_PACKS as u32)? as usize,
         no_memory: fault == 2,
         symbol: match fault {
             1 => Some(c"bpf_pack_no_such_symbol"),
@@ -142,7 +148,7 @@ fn config() -> Result<Config> {
     use module_parameters as given;
 
     Ok(Config {
-        near_packs: in_range("near_packs", given::near_packs.value(), 0, 128)? as usize,
+        near_packs: in_range("near_packs", given::near_packs.value(), 0, MAX_NEAR_PACKS)? as usize,
         retain_seconds: in_range("retain_seconds", given::retain_seconds.value(), 0, 250)?,
         knobs: knobs()?,
     })

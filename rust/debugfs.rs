@@ -142,7 +142,7 @@ unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) ->
     0
 }
 
-/// Takes `drain`, `serve` or `wait`.
+/// Takes `drain`, `serve`, `wait` or `check`.
 ///
 /// # Safety
 ///
@@ -171,6 +171,7 @@ fn take_word(text: UserPtr, len: usize) -> Result {
         b"drain" => service.set_draining(true),
         b"serve" => service.set_draining(false),
         b"wait" => service.wait_until_unused()?,
+        b"check" => service.check()?,
         _ => return Err(EINVAL),
     }
     Ok(())

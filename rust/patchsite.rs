@@ -10,21 +10,14 @@
 //! permission away under the other's write. So it is done here, with the function by which ftrace and
 //! static calls write such literals; the order of the steps is the stock function's.
 
+use crate::a64::{
+    self,
+    INSN_SIZE, //
+};
 use crate::ksym::KernelFns;
-use crate::poke::INSN_SIZE;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
-
-/// How far a branch reaches: 26 bits of instructions, signed.
-const BRANCH_RANGE: isize = 128 << 20;
-
-/// `NOP`.
-const NOP: u32 = 0xd503_201f;
-/// `B`, without its offset (Arm ARM, C6.2).
-const B: u32 = 0x1400_0000;
-/// `BL`, without its offset.
-const BL: u32 = 0x9400_0000;
 
 /// Instructions before the patch site: a landing pad where the kernel has them, then `mov x9, x30`
 /// (arch/arm64/net/bpf_jit_comp.c, POKE_OFFSET).
@@ -45,24 +38,6 @@ pub(crate) struct Site {
     address: usize,
     /// The code of the PLT.
     plt: usize,
-}
-
-/// Whether a branch at `from` to `to` needs the PLT.
-fn is_long(from: usize, to: usize) -> bool {
-    let distance = to.wrapping_sub(from) as isize;
-    to != 0 && !(-BRANCH_RANGE..BRANCH_RANGE).contains(&distance)
-}
-
-/// Encodes a branch over a distance that is in range and a multiple of 4.
-fn encode(link: bool, from: usize, to: usize) -> u32 {
-    let distance = to.wrapping_sub(from) as isize;
-    // CAST: 26 bits of the signed number of instructions.
-    let offset = (distance >> 2) as u32 & 0x03ff_ffff;
-    if link {
-        BL | offset
-    } else {
-        B | offset
-    }
 }
 
 impl Site {
@@ -86,7 +61,7 @@ impl Site {
 
     /// Whether `branch` needs the PLT.
     pub(crate) fn is_long(&self, branch: Branch) -> bool {
-        is_long(self.address, branch.target)
+        branch.target != 0 && a64::is_long(self.address, branch.target)
     }
 
     /// What the PLT has to lead to for a change to `new`.
@@ -104,9 +79,9 @@ impl Site {
     fn instruction(&self, branch: Branch) -> u32 {
         let link = branch.kind == bindings::bpf_text_poke_type_BPF_MOD_CALL;
         match branch.target {
-            0 => NOP,
-            _ if self.is_long(branch) => encode(link, self.address, self.plt),
-            target => encode(link, self.address, target),
+            0 => a64::NOP,
+            _ if self.is_long(branch) => a64::branch(link, self.address, self.plt),
+            target => a64::branch(link, self.address, target),
         }
     }
 

@@ -11,6 +11,7 @@
 //! Context synchronisation is separate from writing ([`synchronise_cpus`]), so that many writes
 //! can share one.
 
+use crate::a64::INSN_SIZE;
 use crate::counters::Counter;
 use crate::ksym::KernelFns;
 use crate::region::Region;
@@ -19,9 +20,6 @@ use core::marker::PhantomData;
 use kernel::bindings;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-
-/// Bytes of an A64 instruction.
-pub(crate) const INSN_SIZE: usize = 4;
 
 /// The writable window onto one page of a region, on this CPU, with interrupts off.
 ///

@@ -9,6 +9,7 @@
 //! It is filled with BRK through the linear map; sealing then makes that alias invalid. From then
 //! on nothing maps the memory writable but the window of `poke.rs`.
 
+use crate::a64::BRANCH_RANGE;
 use crate::ksym::KernelFns;
 use crate::pagetable::{
     Kind,
@@ -35,9 +36,6 @@ use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
 };
-
-/// How far a direct branch (`B`, `BL`) reaches, in bytes, either way (Arm ARM, C6.2 `B`).
-const BRANCH_RANGE: usize = 128 << 20;
 
 /// From how many bytes on maintenance by address gives way to `IC IALLUIS`: several times what the
 /// instruction cache of a CPU holds, so that by address nothing would be left in it either.

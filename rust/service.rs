@@ -271,6 +271,24 @@ impl Service {
         Ok(())
     }
 
+    /// Counts everything in the books again: some milliseconds for each pack, with the lock held.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if something is wrong; the log says what.
+    pub(crate) fn check(&self) -> Result {
+        let found = self.books().check();
+        found.map_err(|flaw| {
+            pr_err!(
+                "the books are wrong: {} (slot {:?}, chunk {:?})\n",
+                flaw.what,
+                flaw.slot,
+                flaw.chunk
+            );
+            EIO
+        })
+    }
+
     /// Counts and reports a call that makes no sense. Not to be called with a lock held.
     ///
     /// The log does not show where packs are, which would also tell where the kernel is.

@@ -10,7 +10,7 @@ set -euo pipefail
 
 CRATES=(rust/pack_core tools/tlb-model)
 # Source files without a crate of their own.
-FILES=(rust/pagetable.rs rust/plan.rs)
+FILES=(rust/pagetable.rs rust/plan.rs rust/a64.rs)
 WORK=$BUILD/host-test
 
 usage() {

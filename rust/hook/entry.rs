@@ -13,6 +13,10 @@ use super::{
     pass_on,
     proof, //
 };
+use crate::a64::{
+    used_bytes,
+    INSN_SIZE, //
+};
 use crate::ksym::{
     Function,
     KernelFns, //
@@ -21,10 +25,7 @@ use crate::patchsite::{
     Branch,
     Site, //
 };
-use crate::poke::{
-    Source,
-    INSN_SIZE, //
-};
+use crate::poke::Source;
 use crate::service::{
     Customer,
     Outcome,
@@ -155,7 +156,11 @@ unsafe extern "C" fn pack_finalize(
             let size = rw.cast::<u32>().read();
             core::slice::from_raw_parts(rw.cast::<u32>(), size as usize / INSN_SIZE)
         };
-        service.finalize(ro as usize, Source::from(image), used_bytes(image))
+        service.finalize(
+            ro as usize,
+            Source::from(image),
+            used_bytes(image, sys::break_insn()),
+        )
     });
     let result = match outcome {
         Outcome::Foreign => {
@@ -175,18 +180,6 @@ unsafe extern "C" fn pack_finalize(
     // SAFETY: The buffer came from `kvmalloc()` and is ours to free.
     unsafe { bindings::kvfree(rw.cast()) };
     result
-}
-
-/// Bytes of `image` up to the traps that fill its end.
-///
-/// The JIT reserves for the longest code it might emit and fills the rest with BRK. The last word
-/// of what it emits is never BRK: it is half of a kernel address in the PLT or the type of an
-/// exception-table entry (arch/arm64/net/bpf_jit_comp.c, build_plt()).
-fn used_bytes(image: &[u32]) -> usize {
-    let trap = sys::break_insn();
-    let used = image.iter().rposition(|&word| word != trap);
-    used.map_or(0, |last| last.saturating_add(1))
-        .saturating_mul(INSN_SIZE)
 }
 
 /// Takes over `bpf_arch_text_copy()`.

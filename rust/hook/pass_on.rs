@@ -11,6 +11,7 @@ use super::entry::{
     Target,
     COUNT, //
 };
+use crate::a64::INSN_SIZE;
 use crate::ksym::KernelFns;
 use crate::sys;
 use kernel::prelude::*;
@@ -19,10 +20,7 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// Bytes of the branch at the patch site.
-const PATCH_SITE: usize = 4;
-
-/// The address behind the patch site of each hooked function, in the order of [`Target`]s, which
+/// The address behind the branch at the patch site of each hooked function, in the order of [`Target`]s, which
 /// `behind.S` knows.
 #[no_mangle]
 #[link_section = ".data..ro_after_init"]
@@ -44,7 +42,7 @@ pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
             );
             return Err(EINVAL);
         }
-        behind.store(site.saturating_add(PATCH_SITE), Relaxed);
+        behind.store(site.saturating_add(INSN_SIZE), Relaxed);
     }
     Ok(())
 }

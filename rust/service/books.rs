@@ -14,14 +14,12 @@ use super::{
     Refusal,
     MAX_PACKS, //
 };
+use crate::a64::INSN_SIZE;
 use crate::ksym::KernelFns;
 use crate::lifetime::ModuleRef;
 use crate::owners::Owners;
 use crate::plan::Place;
-use crate::poke::{
-    Writable,
-    INSN_SIZE, //
-};
+use crate::poke::Writable;
 use crate::region::Region;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -32,11 +30,13 @@ use kernel::time::{
     Monotonic, //
 };
 use pack_core::{
+    check_invariants,
     Batch,
     ChunkCount,
     ChunkIdx,
     ChunkRange,
     Error as Refused,
+    Flaw,
     Pack,
     PackId,
     Pool,
@@ -565,6 +565,50 @@ impl Books {
             self.lease = None;
         }
         Ok(last)
+    }
+
+    /// Counts everything again. O(chunks · log of a pack).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and where.
+    pub(super) fn check(&self) -> Result<(), Flaw> {
+        check_invariants(&self.pool)?;
+        let of_books = |what| Flaw {
+            what,
+            slot: None,
+            chunk: None,
+        };
+        let regions = || self.regions.iter().flatten();
+        let known = regions().all(|region| {
+            let first = self.owners.find(region.address());
+            let last = self.owners.find(
+                region
+                    .address()
+                    .saturating_add(region.len().saturating_sub(1)),
+            );
+            first.map(|found| found.0).is_some_and(|slot| {
+                last.is_some_and(|found| found.0 == slot) && self.pool.id_of_slot(slot).is_some()
+            })
+        });
+        if regions().count() != self.pool.len() || !known {
+            return Err(of_books("packs, regions and addresses do not agree"));
+        }
+        let near = regions().filter(|region| region.place() == Place::Near);
+        if near.fold(0, |sum: usize, region| sum.saturating_add(region.len())) != self.near_bytes {
+            return Err(of_books("the bytes near the kernel are miscounted"));
+        }
+        let tallies = self.pool.stats().tallies;
+        let in_use = tallies
+            .live
+            .plus(tallies.unfinished())
+            .plus(tallies.retiring);
+        if in_use.ranges != self.images || self.lease.is_some() != (self.images != 0) {
+            return Err(of_books(
+                "the images are miscounted, or do not hold the module",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether an image is there that was not freed.

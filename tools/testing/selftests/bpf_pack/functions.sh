@@ -285,10 +285,10 @@ load_test_pack() {
 	insmod "$(module bpf_pack_test)" "$@"
 }
 
-# unload_pack - waits for images whose freeing is still under way; the module's
-# reference of the last one goes some time after it.
+# unload_pack - waits for images whose freeing is still under way, and has the
+# module count its books again.
 unload_pack() {
-	loop_until images_are 0 && loop_until rmmod bpf_pack
+	loop_until images_are 0 && control check && loop_until rmmod bpf_pack
 }
 
 load_walk() {

@@ -21,6 +21,7 @@ mark_log
 check "insmod of the client" insmod "$(module bpf_pack_client)"
 client_cases >"$WORK/client"
 take_cases client <"$WORK/client"
+check "the books are right" control check
 check_fails "rmmod is refused while the client is there" 'in use|busy|temporarily' rmmod bpf_pack
 check "rmmod of the client" rmmod bpf_pack_client
 check "no image of the client stayed behind" loop_until images_are 0

@@ -23,6 +23,7 @@ check "programs are attached meanwhile" hold_start stock --count 5 --attach fent
 check "insmod" load_pack
 run_cases "$workers workers" "$TOOLS/stress_progs" --workers "$workers" --rounds "$ROUNDS"
 check "packs served them" served_all
+check "the books are right" control check
 check "the attached programs end, right to the last" hold_stop "$HOLDER"
 check "no image stayed behind" loop_until images_are 0
 check "rmmod" unload_pack

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is known about A64 instructions: pure, tested on the host.
+
+/// Bytes of an instruction.
+pub(crate) const INSN_SIZE: usize = 4;
+
+/// How far `B` and `BL` reach, in bytes: 26 bits of instructions, signed (Arm ARM, C6.2 `B`).
+pub(crate) const BRANCH_RANGE: usize = 128 << 20;
+
+/// `NOP`.
+pub(crate) const NOP: u32 = 0xd503_201f;
+/// `B`, without its offset.
+const B: u32 = 0x1400_0000;
+/// `BL`, without its offset.
+const BL: u32 = 0x9400_0000;
+
+/// Whether `to` is out of reach of a branch at `from`.
+pub(crate) fn is_long(from: usize, to: usize) -> bool {
+    let distance = to.wrapping_sub(from) as isize;
+    let range = BRANCH_RANGE as isize;
+    !(-range..range).contains(&distance)
+}
+
+/// Encodes `B`, or `BL` if `link`, over a distance that is in reach and a multiple of 4.
+pub(crate) fn branch(link: bool, from: usize, to: usize) -> u32 {
+    let distance = to.wrapping_sub(from) as isize;
+    // CAST: 26 bits of the signed number of instructions.
+    let offset = (distance >> 2) as u32 & 0x03ff_ffff;
+    if link {
+        BL | offset
+    } else {
+        B | offset
+    }
+}
+
+/// Bytes of `image` up to the `trap`s that fill its end.
+///
+/// The JIT reserves for the longest code it might emit and fills the rest with traps. The last word
+/// of what it emits is never one: it is half of a kernel address in the PLT or the type of an
+/// exception-table entry (arch/arm64/net/bpf_jit_comp.c, `build_plt()`).
+pub(crate) fn used_bytes(image: &[u32], trap: u32) -> usize {
+    let used = image.iter().rposition(|&word| word != trap);
+    used.map_or(0, |last| last.saturating_add(1))
+        .saturating_mul(INSN_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn the_reach_of_a_branch_is_128_mib_less_one_instruction_forwards() {
+        let from = 0xffff_8000_8000_0000usize;
+        for (to, long) in [
+            (from, false),
+            (from + 4, false),
+            (from + 128 * MIB - 4, false),
+            (from + 128 * MIB, true),
+            (from - 128 * MIB, false),
+            (from - 128 * MIB - 4, true),
+            (0, true),
+            (usize::MAX - 3, true),
+        ] {
+            assert_eq!(is_long(from, to), long, "to {to:#x}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_across_zero_is_near() {
+        assert!(!is_long(usize::MAX - 3, 4));
+        assert!(!is_long(4, usize::MAX - 3));
+    }
+
+    /// As binutils has them.
+    #[test]
+    fn branches_are_encoded_as_an_assembler_does() {
+        for (link, distance, insn) in [
+            (false, 0isize, 0x1400_0000u32),
+            (true, 0, 0x9400_0000),
+            (false, 4, 0x1400_0001),
+            (true, 8, 0x9400_0002),
+            (false, -4, 0x17ff_ffff),
+            (true, -4, 0x97ff_ffff),
+            (false, 0x07ff_fffc, 0x15ff_ffff),
+            (true, -0x0800_0000, 0x9600_0000),
+        ] {
+            let from = 0xffff_8000_1234_5678usize & !3;
+            let to = from.wrapping_add_signed(distance);
+            assert_eq!(branch(link, from, to), insn, "distance {distance:#x}");
+        }
+    }
+
+    #[test]
+    fn every_distance_in_reach_comes_back_from_its_encoding() {
+        let from = 0x4000_0000usize;
+        for distance in (-(BRANCH_RANGE as isize)..BRANCH_RANGE as isize).step_by(4 * 9973) {
+            let insn = branch(true, from, from.wrapping_add_signed(distance));
+            let offset = ((insn << 6) as i32 >> 6) as isize * 4;
+            assert_eq!((insn >> 26, offset), (0b10_0101, distance));
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_image_is_where_the_traps_begin() {
+        const TRAP: u32 = 0xd420_2000;
+        for (image, used) in [
+            (&[][..], 0),
+            (&[TRAP][..], 0),
+            (&[TRAP, TRAP, TRAP][..], 0),
+            (&[NOP][..], 4),
+            (&[NOP, TRAP][..], 4),
+            (&[TRAP, NOP, TRAP, TRAP][..], 8),
+            (&[NOP, TRAP, NOP][..], 12),
+            (&[0, TRAP][..], 4),
+        ] {
+            assert_eq!(used_bytes(image, TRAP), used, "{image:x?}");
+        }
+    }
+}
