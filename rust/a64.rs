@@ -2,6 +2,8 @@
 
 //! What is known about A64 instructions: pure, tested on the host.
 
+#![cfg_attr(not(test), deny(unsafe_code))]
+
 /// Bytes of an instruction.
 pub(crate) const INSN_SIZE: usize = 4;
 

@@ -110,8 +110,10 @@ fn knobs() -> Result<Knobs> {
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 fn knobs() -> Result<Knobs> {
     use module_parameters as given;
-    use plan::LeafLimit;
-    use service::MAX_PACKS;
+    use plan::{
+        LeafLimit,
+        MAX_PACKS, //
+    };
 
     let leaf = match in_range("leaf", given::leaf.value(), 0, 2)? {
         0 => LeafLimit::Huge,

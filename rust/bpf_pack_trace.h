@@ -55,7 +55,10 @@ DEFINE_EVENT(bpf_pack_range, bpf_pack_unmap,
 	TP_ARGS(address, size)
 );
 
-/* All CPUs were synchronised; what had been retired before is free. */
+/*
+ * All CPUs were synchronised, and all that had been retired before is free; at
+ * once and with zeroes if there was nothing.
+ */
 TRACE_EVENT(bpf_pack_synchronise,
 	TP_PROTO(unsigned long images, unsigned long size),
 	TP_ARGS(images, size),

@@ -4,7 +4,6 @@
 
 #![deny(unsafe_code)]
 
-use crate::service::Refusal;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -96,17 +95,4 @@ pub(crate) struct Refusals {
     pub(crate) dispatcher: Counter,
     /// The kernel flushes branch predictors for classic BPF, which only the stock allocator does.
     pub(crate) pred_flush: Counter,
-}
-
-impl Refusals {
-    /// Counts a request that was not served. What came before insmod was over is none of ours.
-    pub(crate) fn count(&self, refusal: Refusal) {
-        match refusal {
-            Refusal::Starting => {}
-            Refusal::Draining => self.draining.inc(),
-            Refusal::Leaving => self.leaving.inc(),
-            Refusal::NoMemory => self.no_memory.inc(),
-            Refusal::Size => self.size.inc(),
-        }
-    }
 }

@@ -3,8 +3,12 @@
 //! What only the test build (`CONFIG_ARM64_BPF_PACK_TEST`) lets one set; a shipped module has the
 //! defaults and no parameter for them.
 
-use crate::plan::LeafLimit;
-use crate::service::MAX_PACKS;
+#![deny(unsafe_code)]
+
+use crate::plan::{
+    LeafLimit,
+    MAX_PACKS, //
+};
 use kernel::str::CStr;
 use pack_core::ChunkCount;
 

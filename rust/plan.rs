@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where and how to map a region: pure decisions, tested on the host.
+//! Limits, and where and how to map a region: pure decisions, tested on the host.
+
+#![cfg_attr(not(test), deny(unsafe_code))]
+
+/// Packs at most: 1 GiB of programs, if each has 2 MiB.
+pub(crate) const MAX_PACKS: usize = 512;
+
+/// Bytes of an image at most. More than the verifier lets a program have.
+pub(crate) const MAX_IMAGE: usize = 64 << 20;
 
 /// Alignment of every region, in bytes, whatever the size of its leaves.
 pub(crate) const REGION_ALIGN: usize = 2 << 20;
@@ -126,6 +134,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_limits_are_whole_regions() {
+        assert_eq!(MAX_PACKS * REGION_ALIGN, 1 << 30);
+        assert_eq!(list(Page, MAX_IMAGE, false), [(MAX_IMAGE, Far, Page)]);
     }
 
     #[test]

@@ -4,15 +4,17 @@
 
 #![deny(unsafe_code)]
 
-use crate::plan::Place;
-use crate::poke;
-use crate::service::{
-    Service,
+use crate::counters::Counters;
+use crate::plan::{
+    Place,
     MAX_PACKS, //
 };
+use crate::poke;
+use crate::service::Service;
 use kernel::fmt;
+use pack_core::RangeState;
 
-/// The text of `status`: one `name: value` line each, then one line for each pack. Sizes are bytes.
+/// The text of `status`: `key: value` lines, then one line for each pack.
 pub(crate) struct Status<'a>(pub(crate) &'a Service);
 
 impl fmt::Display for Status<'_> {
@@ -55,69 +57,71 @@ pub(crate) fn mode(service: &Service) -> &'static str {
     }
 }
 
-/// What was counted since the module was loaded, and what there is now.
+/// What there is now, and what was counted since the module was loaded.
 fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stats = service.stats();
-    let live = stats.tallies.live;
-    // What is being written is not final yet, or was and will be again in a moment.
-    let reserved = stats.tallies.unfinished();
-    let dying = stats.tallies.dying();
-    let counters = &service.counters;
+    let tallies = &stats.tallies;
+    // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
+    // reserved.
+    let images = tallies.live.plus(tallies.unfinished());
+    writeln!(f, "mode: {}", mode(service))?;
+    let now = [
+        ("packs", stats.packs),
+        ("empty_packs", stats.empty_packs),
+        ("pack_bytes", stats.bytes()),
+        ("mapped_bytes", service.mapped_bytes()),
+        ("free_bytes", stats.free_bytes()),
+        ("largest_hole_bytes", stats.largest_hole_bytes()),
+        ("images", images.ranges),
+    ];
+    show_lines(f, &now)?;
+    for state in RangeState::ALL {
+        let (name, tally) = (state.name(), tallies.of(state));
+        writeln!(f, "{name}_images: {}", tally.ranges)?;
+        writeln!(f, "{name}_bytes: {}", tally.bytes())?;
+    }
+    show_counters(&service.counters, f)?;
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    show_lines(
+        f,
+        &[("longest_hold_ns", crate::service::LONGEST_HOLD.get())],
+    )?;
+    writeln!(f, "jit_charged_bytes: {}", service.kernel().jit_charged())
+}
+
+/// What was counted since the module was loaded.
+fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let refused = &counters.refused;
     let lines = [
-        ("packs", stats.packs),
-        ("empty packs", stats.empty_packs),
-        ("pack bytes", stats.bytes()),
-        ("mapped bytes", service.mapped_bytes()),
-        // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
-        // reserved.
-        ("images", live.plus(reserved).ranges),
-        ("live images", live.ranges),
-        ("live bytes", live.bytes()),
-        ("reserved images", reserved.ranges),
-        ("reserved bytes", reserved.bytes()),
-        ("retired images", dying.ranges),
-        ("retired bytes", dying.bytes()),
-        ("free bytes", stats.free_bytes()),
-        ("largest hole bytes", stats.largest_hole_bytes()),
-        ("images served", counters.served.get()),
-        ("images finalized", counters.finalized.get()),
-        ("images freed", counters.freed.get()),
-        ("writes into images", counters.written.get()),
-        ("far attachments", counters.far_attached.get()),
-        ("trimmed bytes", counters.trimmed.get()),
-        ("all-CPU synchronisations", counters.synchronised.get()),
-        ("images released by them", counters.released.get()),
-        ("packs made", counters.regions_made.get()),
-        ("packs given back", counters.regions_freed.get()),
-        ("to the stock allocator, draining", refused.draining.get()),
-        ("to the stock allocator, no memory", refused.no_memory.get()),
-        ("to the stock allocator, size", refused.size.get()),
-        ("to the stock allocator, leaving", refused.leaving.get()),
-        (
-            "to the stock allocator, dispatcher",
-            refused.dispatcher.get(),
-        ),
-        (
-            "to the stock allocator, predictor flush",
-            refused.pred_flush.get(),
-        ),
-        ("poke windows", poke::WINDOWS.get()),
-        ("most bytes through one", poke::MOST_WRITTEN.get()),
-        ("bad calls", counters.misuse.get()),
-        ("copy errors", counters.copy_errors.get()),
+        ("images_served", counters.served.get()),
+        ("images_finalized", counters.finalized.get()),
+        ("images_written", counters.written.get()),
+        ("images_freed", counters.freed.get()),
+        ("images_released", counters.released.get()),
+        ("far_attachments", counters.far_attached.get()),
+        ("trimmed_bytes", counters.trimmed.get()),
+        ("synchronisations", counters.synchronised.get()),
+        ("regions_made", counters.regions_made.get()),
+        ("regions_freed", counters.regions_freed.get()),
+        ("to_stock_draining", refused.draining.get()),
+        ("to_stock_no_memory", refused.no_memory.get()),
+        ("to_stock_size", refused.size.get()),
+        ("to_stock_leaving", refused.leaving.get()),
+        ("to_stock_dispatcher", refused.dispatcher.get()),
+        ("to_stock_predictor_flush", refused.pred_flush.get()),
+        ("poke_windows", poke::WINDOWS.get()),
+        ("largest_poke_bytes", poke::MOST_WRITTEN.get()),
+        ("bad_calls", counters.misuse.get()),
+        ("copy_errors", counters.copy_errors.get()),
     ];
-    writeln!(f, "mode: {}", mode(service))?;
-    for (name, value) in lines {
-        writeln!(f, "{name}: {value}")?;
-    }
-    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
-    writeln!(
-        f,
-        "longest hold of the lock, ns: {}",
-        crate::service::LONGEST_HOLD.get()
-    )?;
-    writeln!(f, "jit charged bytes: {}", service.kernel().jit_charged())
+    show_lines(f, &lines)
+}
+
+/// One `key: value` line each.
+fn show_lines(f: &mut fmt::Formatter<'_>, lines: &[(&str, u64)]) -> fmt::Result {
+    lines
+        .iter()
+        .try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
 }
 
 /// One line for each pack; the leaf is what the live page tables say.

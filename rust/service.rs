@@ -10,7 +10,8 @@
 //!
 //! In this order: `grow`, then `books`. `books` is held only while the books are read or changed:
 //! never across a page allocation, a mapping change, a write into a pack, an interrupt to other
-//! CPUs or a wait, and never for longer than a bounded number of steps. `grow` is held while a region
+//! CPUs or a wait, and never for longer than a bounded number of steps (but for `check`, which
+//! somebody has to ask for). `grow` is held while a region
 //! is made, so that two tasks that find the packs full do not both make one.
 
 #![deny(unsafe_code)]
@@ -59,12 +60,6 @@ use pack_core::{
 pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;
 
-/// Packs at most: 1 GiB of programs, if each has 2 MiB.
-pub(crate) const MAX_PACKS: usize = 512;
-
-/// Bytes of an image at most. More than the verifier lets a program have.
-pub(crate) const MAX_IMAGE: usize = 64 << 20;
-
 /// Messages about bad calls at most; the counter goes on.
 const MAX_MESSAGES: u64 = 32;
 
@@ -93,7 +88,7 @@ pub(crate) enum Refusal {
     Leaving,
     /// No memory or no room.
     NoMemory,
-    /// Size 0, or more than [`MAX_IMAGE`].
+    /// Size 0, or more than [`MAX_IMAGE`](crate::plan::MAX_IMAGE).
     Size,
 }
 

@@ -11,14 +11,16 @@ use super::homes::{
 };
 use super::{
     Config,
-    Refusal,
-    MAX_PACKS, //
+    Refusal, //
 };
 use crate::a64::INSN_SIZE;
 use crate::ksym::KernelFns;
 use crate::lifetime::ModuleRef;
 use crate::owners::Owners;
-use crate::plan::Place;
+use crate::plan::{
+    Place,
+    MAX_PACKS, //
+};
 use crate::poke::Writable;
 use crate::region::Region;
 use core::ptr::NonNull;

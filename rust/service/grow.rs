@@ -15,13 +15,13 @@ use super::homes::{
 };
 use super::{
     Refusal,
-    Service,
-    MAX_IMAGE, //
+    Service, //
 };
 use crate::plan::{
     attempts,
     LeafLimit,
-    Place, //
+    Place,
+    MAX_IMAGE, //
 };
 use crate::region::{
     OpenRegion,
@@ -62,9 +62,21 @@ impl Service {
                 self.counters.served.inc();
                 trace::reserve(address.as_ptr() as usize, size);
             }
-            Err(refusal) => self.counters.refused.count(refusal),
+            Err(refusal) => self.count_refusal(refusal),
         }
         result
+    }
+
+    /// Counts a request that was not served. What came before insmod was over is none of ours.
+    fn count_refusal(&self, refusal: Refusal) {
+        let refused = &self.counters.refused;
+        match refusal {
+            Refusal::Starting => {}
+            Refusal::Draining => refused.draining.inc(),
+            Refusal::Leaving => refused.leaving.inc(),
+            Refusal::NoMemory => refused.no_memory.inc(),
+            Refusal::Size => refused.size.inc(),
+        }
     }
 
     fn may_serve(&self, size: usize) -> Result<(), Refusal> {

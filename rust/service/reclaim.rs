@@ -12,9 +12,9 @@ use super::books::{
 use super::{
     Customer,
     Outcome,
-    Service,
-    MAX_PACKS, //
+    Service, //
 };
+use crate::plan::MAX_PACKS;
 use crate::poke;
 use crate::trace;
 use kernel::prelude::*;

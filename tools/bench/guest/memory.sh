@@ -11,6 +11,6 @@ page=$(awk '/^KernelPageSize:/ { print $2 * 1024; exit }' /proc/self/smaps)
 awk -v at="$1" -v page="$page" '/ bpf_prog_pack_alloc| bpf_jit_alloc_exec/ { bytes += $2 - page; areas++ }
 	END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"stock\",\"packs\":%d,\"bytes\":%d}\n", at, areas, bytes }' /proc/vmallocinfo
 [ ! -e "$status" ] ||
-	awk -v at="$1" -F': ' '$1 == "packs" { packs = $2 } $1 == "pack bytes" { bytes = $2 } $1 == "live bytes" { live = $2 }
-		$1 == "all-CPU synchronisations" { syncs = $2 } $1 == "images released by them" { released = $2 }
+	awk -v at="$1" -F': ' '$1 == "packs" { packs = $2 } $1 == "pack_bytes" { bytes = $2 } $1 == "live_bytes" { live = $2 }
+		$1 == "synchronisations" { syncs = $2 } $1 == "images_released" { released = $2 }
 		END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"module\",\"packs\":%d,\"bytes\":%d,\"live_bytes\":%d,\"synchronisations\":%d,\"released\":%d}\n", at, packs, bytes, live, syncs, released }' "$status"

@@ -225,7 +225,7 @@ temperatures() {
 holds_suite() {
 	direct_suite holds
 	[ "$layout" != stock ] || return 0
-	sed -n 's/^longest hold of the lock, ns: /{"line":"hold","instructions":/p' \
+	sed -n 's/^longest_hold_ns: /{"line":"hold","instructions":/p' \
 		/sys/kernel/debug/bpf_pack/status | sed 's/$/}/'
 }
 

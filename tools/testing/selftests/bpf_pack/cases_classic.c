@@ -28,7 +28,7 @@ static void socket_classic(struct run *run)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog program = { .len = LENGTH(code), .filter = code };
-	long long served = status_value("images served");
+	long long served = status_value("images_served");
 	char buffer[32];
 	int pair[2];
 
@@ -72,7 +72,7 @@ static int filtered_getppid(void)
 
 static void seccomp(struct run *run)
 {
-	long long served = status_value("images served");
+	long long served = status_value("images_served");
 	pid_t child = fork();
 	int status;
 

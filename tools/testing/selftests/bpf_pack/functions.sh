@@ -310,7 +310,7 @@ status_value() {
 }
 
 images_served() {
-	status_value 'images served'
+	status_value images_served
 }
 
 # images_are N - true where exactly N images are in packs; prints how many are.

@@ -248,7 +248,7 @@ void run_place_trampolines(struct run *run)
 
 void run_place_by_counter(struct run *run, long long served_before, size_t images)
 {
-	long long served = status_value("images served");
+	long long served = status_value("images_served");
 
 	if (run->expect == EXPECT_STOCK && served < 0)
 		place(run, SKIP, "the kernel tells no address of such a program");

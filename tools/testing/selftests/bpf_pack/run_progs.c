@@ -85,13 +85,13 @@ static void wait_for_trampolines(void)
 static void run_case(const struct test_case *test, enum expect expect)
 {
 	struct run run = { .expect = expect };
-	long long before = status_value("images served"), after;
+	long long before = status_value("images_served"), after;
 	char what[64];
 
 	wait_for_trampolines();
 	images_of_trampolines(&run.trampolines);
 	test->go(&run);
-	after = status_value("images served");
+	after = status_value("images_served");
 	report(run.result, test->name, "result", run.why);
 
 	snprintf(what, sizeof(what), "%zu image%s in %s", run.images, run.images == 1 ? "" : "s",

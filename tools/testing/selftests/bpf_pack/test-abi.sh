@@ -27,6 +27,6 @@ check "rmmod of the client" rmmod bpf_pack_client
 check "no image of the client stayed behind" loop_until images_are 0
 # I12. The client's images go up to 4 MiB.
 check "interrupts are off for one page of writing, and no more" \
-	test "$(status_value 'most bytes through one')" -eq "$(page_size)"
+	test "$(status_value largest_poke_bytes)" -eq "$(page_size)"
 check "rmmod" unload_pack
 finish_test

@@ -20,9 +20,9 @@ for layout in near_packs=16 near_packs=0 leaf=1 leaf=2; do
 	# Elsewhere the kernel may have put its own packs within reach of ours.
 	if [ "$layout" = near_packs=0 ]; then
 		check "$layout: far attachments were ours to make" \
-			test "$(status_value 'far attachments')" -gt 0
+			test "$(status_value far_attachments)" -gt 0
 	fi
-	check "$layout: no bad calls" test "$(status_value 'bad calls')" -eq 0
+	check "$layout: no bad calls" test "$(status_value bad_calls)" -eq 0
 	check "$layout: rmmod" unload_pack
 done
 finish_test

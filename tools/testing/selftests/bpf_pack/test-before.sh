@@ -49,13 +49,13 @@ check "none of their images is ours" images_are 0
 check "some end while the module is there, right to the last" hold_stop "$early"
 sleep 1
 check "freeing them changes none of our counters" images_are 0
-freed=$(status_value 'images freed')
+freed=$(status_value images_freed)
 check "others attach to the same functions and leave" shares_trampoline
 check "the old trampoline has an image of ours now" loop_until images_are 1
 check_fails "so rmmod is refused" 'in use|busy|temporarily unavailable' rmmod_now
 check "the old ones end, right to the last" hold_stop "$old"
 check "and with them the last image" loop_until images_are 0
-check "images were freed since" test "$(status_value 'images freed')" -gt "$freed"
+check "images were freed since" test "$(status_value images_freed)" -gt "$freed"
 check "new programs are served" hold_start new --count 3
 check "3 images live" loop_until images_are 3
 check "they end" hold_stop "$HOLDER"

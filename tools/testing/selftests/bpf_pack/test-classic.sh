@@ -53,7 +53,7 @@ check "the classic ones end, right to the last" hold_stop "$classic"
 check "nothing stays" loop_until images_are 0
 
 check "one large classic program" start_tool one hold_classic 1 "$INSNS"
-each=$(status_value 'live bytes')
+each=$(status_value live_bytes)
 check "it ends" hold_stop "$HOLDER"
 check "it is gone" loop_until images_are 0
 count=$((3 * PACK / (each > 0 ? each : PACK)))

@@ -69,7 +69,7 @@ served=$(images_served)
 run_cases "while draining" "$TOOLS/run_progs" --expect stock $SAMPLE
 check "no image was served since" test "$(images_served)" -eq "$served"
 check "status counts what went to the stock allocator" \
-	test "$(status_value 'to the stock allocator, draining')" -gt 0
+	test "$(status_value to_stock_draining)" -gt 0
 check "control takes \"serve\"" control serve
 # shellcheck disable=SC2086
 run_cases "serving again" "$TOOLS/run_progs" $SAMPLE

@@ -66,7 +66,7 @@ check "no memory for packs: insmod" load_test_pack fault=2
 # shellcheck disable=SC2086
 run_cases "no memory for packs" "$TOOLS/run_progs" --expect stock $SAMPLE
 check "status counts what went to the stock allocator" \
-	test "$(status_value 'to the stock allocator, no memory')" -gt 0
+	test "$(status_value to_stock_no_memory)" -gt 0
 check "no image was served" test "$(images_served)" -eq 0
 check "rmmod" unload_pack
 check "insmod works after all of it" load_pack

@@ -18,10 +18,10 @@ need_module bpf_pack_test bpf_pack_keeper
 
 # counts - remembers them, as ..._before.
 counts() {
-	stock_before=$(status_value 'to the stock allocator, no memory')
-	syncs_before=$(status_value 'all-CPU synchronisations')
-	finals_before=$(status_value 'images finalized')
-	made_before=$(status_value 'packs made')
+	stock_before=$(status_value to_stock_no_memory)
+	syncs_before=$(status_value synchronisations)
+	finals_before=$(status_value images_finalized)
+	made_before=$(status_value regions_made)
 }
 
 # more KEY BEFORE - how many more since.
@@ -31,15 +31,15 @@ more() {
 
 # few_syncs - as many as images that were finalized, and a few of the background.
 few_syncs() {
-	syncs=$(more 'all-CPU synchronisations' "$syncs_before")
-	finals=$(more 'images finalized' "$finals_before")
+	syncs=$(more synchronisations "$syncs_before")
+	finals=$(more images_finalized "$finals_before")
 	echo "synchronisations: $syncs, images finalized: $finals"
 	[ "$syncs" -le $((finals + PROGRAMS / 6)) ]
 }
 
 no_more_packs() {
-	echo "packs: $(status_value packs), made: $(more 'packs made' "$made_before")"
-	[ "$(more 'packs made' "$made_before")" -eq 0 ]
+	echo "packs: $(status_value packs), made: $(more regions_made "$made_before")"
+	[ "$(more regions_made "$made_before")" -eq 0 ]
 }
 
 served_again() {
@@ -64,7 +64,7 @@ counts
 check "$PROGRAMS large programs work" hold_start large --count "$PROGRAMS" --insns "$INSNS"
 # Small ones come, too: libbpf tries what the kernel can.
 check "none of them is in a pack" loop_until images_are 4
-check "status counts each" test "$(more 'to the stock allocator, no memory' "$stock_before")" -ge "$PROGRAMS"
+check "status counts each" test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
 check "they did not synchronise all CPUs" few_syncs
 check "nor make packs" no_more_packs
 check "they end, right to the last" hold_stop "$HOLDER"
@@ -72,10 +72,10 @@ check "they end, right to the last" hold_stop "$HOLDER"
 counts
 check "$PROGRAMS large programs work, with a small one that ends before each" \
 	hold_start between --count "$PROGRAMS" --insns "$INSNS" --between
-check "small ones were served" test "$(more 'images finalized' "$finals_before")" -gt 0
+check "small ones were served" test "$(more images_finalized "$finals_before")" -gt 0
 check "none of the large ones is in a pack" loop_until images_are 4
 check "status counts each large one" \
-	test "$(more 'to the stock allocator, no memory' "$stock_before")" -ge "$PROGRAMS"
+	test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
 check "they did not synchronise all CPUs, with memory waiting for it" few_syncs
 check "nor make packs, either" no_more_packs
 check "these end, right to the last, too" hold_stop "$HOLDER"

@@ -12,13 +12,13 @@ need_tool jit_fail
 need_module bpf_pack
 
 nothing_reserved() {
-	[ "$(status_value 'reserved images')" -eq 0 ] && images_are 0
+	[ "$(status_value reserved_images)" -eq 0 ] && images_are 0
 }
 
 run_cases "stock" "$TOOLS/jit_fail"
 check "insmod" load_pack
 run_cases "in packs" "$TOOLS/jit_fail"
 check "nothing is reserved or live" loop_until nothing_reserved
-check "no call was bad" test "$(status_value 'bad calls')" -eq 0
+check "no call was bad" test "$(status_value bad_calls)" -eq 0
 check "rmmod" unload_pack
 finish_test

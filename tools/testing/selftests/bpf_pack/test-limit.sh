@@ -44,8 +44,8 @@ status_agrees() {
 
 status_agrees_now() {
 	measured=$("$TOOLS/jit_charge") || return
-	echo "measured: $measured, status: $(status_value 'jit charged bytes')"
-	[ "$measured" -eq "$(status_value 'jit charged bytes')" ]
+	echo "measured: $measured, status: $(status_value jit_charged_bytes)"
+	[ "$measured" -eq "$(status_value jit_charged_bytes)" ]
 }
 
 hold_start stock --count 25

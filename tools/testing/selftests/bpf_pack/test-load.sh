@@ -9,18 +9,23 @@ set -eu
 start_test load
 need_module bpf_pack
 
+# What an image can be, as rust/pack_core has it.
+STATES='reserved writing live doomed retiring retired syncing'
+
 # Whatever images are made meanwhile, by this machine's own programs, the sums fit.
 status_is_sane() {
 	cat "$STATUS"
-	for key in packs 'live images' 'images served' 'free bytes' 'jit charged bytes'; do
+	for key in packs images images_served free_bytes jit_charged_bytes; do
 		[ "$(status_value "$key")" -ge 0 ] || return 1
 	done
-	for key in 'bad calls' 'copy errors'; do
+	for key in bad_calls copy_errors; do
 		[ "$(status_value "$key")" -eq 0 ] || return 1
 	done
-	total=$(($(status_value 'live bytes') + $(status_value 'reserved bytes') + \
-		$(status_value 'retired bytes') + $(status_value 'free bytes')))
-	[ "$total" -eq "$(status_value 'pack bytes')" ]
+	total=$(status_value free_bytes)
+	for state in $STATES; do
+		total=$((total + $(status_value "${state}_bytes")))
+	done
+	[ "$total" -eq "$(status_value pack_bytes)" ]
 }
 
 said_in_log() {

@@ -19,8 +19,8 @@ nothing_left() {
 
 # What the XDP dispatcher gets is no image.
 nothing_fell_through() {
-	grep 'to the stock allocator' "$STATUS"
-	! grep 'to the stock allocator' "$STATUS" | grep -v dispatcher | grep -qv ': 0$'
+	grep '^to_stock_' "$STATUS"
+	! grep '^to_stock_' "$STATUS" | grep -v dispatcher | grep -qv ': 0$'
 }
 
 if [ "$expect" = pack ]; then

@@ -273,7 +273,7 @@ minus() {
 # finalized - images finalized in packs so far.
 finalized() {
 	if is_loaded bpf_pack; then
-		status_value 'images finalized'
+		status_value images_finalized
 	else
 		echo 0
 	fi
