@@ -52,6 +52,17 @@ lines_are_short() {
 	[ "$ours" -gt 0 ] && [ "$ours" -le "$kernel" ] && [ "$ours" -lt 255 ]
 }
 
+# parameters - of the module that is shipped, in alphabetical order.
+parameters() {
+	tr '\0' '\n' <"$(module bpf_pack)" | sed -n 's/^parmtype=\([a-z_]*\):.*/\1/p' | sort | tr '\n' ' '
+}
+
+has_only() {
+	echo "parameters: $(parameters)"
+	[ "$(parameters)" = "$1 " ]
+}
+
+check "what is shipped has no parameters for tests" has_only 'near_packs retain_seconds'
 check "insmod" load_pack
 check "it says so in the kernel's log" said_in_log
 check "status is sane" status_is_sane

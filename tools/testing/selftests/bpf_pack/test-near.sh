@@ -68,6 +68,13 @@ at_least() {
 }
 
 check "insmod" load_pack near_packs=128 retain_seconds=0
+check "a pack is at hand before anybody asks" packs_are 1
+mark_log
+check "it becomes nearly full" keep 29 65536
+check "another one is made ahead of need" loop_until packs_are 2
+check "nothing is in it" test "$(status_value empty_packs)" -eq 1
+check "the images leave" keep_no_more
+check "one pack stays at hand" loop_until packs_are 1
 already=$(packs_that_are near)
 free=$(free_slots)
 echo "room near the kernel is free for $free packs, and there for $already" | comment
@@ -83,7 +90,7 @@ check "that is more than 64" at_least 65 "near packs" "$near"
 check "the others are far" at_least $((IMAGES - near)) "far packs" "$far"
 check "every pack is either" test $((near + far)) -eq "$(status_value packs)"
 check "the far ones stand side by side" test "$(gaps)" -le 3
-check "the images leave" keep_no_more
+check "all images leave" keep_no_more
 check "the packs are given back but for one" loop_until packs_are 1
 check "rmmod" unload_pack
 
