@@ -288,10 +288,10 @@ mod tests {
         let doomed = pool.begin_retire(id, ranges[7].start());
         assert_eq!(doomed, Ok(Taken::Doomed(ranges[7])));
         pool.retired(id, ranges[2]).unwrap();
-        let batch = pool.seal_retired().unwrap();
+        let batch = pool.begin_batch().unwrap();
         assert_eq!(pool.release(batch, 1).tally.chunks, 1);
         pool.retired(id, ranges[3]).unwrap();
-        let batch = pool.seal_retired().unwrap();
+        let batch = pool.begin_batch().unwrap();
         pool.retired(id, ranges[4]).unwrap();
         let tallies = pool.stats().tallies;
         assert!(RangeState::ALL

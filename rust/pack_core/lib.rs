@@ -35,17 +35,17 @@
 //!  |                                             |
 //!  |                                          retired
 //!  |                                             v
-//!  +---release--- Syncing <---seal_retired--- Retired
+//!  +---release--- Syncing <---begin_batch--- Retired
 //! ```
 //!
 //! The caller does what a step stands for *before* it tells the pool about it, except for
 //! `begin_write` and `begin_retire`, which are how it becomes the one that does it: `begin_write`,
-//! copy the image, make it visible, `finalize`; `begin_retire`, write poison, make it visible,
-//! `retired`; `seal_retired`, synchronise all CPUs, `release`. All of that happens with no lock
+//! copy the image, make it visible, `finalize`; `begin_retire`, write traps, make them visible,
+//! `retired`; `begin_batch`, synchronise all CPUs, `release`. All of that happens with no lock
 //! held.
 //!
 //! A range that is freed while it is being written is *doomed*: the writer learns of it at the end
-//! of the copy ([`WriteEnd`]), and writes the poison and calls `retired` in place of the one that
+//! of the copy ([`WriteEnd`]), and writes the traps and calls `retired` in place of the one that
 //! freed it ([`Taken`]).
 //!
 //! What takes long under the caller's lock comes in slices: a batch has a limited number of packs
@@ -58,11 +58,11 @@
 //! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
 //!   it since the pack was added, or if the last one was released, or trimmed, which is only
 //!   possible before anything could branch there.
-//! - One at a time copies to a range or poisons it: a range that is being written can be written to
-//!   by nobody else, and if it is freed, the writer poisons it.
-//! - A range is released only by a batch that was sealed after the range was retired. A range that
+//! - One at a time copies to a range or fills it with traps: a range that is being written can be written to
+//!   by nobody else, and if it is freed, the writer fills it with traps.
+//! - A range is released only by a batch that was begun after the range was retired. A range that
 //!   is retired while a batch is under way waits for the next one.
-//! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `seal_retired`,
+//! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
 //!   `release`) needs no memory and cannot fail on a range that is allocated and was not freed yet.
 //! - [`check_invariants`] recounts all of it.
 //!
@@ -102,11 +102,11 @@
 //! assert!(pool.begin_write(pack, range).is_err());
 //! assert_eq!(pool.finalize(pack, range)?, WriteEnd::Kept);
 //!
-//! // Freeing: poison, synchronise all CPUs, and only then use the memory again.
+//! // Freeing: traps, synchronise all CPUs, and only then use the memory again.
 //! assert_eq!(pool.begin_retire(pack, range.start())?, Taken::Retiring(range));
-//! /* Here the caller writes the poison. */
+//! /* Here the caller writes the traps. */
 //! pool.retired(pack, range)?;
-//! let mut rest = pool.seal_retired();
+//! let mut rest = pool.begin_batch();
 //! /* Here the caller synchronises all CPUs. */
 //! while let Some(batch) = rest {
 //!     let released: Released = pool.release(batch, 64);

@@ -22,7 +22,7 @@ use crate::Error;
 /// The state of a range that is not free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RangeState {
-    /// Handed out and not yet final: the bytes are still poison, nobody may branch there.
+    /// Handed out and not yet final: the bytes are still traps, nobody may branch there.
     Reserved,
     /// The owner is copying an image there; nobody else may write to it or free it.
     Writing,
@@ -30,11 +30,11 @@ pub enum RangeState {
     Live,
     /// Freed while it was being written: who writes there retires it when the copy ends.
     Doomed,
-    /// The owner is writing poison over it; no longer anybody's image.
+    /// The owner is filling it with traps; no longer anybody's image.
     Retiring,
-    /// The poison is visible; no CPU has been synchronised since.
+    /// The traps are visible; no CPU has been synchronised since.
     Retired,
-    /// The poison is visible, and a synchronisation of all CPUs that began after that is under way.
+    /// The traps are visible, and a synchronisation of all CPUs that began after that is under way.
     Syncing,
 }
 
@@ -98,9 +98,9 @@ impl RangeState {
     }
 }
 
-/// Who writes poison over a range that was taken from its owner.
+/// Who fills a range with traps that was taken from its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "whoever took a range that is retiring has to poison it"]
+#[must_use = "whoever took a range that is retiring has to fill it with traps"]
 pub enum Taken {
     /// The caller does, now, and then calls [`Pool::retired`](crate::Pool::retired).
     Retiring(ChunkRange),
@@ -110,11 +110,11 @@ pub enum Taken {
 
 /// What became of a range while it was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "whoever wrote to a range that is doomed has to poison it"]
+#[must_use = "whoever wrote to a range that is doomed has to fill it with traps"]
 pub enum WriteEnd {
     /// It is still its owner's.
     Kept,
-    /// It was freed: it is [`Retiring`](RangeState::Retiring) now. The caller writes poison and then
+    /// It was freed: it is [`Retiring`](RangeState::Retiring) now. The caller writes traps and then
     /// calls [`Pool::retired`](crate::Pool::retired).
     Doomed,
 }
@@ -624,7 +624,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Retired → Syncing, all of them. O(words between the first and the last).
-    pub(crate) fn seal(&mut self) -> Tally {
+    pub(crate) fn begin_sync(&mut self) -> Tally {
         let span = core::mem::take(&mut self.retired);
         // INVARIANT: whatever starts in the one span is in the other now.
         self.syncing = self.syncing.and(span);
@@ -636,10 +636,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             *a &= !retired;
             *b |= retired;
         }
-        let sealed = self.tallies.retired;
-        self.tallies.remove(RangeState::Retired, sealed);
-        self.tallies.add(RangeState::Syncing, sealed);
-        sealed
+        let begun = self.tallies.retired;
+        self.tallies.remove(RangeState::Retired, begun);
+        self.tallies.add(RangeState::Syncing, begun);
+        begun
     }
 
     /// Syncing → Free, the lowest `at_most` of them. O(words between the first and the last of these,

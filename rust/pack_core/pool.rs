@@ -24,7 +24,7 @@ use crate::Error;
 /// The most packs in a pool.
 pub const MAX_SLOTS: usize = 1 << 16;
 
-/// The most packs in a batch: what [`Pool::seal_retired`] does under the caller's lock is bounded.
+/// The most packs in a batch: what [`Pool::begin_batch`] does under the caller's lock is bounded.
 ///
 /// 32 normal packs are 64 MiB of images, and 16,384 words to look at.
 pub const PACKS_PER_BATCH: usize = 32;
@@ -94,7 +94,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Returns what the batch covers still: all that was sealed, less what was released.
+    /// Returns what the batch covers still: all that it began with, less what was released.
     #[inline]
     pub fn tally(&self) -> Tally {
         self.tally
@@ -340,7 +340,7 @@ where
     /// Gives back what follows the first `keep` chunks of a reserved range. O(range/64 + log
     /// packs).
     ///
-    /// The tail must be poison still: it is free at once.
+    /// The tail must be traps still: it is free at once.
     ///
     /// # Errors
     ///
@@ -380,7 +380,7 @@ where
         self.change(id, |pack| pack.finalize(range))
     }
 
-    /// Notes that a copy failed and that the range is poison again: Writing → Reserved, or Doomed →
+    /// Notes that a copy failed and that the range holds traps again: Writing → Reserved, or Doomed →
     /// Retiring if it was freed meanwhile. O(range/64).
     ///
     /// Only for a range that [`Pool::begin_write`] found reserved. One that was live is finalized
@@ -394,10 +394,10 @@ where
         self.change(id, |pack| pack.abort_write(range))
     }
 
-    /// Takes the range that starts at `chunk` from its owner, to poison it: Live or Reserved →
+    /// Takes the range that starts at `chunk` from its owner, to fill it with traps: Live or Reserved →
     /// Retiring, or Writing → Doomed. O(range/64).
     ///
-    /// The caller poisons a range that is retiring. One that is being written is left to the writer:
+    /// The caller fills a range that is retiring with traps. One that is being written is left to the writer:
     /// else the rest of the copy would go to whoever gets the memory next.
     ///
     /// # Errors
@@ -408,7 +408,7 @@ where
         self.change(id, |pack| pack.begin_retire(chunk))
     }
 
-    /// Notes that the poison over a range is visible to every CPU's fetch: Retiring → Retired.
+    /// Notes that the traps in a range are visible to every CPU's fetch: Retiring → Retired.
     /// O(range/64).
     ///
     /// # Errors
@@ -425,7 +425,7 @@ where
     /// [`None`] if nothing is retired, or if a batch is under way: its release leads to the next
     /// one. Packs take turns: those that have waited longest come first, and the others wait for the
     /// next batch. O(packs of the batch · their words between the first and the last retired range).
-    pub fn seal_retired(&mut self) -> Option<Batch> {
+    pub fn begin_batch(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
         }
@@ -434,7 +434,7 @@ where
             let Some(slot) = self.pop_retired() else {
                 break;
             };
-            tally = tally.plus(self.on_slot(slot, Pack::seal));
+            tally = tally.plus(self.on_slot(slot, Pack::begin_sync));
             self.push_syncing(slot);
         }
         let serial = self.next_serial;
@@ -530,7 +530,7 @@ where
         self.occupied().map(|(id, pack)| (id, pack.stats()))
     }
 
-    /// Tells whether a batch was sealed and is not released, or not all of it.
+    /// Tells whether a batch was begun and is not released, or not all of it.
     #[inline]
     pub fn batch_under_way(&self) -> bool {
         self.under_way.is_some()

@@ -70,13 +70,13 @@ pub struct Tallies {
     pub writing: Tally,
     /// Final: programs run there.
     pub live: Tally,
-    /// Freed while it was being written: whoever writes there poisons it when the copy ends.
+    /// Freed while it was being written: whoever writes there fills it with traps when the copy ends.
     pub doomed: Tally,
-    /// Being poisoned.
+    /// Being filled with traps.
     pub retiring: Tally,
-    /// Poisoned, waiting for a synchronisation of all CPUs to begin.
+    /// Filled with traps, waiting for a synchronisation of all CPUs to begin.
     pub retired: Tally,
-    /// Poisoned, waiting for a synchronisation of all CPUs to end.
+    /// Filled with traps, waiting for a synchronisation of all CPUs to end.
     pub syncing: Tally,
 }
 
@@ -151,7 +151,7 @@ impl Tallies {
     }
 
     /// Returns what is neither free nor in use: retiring, retired and syncing. Not doomed: that is
-    /// not being poisoned before the copy ends.
+    /// not being filled with traps before the copy ends.
     pub fn dying(&self) -> Tally {
         self.retiring.plus(self.retired).plus(self.syncing)
     }

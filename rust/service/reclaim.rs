@@ -82,7 +82,7 @@ impl Service {
     /// Synchronises all CPUs. Whatever was retired before becomes free by the same event: some of it
     /// at once, the rest in the background, so that a load does not pay for many frees of others.
     pub(super) fn synchronise(&self) {
-        let batch = self.books().pool.seal_retired();
+        let batch = self.books().pool.begin_batch();
         self.synchronise_for(batch);
         if self.release_slice() {
             self.tidy.hurry();
@@ -93,12 +93,12 @@ impl Service {
     /// became free.
     pub(super) fn reclaim(&self) -> bool {
         let leftover = self.release_all();
-        let batch = self.books().pool.seal_retired();
-        let sealed = batch.is_some();
-        if sealed {
+        let batch = self.books().pool.begin_batch();
+        let begun = batch.is_some();
+        if begun {
             self.synchronise_for(batch);
         }
-        self.release_all() || leftover || sealed
+        self.release_all() || leftover || begun
     }
 
     /// Makes everything free that was synchronised; true if there was something.

@@ -125,7 +125,7 @@ impl Ours {
 
     /// Synchronises all CPUs.
     fn synchronise(&mut self) {
-        if let Some(batch) = self.pool.seal_retired() {
+        if let Some(batch) = self.pool.begin_batch() {
             common::release(&mut self.pool, batch);
         }
     }

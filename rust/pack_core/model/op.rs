@@ -92,7 +92,7 @@ pub enum Op {
         nth: u32,
     },
     /// Seals a batch.
-    Seal,
+    BeginBatch,
     /// Releases a slice of the batch under way.
     Release {
         /// How many ranges at most.
@@ -168,7 +168,7 @@ impl Generator {
         let small = |random: &mut Random, bound: u32| random.below(bound) as u8;
         let nth = self.number();
         match self.random.below(84) {
-            0 => Op::Seal,
+            0 => Op::BeginBatch,
             1 | 2 => Op::Release {
                 at_most: match self.random.below(3) {
                     0 => u32::MAX,

@@ -210,8 +210,8 @@ where
 
     /// Makes the retired ranges of up to `packs` packs syncing ones, of the packs that have waited
     /// longest.
-    pub fn seal(&mut self, packs: usize) -> Tally {
-        let mut sealed = Tally::default();
+    pub fn begin_batch(&mut self, packs: usize) -> Tally {
+        let mut begun = Tally::default();
         for _ in 0..packs {
             let waiting = self
                 .packs()
@@ -221,10 +221,10 @@ where
             };
             while let Some(range) = self.first_in(slot, RangeState::Retired) {
                 self.take(slot, range, RangeState::Syncing);
-                sealed = sealed.plus(Tally::one(range.count()));
+                begun = begun.plus(Tally::one(range.count()));
             }
         }
-        sealed
+        begun
     }
 
     /// Makes the lowest syncing range of a slot free.

@@ -152,7 +152,7 @@ where
                 Some((slot, range)) => self.retired(slot, range),
                 None => Ok(()),
             },
-            Op::Seal => self.seal(),
+            Op::BeginBatch => self.begin_batch(),
             Op::Release { at_most } => self.release(at_most),
             Op::Age => {
                 self.pool.age();
@@ -293,7 +293,7 @@ where
         // A batch that is under way, and then the rest.
         while self.batch.is_some() || self.shadow.count(RangeState::Retired) != 0 {
             self.release(u32::MAX)?;
-            self.seal()?;
+            self.begin_batch()?;
         }
         self.verify()?;
         ensure(
@@ -483,18 +483,15 @@ where
     }
 
     /// Seals.
-    fn seal(&mut self) -> Result<(), Failure> {
-        let sealed = self.pool.seal_retired();
+    fn begin_batch(&mut self) -> Result<(), Failure> {
+        let begun = self.pool.begin_batch();
         if self.batch.is_some() {
-            return ensure(sealed.is_none(), "a second batch");
+            return ensure(begun.is_none(), "a second batch");
         }
-        let tally = self.shadow.seal(PACKS_PER_BATCH);
-        let found = sealed.as_ref().map(Batch::tally);
-        self.batch = sealed;
-        ensure(
-            found == (tally.ranges != 0).then_some(tally),
-            "seal_retired",
-        )
+        let tally = self.shadow.begin_batch(PACKS_PER_BATCH);
+        let found = begun.as_ref().map(Batch::tally);
+        self.batch = begun;
+        ensure(found == (tally.ranges != 0).then_some(tally), "begin_batch")
     }
 
     /// Releases a slice of the batch under way.

@@ -189,7 +189,7 @@ fn bring(state: RangeState) -> Pack<Vec<u64>> {
             }
             (Doomed, Retiring) => assert_eq!(pack.finalize(whole), Ok(WriteEnd::Doomed)),
             (Retiring, Retired) => pack.retired(whole).unwrap(),
-            (Retired, Syncing) => assert_eq!(pack.seal().chunks, 70),
+            (Retired, Syncing) => assert_eq!(pack.begin_sync().chunks, 70),
             step => panic!("{step:?}"),
         }
         assert_eq!(pack.find(whole.start()), Some((*to, whole)));
@@ -247,8 +247,8 @@ fn the_table_of_steps() {
         );
 
         let mut pack = bring(state);
-        let sealed = pack.seal();
-        assert_eq!(sealed.ranges, u64::from(state == Retired));
+        let begun = pack.begin_sync();
+        assert_eq!(begun.ranges, u64::from(state == Retired));
         assert_eq!(
             after(&pack),
             Some(if state == Retired { Syncing } else { state })
@@ -342,7 +342,10 @@ fn a_batch_leaves_alone_what_is_being_written() {
         } else {
             (RangeState::Writing, WriteEnd::Kept)
         };
-        assert_eq!([pack.seal(), pack.seal()], [half, Tally::default()]);
+        assert_eq!(
+            [pack.begin_sync(), pack.begin_sync()],
+            [half, Tally::default()]
+        );
         assert_eq!(
             [pack.release(u32::MAX), pack.release(u32::MAX)],
             [half, Tally::default()]
@@ -360,7 +363,7 @@ fn a_doomed_range_becomes_free() {
     for aborts in [false, true] {
         let mut pack = bring(RangeState::Doomed);
         let whole = range(10, 80);
-        assert_eq!([pack.seal(), pack.release(9)], [Tally::default(); 2]);
+        assert_eq!([pack.begin_sync(), pack.release(9)], [Tally::default(); 2]);
         assert_eq!(pack.largest_hole().get(), 20);
         let end = if aborts {
             pack.abort_write(whole)
@@ -371,7 +374,7 @@ fn a_doomed_range_becomes_free() {
         let again = pack.begin_retire(whole.start());
         assert_eq!(again, Err(Error::WrongState(RangeState::Retiring)));
         pack.retired(whole).unwrap();
-        assert_eq!([pack.seal().chunks, pack.release(1).chunks], [70, 70]);
+        assert_eq!([pack.begin_sync().chunks, pack.release(1).chunks], [70, 70]);
         assert_eq!(pack.largest_hole().get(), 90);
         assert_eq!(pack.find(whole.start()), None);
     }
@@ -410,7 +413,7 @@ fn slices_of_every_size_and_shape() {
                 dying
                     .iter()
                     .for_each(|(_, range)| retire(&mut pack, **range));
-                assert_eq!(pack.seal().ranges, dying.len() as u64);
+                assert_eq!(pack.begin_sync().ranges, dying.len() as u64);
                 let mut dying = dying
                     .into_iter()
                     .map(|(_, range)| *range)
@@ -471,7 +474,7 @@ fn age_counts_empty_rounds() {
     pack.age();
     assert_eq!(pack.stats().empty_for, 0);
     retire(&mut pack, reserved);
-    pack.seal();
+    pack.begin_sync();
     pack.release(1);
     assert_eq!(pack.stats().empty_for, 0);
     for _ in 0..300 {

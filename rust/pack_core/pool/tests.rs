@@ -171,7 +171,7 @@ fn the_largest_hole_of_some_ranks() {
     let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
     assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
     retire(&mut pool, range);
-    let batch = pool.seal_retired().unwrap();
+    let batch = pool.begin_batch().unwrap();
     release(&mut pool, batch);
     assert_eq!(pool.largest_hole(ranks(&[1])).get(), 100);
     pool.take_empty(0, |_, stats| stats.chunks == 100).unwrap();
@@ -296,7 +296,7 @@ fn a_pack_that_waits_is_not_empty() {
     stays(&mut pool);
     pool.retired(range.pack, range.range).unwrap();
     stays(&mut pool);
-    let batch = pool.seal_retired().unwrap();
+    let batch = pool.begin_batch().unwrap();
     stays(&mut pool);
     release(&mut pool, batch);
     assert!(pool.take_empty(0, |_, _| true).is_some());
@@ -307,11 +307,11 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
     let mut pool = pool(2);
     pool.add(pack(8, 0)).unwrap();
     let (one, two) = (reserve(&mut pool, 4), reserve(&mut pool, 4));
-    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.begin_batch(), None);
     retire(&mut pool, one);
-    let first = pool.seal_retired().unwrap();
+    let first = pool.begin_batch().unwrap();
     retire(&mut pool, two);
-    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.begin_batch(), None);
     assert_eq!(
         release(&mut pool, first),
         Tally {
@@ -323,7 +323,7 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
         pool.find(two.pack, two.range.start()).unwrap().0,
         RangeState::Retired
     );
-    let second = pool.seal_retired().unwrap();
+    let second = pool.begin_batch().unwrap();
     assert_eq!(
         second.tally(),
         Tally {
@@ -349,13 +349,13 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         pool.begin_write(id, range).unwrap();
         let taken = pool.begin_retire(id, range.start());
         assert_eq!(taken, Ok(Taken::Doomed(range)));
-        // Whoever comes second is refused, and no batch takes what is not poisoned.
+        // Whoever comes second is refused, and no batch takes what does not hold traps.
         let refused = Error::WrongState(RangeState::Doomed);
         assert_eq!(pool.begin_retire(id, range.start()), Err(refused));
         assert_eq!(pool.begin_write(id, range), Err(refused));
         assert_eq!(pool.retired(id, range), Err(refused));
         assert_eq!(pool.trim(id, range, ChunkCount::ONE), Err(refused));
-        assert_eq!(pool.seal_retired(), None);
+        assert_eq!(pool.begin_batch(), None);
         let tallies = pool.stats().tallies;
         assert_eq!(
             (tallies.unfinished().chunks, tallies.dying().chunks),
@@ -370,7 +370,7 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         assert_eq!(end, Ok(WriteEnd::Doomed));
         assert_eq!(pool.stats().tallies.dying().chunks, 8);
         pool.retired(id, range).unwrap();
-        let batch = pool.seal_retired().unwrap();
+        let batch = pool.begin_batch().unwrap();
         assert_eq!(release(&mut pool, batch).chunks, 8);
         assert_eq!(pool.largest_hole(RankSet::ALL).get(), 8);
         check_invariants(&pool).unwrap();
@@ -387,7 +387,7 @@ fn a_batch_of_six() -> (TestPool, Batch) {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let batch = pool.seal_retired().unwrap();
+    let batch = pool.begin_batch().unwrap();
     (pool, batch)
 }
 
@@ -429,22 +429,22 @@ fn a_batch_is_released_in_slices() {
 fn between_two_slices_everything_else_goes_on() {
     let (mut pool, batch) = a_batch_of_six();
     let released = pool.release(batch, 3);
-    // What is free already is handed out, trimmed, written and freed; only sealing has to wait.
+    // What is free already is handed out, trimmed, written and freed; only a new batch has to wait.
     let taken: Vec<Reserved> = (0..3).map(|_| reserve(&mut pool, 4)).collect();
     let full = pool.reserve(1, ChunkCount::ONE, RankSet::ALL);
     assert_eq!(full, Err(Error::NeedPack(ChunkCount::ONE)));
     make_live(&mut pool, taken[0]);
     retire(&mut pool, taken[0]);
     retire(&mut pool, taken[1]);
-    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.begin_batch(), None);
     assert!(pool.take_empty(0, |_, _| true).is_none());
     check_invariants(&pool).unwrap();
-    // The rest is what was sealed, not what was retired since.
+    // The rest is what the batch began with, not what was retired since.
     let rest = released.rest.unwrap();
     assert_eq!(rest.tally().ranges, 3);
     assert_eq!(release(&mut pool, rest).ranges, 3);
     assert_eq!(pool.stats().tallies.retired.ranges, 2);
-    let next = pool.seal_retired().unwrap();
+    let next = pool.begin_batch().unwrap();
     assert_eq!(release(&mut pool, next).ranges, 2);
     assert_eq!(pool.stats().tallies.total(), Tally::one(ChunkCount::new(4)));
     check_invariants(&pool).unwrap();
@@ -456,7 +456,7 @@ fn the_rest_of_a_batch_that_is_lost_stops_reuse_of_it_and_nothing_else() {
     assert!(pool.release(batch, 4).rest.is_some());
     let range = reserve(&mut pool, 4);
     retire(&mut pool, range);
-    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.begin_batch(), None);
     assert_eq!(pool.stats().tallies.dying().chunks, 12);
     assert_eq!(pool.stats().free_chunks(), 12);
     check_invariants(&pool).unwrap();
@@ -478,7 +478,7 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
     retire(&mut pool, ranges[2 * order[packs - 1] + 1]);
     for turn in 0..2 {
         let mine = &order[turn * PACKS_PER_BATCH..(turn + 1) * PACKS_PER_BATCH];
-        let batch = pool.seal_retired().unwrap();
+        let batch = pool.begin_batch().unwrap();
         assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64);
         for (slot, pair) in ranges.chunks(2).enumerate() {
             let state = pool
@@ -489,12 +489,12 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
         // Packs with something new come last again, so nobody waits for ever.
         mine.iter()
             .for_each(|slot| retire(&mut pool, ranges[2 * slot + 1]));
-        assert_eq!(pool.seal_retired(), None);
+        assert_eq!(pool.begin_batch(), None);
         check_invariants(&pool).unwrap();
         release(&mut pool, batch);
         check_invariants(&pool).unwrap();
     }
-    let batch = pool.seal_retired().unwrap();
+    let batch = pool.begin_batch().unwrap();
     // One of the seven has two.
     assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64 + 1);
     release(&mut pool, batch);
@@ -507,23 +507,23 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
 #[test]
 fn a_strange_batch_has_no_effect() {
     let mut pools = [pool(1), pool(1)];
-    let mut sealed = Vec::new();
+    let mut begun = Vec::new();
     for pool in &mut pools {
         pool.add(pack(8, 0)).unwrap();
         let range = reserve(pool, 4);
         retire(pool, range);
-        sealed.push(pool.seal_retired());
+        begun.push(pool.begin_batch());
     }
     let [one, two] = &mut pools;
     // The second pool goes on to its next batch.
-    let second = sealed.pop().flatten().unwrap();
+    let second = begun.pop().flatten().unwrap();
     assert_eq!(release(two, second).ranges, 1);
     let range = reserve(two, 2);
     retire(two, range);
-    let strange = two.seal_retired().unwrap();
+    let strange = two.begin_batch().unwrap();
     assert_eq!(release(one, strange), Tally::default());
     assert_eq!(one.stats().tallies.syncing.ranges, 1);
-    let first = sealed.pop().flatten().unwrap();
+    let first = begun.pop().flatten().unwrap();
     assert_eq!(release(one, first).ranges, 1);
 }
 
@@ -533,10 +533,10 @@ fn a_batch_that_is_lost_stops_reuse_and_nothing_else() {
     pool.add(pack(8, 0)).unwrap();
     let range = reserve(&mut pool, 4);
     retire(&mut pool, range);
-    assert!(pool.seal_retired().is_some());
+    assert!(pool.begin_batch().is_some());
     let range = reserve(&mut pool, 4);
     retire(&mut pool, range);
-    assert_eq!(pool.seal_retired(), None);
+    assert_eq!(pool.begin_batch(), None);
     assert_eq!(pool.stats().tallies.dying().chunks, 8);
     check_invariants(&pool).unwrap();
 }
@@ -590,7 +590,7 @@ fn the_recount_sees_every_damage() {
         ];
         assert!(ranges.iter().all(|range| range.pack.slot() == 0));
         retire(&mut pool, ranges[0]);
-        let _batch = pool.seal_retired().unwrap();
+        let _batch = pool.begin_batch().unwrap();
         retire(&mut pool, ranges[1]);
         make_live(&mut pool, ranges[2]);
         check_invariants(&pool).unwrap();
@@ -623,7 +623,7 @@ fn riddled(images: u32) -> (TestPool, PackId) {
             make_live(&mut pool, reserved);
         }
     }
-    let batch = pool.seal_retired().unwrap();
+    let batch = pool.begin_batch().unwrap();
     assert_eq!(release(&mut pool, batch).ranges, u64::from(holes));
     assert_eq!(pool.stats().tallies.live.ranges, u64::from(images));
     (pool, id)
@@ -707,11 +707,11 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
         }
         let range = reserve(&mut pool, 3);
         retire(&mut pool, range);
-        let (batch, seal) = probe::count(|| pool.seal_retired().unwrap());
+        let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
         let (tally, release) = probe::count(|| release(&mut pool, batch));
         assert_eq!(tally.chunks, 3);
-        assert!(seal > 0 && release > 0);
-        costs.push(seal + release);
+        assert!(begin > 0 && release > 0);
+        costs.push(begin + release);
     }
     // Among packs alike, the index across packs is up to date sooner.
     assert!(costs[1] <= costs[0], "{costs:?}");
@@ -734,7 +734,7 @@ fn a_slice_costs_what_it_frees() {
         retire(&mut pool, pair[0]);
         make_live(&mut pool, pair[1]);
     }
-    let mut rest = pool.seal_retired();
+    let mut rest = pool.begin_batch();
     assert_eq!(rest.as_ref().unwrap().tally().ranges, u64::from(RANGES));
     let (mut total, mut slices) = (0, 0);
     while let Some(batch) = rest {
@@ -761,11 +761,11 @@ fn a_whole_batch_costs_its_words() {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let (batch, seal) = probe::count(|| pool.seal_retired().unwrap());
+    let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
     let (tally, release) = probe::count(|| release(&mut pool, batch));
     assert_eq!(tally.ranges, u64::from(RANGES));
     let words = u64::from(RANGES.div_ceil(64));
-    assert!(seal <= words + 40, "{seal}");
+    assert!(begin <= words + 40, "{begin}");
     assert!(release <= slice_bound(words), "{release}");
 }
 
@@ -777,7 +777,7 @@ fn a_slice_of_large_images_costs_their_words() {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let mut rest = pool.seal_retired();
+    let mut rest = pool.begin_batch();
     for slice in 0..8 {
         let (released, cost) = probe::count(|| pool.release(rest.take().unwrap(), 1));
         // The word after the last is looked at, too.
@@ -789,7 +789,7 @@ fn a_slice_of_large_images_costs_their_words() {
 }
 
 #[test]
-fn sealing_costs_no_more_than_a_batch_of_packs() {
+fn beginning_costs_no_more_than_a_batch_of_packs() {
     let mut costs = Vec::new();
     for packs in [PACKS_PER_BATCH, 8 * PACKS_PER_BATCH] {
         let mut pool = pool(1024);
@@ -803,7 +803,7 @@ fn sealing_costs_no_more_than_a_batch_of_packs() {
             retire(&mut pool, ends[0]);
             retire(&mut pool, ends[2]);
         }
-        let (batch, cost) = probe::count(|| pool.seal_retired().unwrap());
+        let (batch, cost) = probe::count(|| pool.begin_batch().unwrap());
         assert_eq!(batch.tally().ranges, 2 * PACKS_PER_BATCH as u64);
         let words = PACKS_PER_BATCH as u64 * 10;
         assert!(

@@ -58,7 +58,7 @@ fn ranks(packs: Packs) -> impl Iterator<Item = RankSet> {
 /// Every operation that means something in a state.
 fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     let largest = packs.iter().map(|pack| pack.0).max().unwrap();
-    let mut ops = vec![Op::Seal, Op::Stale];
+    let mut ops = vec![Op::BeginBatch, Op::Stale];
     ops.extend([1, 2, u32::MAX].map(|at_most| Op::Release { at_most }));
     ops.extend((0..2).map(|keep| Op::TakeEmpty { keep }));
     ops.extend(packs.iter().map(|(chunks, rank)| Op::Add {
@@ -213,7 +213,7 @@ fn every_sequence_of_six_on_eight_chunks() {
         // Six steps do not lead through all of a life; this one leaves out the middle of it.
         Op::Abandon { nth: 0 },
         Op::Retired { nth: 0 },
-        Op::Seal,
+        Op::BeginBatch,
         Op::Release { at_most: 1 },
     ];
     let tried = try_sequences(&[(8, 0)], &ops, &mut Vec::new(), 6);

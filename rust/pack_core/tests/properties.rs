@@ -86,20 +86,21 @@ fn larger_than_a_pack() {
 }
 
 /// More packs than a batch can have wait at the same time: operations without those that take packs
-/// out, and with few that seal.
+/// out, and with few that begin batches.
 #[test]
 fn more_packs_than_a_batch() {
     let limits = plain(PACKS_PER_BATCH as u32 + 16, 3);
-    let mut seals_in_part = 0;
+    let mut begun_in_part = 0;
     for seed in common::seeds(6) {
         let mut generator = Generator::new(seed, limits);
         let add = Op::Add { chunks: 3, rank: 0 };
         let mut ops = vec![add; limits.slots as usize];
-        let mut seals = 0u32;
+        let mut begins = 0u32;
         while ops.len() < 4_000 {
             let op = generator.next();
-            seals += u32::from(op == Op::Seal);
-            let left_out = matches!(op, Op::TakeEmpty { .. }) || op == Op::Seal && seals % 8 != 0;
+            begins += u32::from(op == Op::BeginBatch);
+            let left_out =
+                matches!(op, Op::TakeEmpty { .. }) || op == Op::BeginBatch && begins % 8 != 0;
             ops.extend((!left_out).then_some(op));
         }
         if let Err((step, failure)) = common::replay(&limits, &ops) {
@@ -107,13 +108,13 @@ fn more_packs_than_a_batch() {
         }
         let mut trial = common::trial(limits.slots as usize, limits.chunks);
         for op in ops {
-            let seals = op == Op::Seal && !trial.pool().batch_under_way();
+            let begins = op == Op::BeginBatch && !trial.pool().batch_under_way();
             trial.step(op).unwrap();
             let left = trial.pool().stats().tallies.retired.ranges;
-            seals_in_part += u32::from(seals && left > 0);
+            begun_in_part += u32::from(begins && left > 0);
         }
     }
-    assert!(seals_in_part >= 3, "{seals_in_part}");
+    assert!(begun_in_part >= 3, "{begun_in_part}");
 }
 
 /// What the other tests rely on: the operations do lead into every corner.
@@ -194,12 +195,12 @@ fn the_operations_reach_everything() {
                     matches!(op, Op::AbortDoomed { .. }) && happened(RangeState::Retiring),
                 ),
                 (
-                    "seals among doomed",
+                    "begins among doomed",
                     happened(RangeState::Syncing) && was.doomed.ranges > 2,
                 ),
                 ("abandons", matches!(op, Op::Abandon { .. }) && was != is),
                 (
-                    "seals in many packs",
+                    "begins in many packs",
                     happened(RangeState::Syncing) && many_packs(RangeState::Syncing),
                 ),
                 ("releases", was.syncing.ranges > 3 && is.syncing.ranges == 0),

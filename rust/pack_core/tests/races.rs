@@ -167,9 +167,9 @@ fn three_clients() {
 enum Hazard {
     /// A CPU may run what is there, or what was there.
     Runs,
-    /// There is poison, but a CPU may have fetched what was there before.
+    /// There are traps, but a CPU may have fetched what was there before.
     Fetched,
-    /// Every CPU sees poison.
+    /// Every CPU sees traps.
     Clean,
 }
 
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    fn poison(&mut self, range: ChunkRange) {
+    fn fill_with_traps(&mut self, range: ChunkRange) {
         let (start, end) = (range.start().get() as usize, range.end().get() as usize);
         self.hazards[start..end].fill(Hazard::Fetched);
     }
@@ -264,7 +264,7 @@ impl Freer {
                 Err(Error::WrongState(_) | Error::NotAllocated) => {}
                 Err(error) => panic!("{error:?}"),
             },
-            (1, Some(range)) => world.poison(range),
+            (1, Some(range)) => world.fill_with_traps(range),
             (2, Some(range)) => world.pool.retired(world.pack, range).unwrap(),
             _ => {}
         }
@@ -296,7 +296,7 @@ impl Syncer {
             .is_some_and(|(name, _)| *name == self.name);
         match self.step {
             0 => {
-                if let Some(batch) = world.pool.seal_retired() {
+                if let Some(batch) = world.pool.begin_batch() {
                     assert!(world.batch.is_none(), "two batches");
                     world.batch = Some((self.name, batch));
                 }
@@ -516,7 +516,7 @@ fn trimming_while_reserving() {
     assert_eq!(count, number_of_schedules(&steps));
 }
 
-/// What is in a chunk: poison, or a part of somebody's image.
+/// What is in a chunk: traps, or a part of somebody's image.
 type Content = Option<&'static str>;
 
 /// One image of a pool, the bytes of its one pack, and what the threads do to both.
@@ -572,13 +572,13 @@ struct Writer {
     began: bool,
     /// Its image is live, or was.
     done: bool,
-    /// Somebody freed the image during the copy: the poison is up to the writer.
+    /// Somebody freed the image during the copy: the traps are up to the writer.
     doomed: bool,
 }
 
 impl Writer {
     /// The beginning, two halves of the copy, the end, and what follows for an image that is doomed:
-    /// the poison, and that it is visible.
+    /// the traps, and that they are visible.
     const STEPS: usize = 6;
 
     fn new(name: &'static str, fails: bool) -> Self {
@@ -634,12 +634,12 @@ impl Writer {
 #[derive(Clone, Copy, Default)]
 struct Remover {
     step: usize,
-    /// It freed the image, and somebody poisons it.
+    /// It freed the image, and somebody fills it with traps.
     taken: Option<Taken>,
 }
 
 impl Remover {
-    /// The beginning, the poison, and that it is visible.
+    /// The beginning, the traps, and that they are visible.
     const STEPS: usize = 3;
 
     fn step(&mut self, memory: &mut Memory) {
@@ -665,10 +665,10 @@ impl Remover {
 
 /// Makes all that is retired free, and says whether nothing is left that is neither free nor live.
 fn nothing_leaks(memory: &mut Memory, batch: Option<Batch>) -> bool {
-    let mut rest = batch.or_else(|| memory.pool.seal_retired());
+    let mut rest = batch.or_else(|| memory.pool.begin_batch());
     while let Some(batch) = rest {
         common::release(&mut memory.pool, batch);
-        rest = memory.pool.seal_retired();
+        rest = memory.pool.begin_batch();
     }
     let tallies = memory.pool.stats().tallies;
     tallies.total() == tallies.live
@@ -697,7 +697,7 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
                     Some(batch) => {
                         common::release(&mut memory.pool, batch);
                     }
-                    None => batch = memory.pool.seal_retired(),
+                    None => batch = memory.pool.begin_batch(),
                 },
                 // An address that was handed out again cannot be told from what it was before: a
                 // late finalize or free of it is let in. So it is claimed at once.
@@ -746,7 +746,7 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
 }
 
 /// Two free an image while it is being written, or before, or after: one of them does, and it is
-/// poisoned and comes back once.
+/// filled with traps and comes back once.
 #[test]
 fn of_two_that_free_an_image_that_is_being_written_one_does() {
     for fails in [false, true] {
@@ -800,7 +800,7 @@ fn two_writers(fails: bool, frees: bool) -> Vec<([bool; 2], &'static str)> {
             let owner = writers.iter().find(|writer| writer.done);
             match memory.state() {
                 Some(RangeState::Live) => memory.check(owner.map(|it| it.name), order),
-                // What is reserved can be trimmed, and the tail must be poison; what is retired
+                // What is reserved can be trimmed, and the tail must be traps; what is retired
                 // becomes free.
                 Some(RangeState::Reserved | RangeState::Retired) => memory.check(None, order),
                 _ => {}

@@ -95,7 +95,7 @@ emit! {
     retired(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
         pool.retired(id, range)
     }
-    seal_retired(pool: &mut Pool) -> Option<Batch> { pool.seal_retired() }
+    begin_batch(pool: &mut Pool) -> Option<Batch> { pool.begin_batch() }
     release(pool: &mut Pool, batch: Batch, at_most: u32) -> Released {
         pool.release(batch, at_most)
     }
