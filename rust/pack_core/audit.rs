@@ -11,10 +11,10 @@ use crate::counting::numbered;
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
 use crate::pack::Pack;
-use crate::pack::RangeState;
 use crate::pool::Pool;
 use crate::pool::Slot;
 use crate::runs::Summary;
+use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 

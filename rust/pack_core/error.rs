@@ -3,7 +3,7 @@
 //! What can go wrong. No errno here: the caller converts at its own edge.
 
 use crate::geometry::ChunkCount;
-use crate::pack::RangeState;
+use crate::state::RangeState;
 
 /// Why an operation was refused. A refused operation has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

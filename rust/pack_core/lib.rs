@@ -20,23 +20,7 @@
 //!
 //! # Life of a range
 //!
-//! ```text
-//! Free --reserve--> Reserved --begin_write--> Writing --finalize--> Live
-//!  ^                 |     ^                   | | ^               |  |
-//!  |                 |     +----abort_write----+ | +--begin_write--+  |
-//!  |                 |                           |                    |
-//!  |                 |                      begin_retire              |
-//!  |                 |                           v                    |
-//!  |                 |                         Doomed                 |
-//!  |                 |                           |                    |
-//!  |                 |                finalize or abort_write         |
-//!  |                 |                           v                    |
-//!  |                 +------begin_retire---> Retiring <--begin_retire-+
-//!  |                                             |
-//!  |                                          retired
-//!  |                                             v
-//!  +---release--- Syncing <---begin_batch--- Retired
-//! ```
+//! [`RangeState`] has a picture of it.
 //!
 //! The caller does what a step stands for *before* it tells the pool about it, except for
 //! `begin_write` and `begin_retire`, which are how it becomes the one that does it: `begin_write`,
@@ -144,6 +128,7 @@ pub mod pack;
 pub mod pool;
 mod probe;
 mod runs;
+pub mod state;
 pub mod stats;
 mod tournament;
 
@@ -161,7 +146,6 @@ pub use geometry::MAX_CHUNKS;
 pub use geometry::PACK_CHUNKS;
 pub use geometry::PACK_SIZE;
 pub use pack::Pack;
-pub use pack::RangeState;
 pub use pack::Taken;
 pub use pack::WriteEnd;
 pub use pool::AddError;
@@ -171,6 +155,7 @@ pub use pool::Released;
 pub use pool::Reserved;
 pub use pool::Slot;
 pub use pool::PACKS_PER_BATCH;
+pub use state::RangeState;
 pub use stats::PackStats;
 pub use stats::PoolStats;
 pub use stats::Tallies;

@@ -5,7 +5,7 @@
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
 use crate::geometry::CHUNK_SIZE;
-use crate::pack::RangeState;
+use crate::state::RangeState;
 
 /// Ranges and their chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
-use crate::pack::RangeState;
+use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 

@@ -19,7 +19,6 @@ use crate::geometry::Rank;
 use crate::geometry::RankSet;
 use crate::geometry::MAX_CHUNKS;
 use crate::pack::Pack;
-use crate::pack::RangeState;
 use crate::pack::Taken;
 use crate::pack::WriteEnd;
 use crate::pool::Batch;
@@ -27,6 +26,7 @@ use crate::pool::Pool;
 use crate::pool::Reserved;
 use crate::pool::Slot;
 use crate::pool::PACKS_PER_BATCH;
+use crate::state::RangeState;
 use crate::stats::Tally;
 use crate::Error;
 
