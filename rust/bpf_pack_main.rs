@@ -14,7 +14,6 @@ mod knobs;
 mod ksym;
 mod lifetime;
 mod owners;
-mod pagetable;
 mod patchsite;
 mod plan;
 mod poke;

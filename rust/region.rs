@@ -11,11 +11,6 @@
 
 use crate::a64::BRANCH_RANGE;
 use crate::ksym::KernelFns;
-use crate::pagetable::{
-    Kind,
-    Leaf,
-    Regime, //
-};
 use crate::plan::{
     Attempt,
     LeafLimit,
@@ -35,6 +30,11 @@ use kernel::sizes::{
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
+};
+use pagetable::{
+    Kind,
+    Leaf,
+    Regime, //
 };
 
 /// From how many bytes on maintenance by address gives way to `IC IALLUIS`: several times what the

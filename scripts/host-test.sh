@@ -8,9 +8,9 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-CRATES=(rust/pack_core tools/tlb-model)
+CRATES=(rust/pack_core rust/pagetable tools/tlb-model)
 # Source files without a crate of their own.
-FILES=(rust/pagetable.rs rust/plan.rs rust/a64.rs)
+FILES=(rust/plan.rs rust/a64.rs)
 WORK=$BUILD/host-test
 
 usage() {

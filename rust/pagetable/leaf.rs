@@ -14,7 +14,7 @@ use core::fmt;
 
 /// What maps an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Walk {
+pub enum Walk {
     /// This leaf does.
     Leaf(Leaf),
     /// Nothing does.
@@ -32,7 +32,7 @@ pub(crate) enum Walk {
 
 impl Walk {
     /// The leaf, if there is one.
-    pub(crate) fn leaf(self) -> Option<Leaf> {
+    pub fn leaf(self) -> Option<Leaf> {
         match self {
             Self::Leaf(leaf) => Some(leaf),
             _ => None,
@@ -42,55 +42,55 @@ impl Walk {
 
 /// An entry that maps nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hole {
+pub struct Hole {
     /// First virtual address of the entry.
-    pub(crate) va: u64,
+    pub va: u64,
     /// Bytes that the entry covers.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Level of the entry, -1 to 3.
-    pub(crate) level: i8,
+    pub level: i8,
     /// The raw entry; Linux keeps the rest of an entry that it only makes invalid.
-    pub(crate) descriptor: u64,
+    pub descriptor: u64,
 }
 
 /// A block or a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leaf {
+pub struct Leaf {
     /// First virtual address, aligned to `size`.
-    pub(crate) va: u64,
+    pub va: u64,
     /// First physical address.
-    pub(crate) pa: u64,
+    pub pa: u64,
     /// Bytes that the entry maps.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Bytes that one TLB entry can map: those of the contiguous group where all of it really is
     /// contiguous, else `size`.
-    pub(crate) span: u64,
+    pub span: u64,
     /// Level of the entry, -1 to 3.
-    pub(crate) level: i8,
+    pub level: i8,
     /// The raw entry.
-    pub(crate) descriptor: u64,
+    pub descriptor: u64,
     /// The restrictions of all table descriptors above the entry, at their bits.
     pub(super) limits: u64,
 }
 
 impl Leaf {
     /// First virtual address of the span.
-    pub(crate) fn span_va(&self) -> u64 {
+    pub fn span_va(&self) -> u64 {
         self.va & !self.span.saturating_sub(1)
     }
 
     /// First physical address of the span.
-    pub(crate) fn span_pa(&self) -> u64 {
+    pub fn span_pa(&self) -> u64 {
         self.pa & !self.span.saturating_sub(1)
     }
 
     /// The physical address behind `va`, which lies in the entry.
-    pub(crate) fn translate(&self, va: u64) -> u64 {
+    pub fn translate(&self, va: u64) -> u64 {
         self.pa | (va & self.size.saturating_sub(1))
     }
 
     /// Whether one TLB entry of this leaf can map all of the `len` bytes, at least 1, at `va`.
-    pub(crate) fn covers(&self, va: u64, len: u64) -> bool {
+    pub fn covers(&self, va: u64, len: u64) -> bool {
         let within = |address: u64| address & !self.span.saturating_sub(1) == self.span_va();
         match va.checked_add(len.saturating_sub(1)) {
             Some(last) => within(va) && within(last),
@@ -99,18 +99,18 @@ impl Leaf {
     }
 
     /// Whether the kernel can write, now or once hardware has set the dirty state.
-    pub(crate) fn kernel_writable(&self) -> bool {
+    pub fn kernel_writable(&self) -> bool {
         let entry = self.descriptor & READ_ONLY == 0 || self.descriptor & DIRTY_BIT_MODIFIER != 0;
         entry && self.limits & TABLE_READ_ONLY == 0
     }
 
     /// Whether the kernel can execute.
-    pub(crate) fn kernel_executable(&self) -> bool {
+    pub fn kernel_executable(&self) -> bool {
         self.descriptor & NO_KERNEL_EXECUTE == 0 && self.limits & TABLE_NO_KERNEL_EXECUTE == 0
     }
 
     /// What the kernel may do there.
-    pub(crate) fn access(&self) -> Access {
+    pub fn access(&self) -> Access {
         Access {
             write: self.kernel_writable(),
             execute: self.kernel_executable(),
@@ -118,7 +118,7 @@ impl Leaf {
     }
 
     /// The size and form of the mapping, as shown to people.
-    pub(crate) fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         let form = if self.span > self.size {
             Form::Contiguous
         } else if self.level == LAST_LEVEL {
@@ -135,11 +135,11 @@ impl Leaf {
 
 /// What the kernel may do with a mapping besides reading: shown as `r--`, `rw-`, `r-x` or `rwx`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Access {
+pub struct Access {
     /// Write.
-    pub(crate) write: bool,
+    pub write: bool,
     /// Execute.
-    pub(crate) execute: bool,
+    pub execute: bool,
 }
 
 impl fmt::Display for Access {
@@ -155,7 +155,7 @@ impl fmt::Display for Access {
 
 /// How a mapping is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// One entry of the last level.
     Page,
     /// One entry of a level above.
@@ -166,11 +166,11 @@ pub(crate) enum Form {
 
 /// Size and form of a mapping: shown as "4 KiB page", "2 MiB block", "64 KiB contiguous".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub struct Kind {
     /// Bytes that one TLB entry can map.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// How.
-    pub(crate) form: Form,
+    pub form: Form,
 }
 
 impl fmt::Display for Kind {

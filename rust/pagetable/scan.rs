@@ -22,7 +22,7 @@ impl Regime {
     /// Reads at most `max_tables` tables, whatever is in them, and recurses at most 5 deep. `read`
     /// is as for [`Self::walk`]; the rest of a table that it cannot read is left out and counted.
     /// `visit` ends the scan with [`ControlFlow::Break`].
-    pub(crate) fn for_each_leaf(
+    pub fn for_each_leaf(
         &self,
         max_tables: u64,
         read: impl FnMut(u64) -> Option<u64>,
@@ -44,7 +44,7 @@ impl Regime {
     }
 
     /// Visits what [`Self::for_each_leaf`] does, with leaves merged into runs.
-    pub(crate) fn for_each_run(
+    pub fn for_each_run(
         &self,
         max_tables: u64,
         read: impl FnMut(u64) -> Option<u64>,
@@ -73,18 +73,18 @@ impl Regime {
 
 /// Neighbouring leaves of one kind and access that map contiguous physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub struct Run {
     /// The first leaf.
-    pub(crate) first: Leaf,
+    pub first: Leaf,
     /// Leaves, a contiguous group counted once.
-    pub(crate) leaves: u64,
+    pub leaves: u64,
     /// Bytes of all of them.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 impl Run {
     /// A run of one leaf.
-    pub(crate) fn new(leaf: &Leaf) -> Self {
+    pub fn new(leaf: &Leaf) -> Self {
         Self {
             first: *leaf,
             leaves: 1,
@@ -93,7 +93,7 @@ impl Run {
     }
 
     /// Appends `leaf` if it goes on where the run ends; returns whether it did.
-    pub(crate) fn extend(&mut self, leaf: &Leaf) -> bool {
+    pub fn extend(&mut self, leaf: &Leaf) -> bool {
         let goes_on = self.first.kind() == leaf.kind()
             && self.first.access() == leaf.access()
             && self.first.span_va().checked_add(self.bytes) == Some(leaf.span_va())
@@ -108,7 +108,7 @@ impl Run {
 
 /// Why a scan ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// The whole half was visited.
     #[default]
     Complete,
@@ -120,20 +120,20 @@ pub(crate) enum End {
 
 /// What a scan did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// Why it ended.
-    pub(crate) end: End,
+    pub end: End,
     /// Tables read.
-    pub(crate) tables: u64,
+    pub tables: u64,
     /// Tables of which a part could not be read.
-    pub(crate) unreadable: u64,
+    pub unreadable: u64,
     /// Table entries left out because they repeat the one before.
-    pub(crate) repeated: u64,
+    pub repeated: u64,
 }
 
 impl Scan {
     /// Whether every leaf of the half was visited.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.end == End::Complete && self.unreadable == 0
     }
 }

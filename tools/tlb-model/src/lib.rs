@@ -4,7 +4,7 @@
 //!
 //! The guest's instruction fetches drive one or more modelled TLBs; a miss in both levels walks the
 //! guest's own page tables. Everything that decides is safe and pure and tested on the host; only
-//! [`ffi`] and [`plugin`] touch QEMU.
+//! `ffi` and `plugin` touch QEMU.
 //!
 //! | file | duty |
 //! |---|---|

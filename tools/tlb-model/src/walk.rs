@@ -5,6 +5,9 @@
 //! Granules of 4, 16 and 64 KiB, every start level, blocks, contiguous groups, 52-bit virtual and
 //! physical addresses (LVA, LPA, LPA2). Not modelled: stage 2, EL2 and its host extensions, 128-bit
 //! descriptors, permission checks.
+//!
+//! Independent of the module's own walk (`rust/pagetable`) on purpose: a mistake there must not show in
+//! the figures here. `tests/two_walks.rs` holds the two against each other.
 
 /// The address bit that selects TTBR1 (1) or TTBR0 (0).
 pub const HALF_BIT: u32 = 55;

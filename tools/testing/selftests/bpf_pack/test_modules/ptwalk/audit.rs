@@ -5,15 +5,15 @@
 #![deny(unsafe_code)]
 
 use crate::memory;
-use crate::pagetable::{
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+use pagetable::{
     Access,
     Kind,
     Leaf,
     Regime,
     Scan, //
 };
-use core::ops::ControlFlow;
-use kernel::prelude::*;
 
 /// Tables that a scan may read: enough for 4 KiB mappings of 1 TiB.
 const MAX_TABLES: u64 = 1 << 20;

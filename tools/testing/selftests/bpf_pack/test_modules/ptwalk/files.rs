@@ -11,11 +11,6 @@ use crate::audit::{
     MAX_RANGE, //
 };
 use crate::memory;
-use crate::pagetable::{
-    Leaf,
-    Scan,
-    Walk, //
-};
 use crate::seed::{
     Alias,
     Seed,
@@ -32,6 +27,11 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
 use kernel::uaccess::UserSliceReader;
+use pagetable::{
+    Leaf,
+    Scan,
+    Walk, //
+};
 
 /// Bytes of a request.
 const MAX_REQUEST: usize = 128;

@@ -2,13 +2,13 @@
 
 //! Reads the live translation registers and tables.
 
-use crate::pagetable::{
-    Regime,
-    Walk, //
-};
 use crate::sys;
 use kernel::bindings;
 use kernel::prelude::*;
+use pagetable::{
+    Regime,
+    Walk, //
+};
 
 /// How the running kernel translates its half.
 ///

@@ -25,9 +25,6 @@ use kernel::sync::Mutex;
 mod audit;
 mod files;
 mod memory;
-// The module under test uses the same file: it has unit tests on the host.
-#[path = "../../../../../../rust/pagetable.rs"]
-mod pagetable;
 mod seed;
 mod sys;
 

@@ -3,12 +3,8 @@
 //! Decodes and walks the page tables of the kernel's half of the arm64 address space (TTBR1).
 //!
 //! Pure: registers and descriptors come in as integers, tables are read through a closure of the
-//! caller. So the same file says in the module which leaf really maps an address, lets a test
-//! module audit the whole half, and is unit tested on the host:
-//!
-//! ```text
-//! rustc --edition 2021 --test rust/pagetable.rs -o build/pagetable-test && build/pagetable-test
-//! ```
+//! caller. So the same crate says in the module which leaf really maps an address, lets a test
+//! module audit the whole half, and is unit tested on the host.
 //!
 //! Covered: stage 1 of EL1 with 64-bit descriptors; granules of 4, 16 and 64 KiB; start levels
 //! -1 to 3; LPA2 (`TCR_EL1.DS`) and 52-bit addresses with the 64 KiB granule; blocks, contiguous
@@ -17,21 +13,16 @@
 //!
 //! Tables may change while they are walked; an answer is about the descriptors that were read.
 
-#![deny(unsafe_code)]
-// Each user of this file takes a part of it.
-#![allow(dead_code)]
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
-// The paths hold for a module, a `#[path]` module and a crate root alike.
-#[path = "pagetable/leaf.rs"]
 mod leaf;
-#[path = "pagetable/scan.rs"]
 mod scan;
 #[cfg(test)]
-#[path = "pagetable/tests.rs"]
 mod tests;
 
-#[allow(unused_imports)]
-pub(crate) use leaf::{
+pub use leaf::{
     Access,
     Form,
     Hole,
@@ -39,8 +30,7 @@ pub(crate) use leaf::{
     Leaf,
     Walk, //
 };
-#[allow(unused_imports)]
-pub(crate) use scan::{
+pub use scan::{
     End,
     Run,
     Scan, //
@@ -66,7 +56,7 @@ const IPS_52_BITS: u64 = 6;
 const VALID: u64 = 1 << 0;
 /// A table above the last level, a page at it.
 const TABLE_OR_PAGE: u64 = 1 << 1;
-/// AP[2]: read-only, or clean where DBM is set.
+/// AP\[2\]: read-only, or clean where DBM is set.
 const READ_ONLY: u64 = 1 << 7;
 /// DBM: hardware may make the entry writable. Linux calls it `PTE_WRITE`.
 const DIRTY_BIT_MODIFIER: u64 = 1 << 51;
@@ -76,7 +66,7 @@ const CONTIGUOUS: u64 = 1 << 52;
 const NO_KERNEL_EXECUTE: u64 = 1 << 53;
 /// PXNTable: nothing below is executable by the kernel.
 const TABLE_NO_KERNEL_EXECUTE: u64 = 1 << 59;
-/// APTable[1]: nothing below is writable.
+/// APTable\[1\]: nothing below is writable.
 const TABLE_READ_ONLY: u64 = 1 << 62;
 
 /// The lowest `bits` bits set; all of them from 64 on.
@@ -99,7 +89,7 @@ const fn entry_address(table: u64, index: u64) -> u64 {
 
 /// The size of a page, and with it the shape of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Granule {
+pub enum Granule {
     /// 4 KiB pages.
     Kib4,
     /// 16 KiB pages.
@@ -120,7 +110,7 @@ impl Granule {
     }
 
     /// Bytes of a page, as a power of two.
-    pub(crate) const fn page_shift(self) -> u32 {
+    pub const fn page_shift(self) -> u32 {
         match self {
             Self::Kib4 => 12,
             Self::Kib16 => 14,
@@ -202,7 +192,7 @@ enum Entry {
 ///   the first invariant every entry is smaller than `1 << 52` bytes, so no shift here overflows.
 /// - `root` is aligned to the size of the first table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Regime {
+pub struct Regime {
     granule: Granule,
     va_bits: u32,
     start_level: i8,
@@ -219,7 +209,7 @@ impl Regime {
     ///
     /// Returns [`None`] for values that the architecture reserves, and when walks through TTBR1
     /// are disabled.
-    pub(crate) fn from_registers(ttbr1: u64, tcr: u64) -> Option<Self> {
+    pub fn from_registers(ttbr1: u64, tcr: u64) -> Option<Self> {
         let granule = Granule::from_tg1((tcr >> 30) & 3)?;
         // CAST: a field of six bits.
         let va_bits = 64 - ((tcr >> 16) & 0x3f) as u32;
@@ -265,7 +255,7 @@ impl Regime {
     ///
     /// PXN and DBM are then two bits of an index; Linux fills `PIR_EL1` so that they keep their
     /// meaning.
-    pub(crate) fn with_permission_indirection(self) -> Self {
+    pub fn with_permission_indirection(self) -> Self {
         Self {
             hierarchy: false,
             ..self
@@ -273,27 +263,27 @@ impl Regime {
     }
 
     /// The size of a page.
-    pub(crate) fn granule(&self) -> Granule {
+    pub fn granule(&self) -> Granule {
         self.granule
     }
 
     /// Bits of an address that are translated, 13 to 52.
-    pub(crate) fn va_bits(&self) -> u32 {
+    pub fn va_bits(&self) -> u32 {
         self.va_bits
     }
 
     /// The level of the first table, -1 to 3.
-    pub(crate) fn start_level(&self) -> i8 {
+    pub fn start_level(&self) -> i8 {
         self.start_level
     }
 
     /// The physical address of the first table.
-    pub(crate) fn root(&self) -> u64 {
+    pub fn root(&self) -> u64 {
         self.root
     }
 
     /// The lowest address of the kernel's half.
-    pub(crate) fn first_va(&self) -> u64 {
+    pub fn first_va(&self) -> u64 {
         !low_mask(self.va_bits)
     }
 
@@ -410,7 +400,7 @@ impl Regime {
     /// `read` returns the descriptor at a physical address, which is a multiple of 8, or [`None`]
     /// if it cannot be read. It is called at most 5 times, and up to 128 times more for a leaf
     /// with the contiguous bit.
-    pub(crate) fn walk(&self, va: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Walk {
+    pub fn walk(&self, va: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Walk {
         let Some(va) = self.canonical(va) else {
             return Walk::Outside;
         };

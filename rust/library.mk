@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds a pure crate as the kernel builds its own libraries (rust/Makefile,
+# cmd_rustc_library).
+# An empty list of allowed features proves that the core is stable Rust.
+quiet_cmd_rustc_lib = $(RUSTC_OR_CLIPPY_QUIET) L $@
+      cmd_rustc_lib = \
+	OBJTREE=$(abspath $(objtree)) $(RUSTC_OR_CLIPPY) $(rust_flags) \
+	-Zallow-features= --crate-type rlib --crate-name $(basename $(notdir $@)) \
+	-L$(objtree)/rust --sysroot=/dev/null -Zunstable-options --out-dir $(dir $@) \
+	--emit=dep-info=$(depfile) --emit=obj=$@ \
+	--emit=metadata=$(dir $@)lib$(basename $(notdir $@)).rmeta $<
