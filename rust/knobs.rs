@@ -25,7 +25,7 @@ pub(crate) struct Knobs {
     pub(crate) no_memory: bool,
     /// One more symbol that the kernel must have, exactly once.
     pub(crate) symbol: Option<&'static CStr>,
-    /// The hook whose calls are overheard by the proof: its place in the life of an image, 0 for none.
+    /// The hook whose calls the proof ignores: its place in the life of an image, 0 for none.
     pub(crate) deaf_to: u32,
 }
 

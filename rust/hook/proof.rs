@@ -79,12 +79,12 @@ fn advance(image: usize, from: u32, to: u32) {
 
 /// Makes and frees a program, and sees whether its image comes through the hooks. May sleep.
 ///
-/// With `_deaf_to` the test build overhears one of them: 1 alloc, 2 finalize, 3 free, 0 none.
+/// With `_deaf_to` the test build ignores one of them: 1 alloc, 2 finalize, 3 free, 0 none.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the BPF JIT is off or out of memory; `ENXIO` if it did not come through one of the hooks, which the
-/// log names; what `bpf_prog_create()` returns.
+/// `EOPNOTSUPP` if the BPF JIT is off or out of memory; `ENXIO` if it did not come through one of
+/// the hooks, which the log names; what `bpf_prog_create()` returns.
 pub(crate) fn prove(_deaf_to: u32) -> Result {
     #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
     DEAF_TO.store(_deaf_to, Relaxed);
