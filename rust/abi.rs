@@ -48,7 +48,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_finalize(
         Outcome::Done => 0,
         Outcome::Failed(error) => error.to_errno(),
         Outcome::Foreign => {
-            service.misused("finalize", rox as usize, EINVAL);
+            service.report_bad_call("finalize", rox as usize, EINVAL);
             EINVAL.to_errno()
         }
     }
@@ -68,7 +68,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_free(rox: *mut c_void, _size: u32) {
     }
     if let Some(service) = entered.target() {
         if service.free(rox as usize) == Outcome::Foreign {
-            service.misused("free", rox as usize, EINVAL);
+            service.report_bad_call("free", rox as usize, EINVAL);
         }
     }
 }

@@ -43,14 +43,14 @@ DEFINE_EVENT(bpf_pack_range, bpf_pack_retire,
 	TP_ARGS(address, size)
 );
 
-/* A pack was mapped. */
-DEFINE_EVENT(bpf_pack_range, bpf_pack_map,
+/* A region was made: its pack is in the books. */
+DEFINE_EVENT(bpf_pack_range, bpf_pack_make_region,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
 );
 
-/* A pack was given back. */
-DEFINE_EVENT(bpf_pack_range, bpf_pack_unmap,
+/* A region is about to be freed: its pack is in the books no more. */
+DEFINE_EVENT(bpf_pack_range, bpf_pack_free_region,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
 );

@@ -52,27 +52,27 @@ impl Counter {
 #[derive(Default)]
 pub(crate) struct Counters {
     /// Images served from our packs.
-    pub(crate) served: Counter,
+    pub(crate) images_served: Counter,
     /// Images finalized.
-    pub(crate) finalized: Counter,
+    pub(crate) images_finalized: Counter,
     /// Images freed.
-    pub(crate) freed: Counter,
+    pub(crate) images_freed: Counter,
     /// Writes into an image other than finalize: trampolines, headers of failed JITs.
-    pub(crate) written: Counter,
+    pub(crate) images_written: Counter,
     /// Attachments that needed a program's PLT.
-    pub(crate) far_attached: Counter,
+    pub(crate) far_attachments: Counter,
     /// Bytes given back at finalize because the image was shorter than its reservation.
-    pub(crate) trimmed: Counter,
+    pub(crate) trimmed_bytes: Counter,
     /// Times that all CPUs were synchronised.
-    pub(crate) synchronised: Counter,
+    pub(crate) synchronisations: Counter,
     /// Ranges that became free through one of these.
-    pub(crate) released: Counter,
+    pub(crate) images_released: Counter,
     /// Regions mapped.
     pub(crate) regions_made: Counter,
     /// Regions freed.
     pub(crate) regions_freed: Counter,
     /// Calls with an address or a size that is not right; each is in the log too.
-    pub(crate) misuse: Counter,
+    pub(crate) bad_calls: Counter,
     /// Copies that failed because the source could not be read.
     pub(crate) copy_errors: Counter,
     /// Requests that we did not serve, by reason.
@@ -94,5 +94,5 @@ pub(crate) struct Refusals {
     /// and the kernel never frees.
     pub(crate) dispatcher: Counter,
     /// The kernel flushes branch predictors for classic BPF, which only the stock allocator does.
-    pub(crate) pred_flush: Counter,
+    pub(crate) predictor_flush: Counter,
 }

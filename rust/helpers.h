@@ -42,7 +42,7 @@ typedef typeof(bpf_jit_binary_pack_finalize) *bpf_pack_binary_pack_finalize;
 typedef typeof(bpf_arch_text_copy) *bpf_pack_text_copy;
 typedef typeof(bpf_arch_text_poke) *bpf_pack_text_poke;
 
-/* Enter the stock functions, whatever is attached to them: hook/behind.S. */
+/* Enter the stock functions, whatever is attached to them: hook/enter_stock.S. */
 typeof(bpf_prog_pack_alloc) bpf_pack_pass_on_alloc;
 typeof(bpf_prog_pack_free) bpf_pack_pass_on_free;
 typeof(bpf_jit_binary_pack_finalize) bpf_pack_pass_on_finalize;

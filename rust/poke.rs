@@ -38,7 +38,7 @@ struct FixmapWindow<'a> {
 /// How many windows were opened.
 pub(crate) static WINDOWS: Counter = Counter::new();
 /// The most bytes that were written through one: how much is copied at most with interrupts off.
-pub(crate) static MOST_WRITTEN: Counter = Counter::new();
+pub(crate) static LARGEST_POKE: Counter = Counter::new();
 
 impl<'a> FixmapWindow<'a> {
     /// Opens the window onto the page that holds `pa`; `start` is the address of that byte.
@@ -73,7 +73,7 @@ impl<'a> FixmapWindow<'a> {
 impl Drop for FixmapWindow<'_> {
     fn drop(&mut self) {
         WINDOWS.inc();
-        MOST_WRITTEN.raise_to(self.written as u64);
+        LARGEST_POKE.raise_to(self.written as u64);
         let clear = bindings::pgprot_t { pgprot: 0 };
         // SAFETY: By the type invariants the lock is held and the slot is ours; a protection of 0
         // is FIXMAP_PAGE_CLEAR.

@@ -93,14 +93,14 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let refused = &counters.refused;
     let lines = [
-        ("images_served", counters.served.get()),
-        ("images_finalized", counters.finalized.get()),
-        ("images_written", counters.written.get()),
-        ("images_freed", counters.freed.get()),
-        ("images_released", counters.released.get()),
-        ("far_attachments", counters.far_attached.get()),
-        ("trimmed_bytes", counters.trimmed.get()),
-        ("synchronisations", counters.synchronised.get()),
+        ("images_served", counters.images_served.get()),
+        ("images_finalized", counters.images_finalized.get()),
+        ("images_written", counters.images_written.get()),
+        ("images_freed", counters.images_freed.get()),
+        ("images_released", counters.images_released.get()),
+        ("far_attachments", counters.far_attachments.get()),
+        ("trimmed_bytes", counters.trimmed_bytes.get()),
+        ("synchronisations", counters.synchronisations.get()),
         ("regions_made", counters.regions_made.get()),
         ("regions_freed", counters.regions_freed.get()),
         ("to_stock_draining", refused.draining.get()),
@@ -108,10 +108,10 @@ fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result
         ("to_stock_size", refused.size.get()),
         ("to_stock_leaving", refused.leaving.get()),
         ("to_stock_dispatcher", refused.dispatcher.get()),
-        ("to_stock_predictor_flush", refused.pred_flush.get()),
+        ("to_stock_predictor_flush", refused.predictor_flush.get()),
         ("poke_windows", poke::WINDOWS.get()),
-        ("largest_poke_bytes", poke::MOST_WRITTEN.get()),
-        ("bad_calls", counters.misuse.get()),
+        ("largest_poke_bytes", poke::LARGEST_POKE.get()),
+        ("bad_calls", counters.bad_calls.get()),
         ("copy_errors", counters.copy_errors.get()),
     ];
     show_lines(f, &lines)

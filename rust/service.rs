@@ -125,9 +125,9 @@ struct Low {
 pub(crate) struct Service {
     // Dropped first: the work uses what follows.
     #[pin]
-    tidy: Delayed,
+    tidy_work: Delayed,
     #[pin]
-    ahead: Delayed,
+    grow_work: Delayed,
     /// Notified when the last image was freed.
     #[pin]
     unused: CondVar,
@@ -154,16 +154,16 @@ pub(crate) struct PackReport {
 }
 
 /// What the workqueue runs for the service once in a while.
-extern "C" fn tidy(_work: *mut kernel::bindings::work_struct) {
+extern "C" fn tidy_up(_work: *mut kernel::bindings::work_struct) {
     if let Some(service) = GATE.enter().target() {
         service.tidy_up();
     }
 }
 
 /// What the workqueue runs when packs run low.
-extern "C" fn ahead(_work: *mut kernel::bindings::work_struct) {
+extern "C" fn grow_where_low(_work: *mut kernel::bindings::work_struct) {
     if let Some(service) = GATE.enter().target() {
-        service.make_ahead();
+        service.grow_where_low();
     }
 }
 
@@ -171,8 +171,8 @@ impl Service {
     /// An empty service that serves nothing yet.
     pub(crate) fn new(kernel: &'static KernelFns, config: Config) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            tidy <- Delayed::new(tidy),
-            ahead <- Delayed::new(ahead),
+            tidy_work <- Delayed::new(tidy_up),
+            grow_work <- Delayed::new(grow_where_low),
             unused <- new_condvar!(),
             grow <- new_mutex!(()),
             books <- new_mutex!(Books::new()?),
@@ -248,7 +248,7 @@ impl Service {
             Customer::Any => &self.low.any,
         };
         wanted.store(true, Relaxed);
-        self.ahead.queue(0);
+        self.grow_work.queue(0);
     }
 
     /// Waits until no image is there that was not freed. Sleeps.
@@ -287,9 +287,9 @@ impl Service {
     /// Counts and reports a call that makes no sense. Not to be called with a lock held.
     ///
     /// The log does not show where packs are, which would also tell where the kernel is.
-    pub(crate) fn misused(&self, what: &str, address: usize, error: Error) {
-        self.counters.misuse.inc();
-        if self.counters.misuse.get() > MAX_MESSAGES {
+    pub(crate) fn report_bad_call(&self, what: &str, address: usize, error: Error) {
+        self.counters.bad_calls.inc();
+        if self.counters.bad_calls.get() > MAX_MESSAGES {
             return;
         }
         let found = self.books().owners.find(address);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C functions of `helpers.c` and `hook/behind.S`, and the types of the kernel's functions.
+//! The C functions of `helpers.c` and `hook/enter_stock.S`, and the types of the kernel's functions.
 //!
 //! Made by bindgen from `helpers.h`, which says what each is for. Nobody else declares `extern`
 //! functions of ours; who needs one wraps it. What only returns a constant is safe to call, and

@@ -45,10 +45,10 @@ events! {
     finalize(address, size);
     /// An image was freed and is BRK again.
     retire(address, size);
-    /// A pack was mapped.
-    map(address, size);
-    /// A pack was given back.
-    unmap(address, size);
+    /// A region was made: its pack is in the books.
+    make_region(address, size);
+    /// A region is about to be freed: its pack is in the books no more.
+    free_region(address, size);
     /// All CPUs were synchronised, and so many images became free by it.
     synchronise(images, size);
 }

@@ -53,7 +53,7 @@ pub(super) struct Target {
 /// The stock functions and what takes over.
 ///
 /// In the order in which they are attached: those that deal with images of ours before the one that
-/// makes them. `behind.S` knows the order, too.
+/// makes them. `enter_stock.S` knows the order, too.
 pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
     [
         Target {
@@ -101,7 +101,7 @@ unsafe extern "C" fn pack_alloc(
             // A dispatcher's image is never freed: it would hold the module until the next boot.
             service.counters.refused.dispatcher.inc();
         } else if service.kernel().pred_flush_enabled() {
-            service.counters.refused.pred_flush.inc();
+            service.counters.refused.predictor_flush.inc();
         } else {
             let customer = if was_classic {
                 Customer::Classic
@@ -238,7 +238,7 @@ unsafe extern "C" fn text_poke(
         // SAFETY: The arguments are the caller's.
         return unsafe { pass_on::text_poke(ip, old_kind, new_kind, old, new) };
     };
-    service.counters.far_attached.inc();
+    service.counters.far_attachments.inc();
     // SAFETY: The caller keeps the program alive.
     match unsafe { site.change(service.kernel(), from, to) } {
         Ok(()) => 0,

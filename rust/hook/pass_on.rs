@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Goes on to the stock functions, behind what is attached to them.
+//! Passes calls on to the stock functions, past whatever is attached to those.
 //!
-//! A call of the stock function from here would come back through the redirection. Telling such a
-//! call by its return address does not work: a kretprobe stands before ftrace's patch site and has
-//! replaced it. So `behind.S` enters the function behind the patch site, where ftrace itself goes
-//! on to: nothing is called twice, and no tracer sees the call twice.
+//! If we called a stock function, ftrace would redirect the call to us again. The return address
+//! cannot tell such a call from others: a kretprobe stands before ftrace's patch site and has
+//! replaced it. So `enter_stock.S` enters the function after its patch site, at the instruction where
+//! ftrace itself continues. No function is called twice and no tracer sees a call twice.
 
 use super::entry::{
     Target,
@@ -20,20 +20,21 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// The address behind the branch at the patch site of each hooked function, in the order of [`Target`]s, which
-/// `behind.S` knows.
+/// Where `enter_stock.S` enters each stock function: the instruction after its patch site. In the order
+/// of [`targets()`](super::entry::targets), which `enter_stock.S` relies on.
 #[no_mangle]
 #[link_section = ".data..ro_after_init"]
-static BPF_PACK_BEHIND: [Atomic<usize>; COUNT] = [const { Atomic::new(0) }; COUNT];
+static BPF_PACK_ENTRIES: [Atomic<usize>; COUNT] = [const { Atomic::new(0) }; COUNT];
 
-/// Finds where the stock functions go on behind their patch sites; to be done before any is hooked.
+/// Finds the instruction after the patch site of each stock function. Call it before any of them is
+/// hooked.
 ///
 /// # Errors
 ///
 /// `EINVAL` if ftrace does not know one of them; the log names it.
 pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
-    for (target, behind) in targets.iter().zip(&BPF_PACK_BEHIND) {
-        // SAFETY: Looks a number up.
+    for (target, entry) in targets.iter().zip(&BPF_PACK_ENTRIES) {
+        // SAFETY: `ftrace_location()` takes any address: it only searches ftrace's own table.
         let site = unsafe { (kernel.ftrace_location)(target.function) };
         if site == 0 {
             pr_err!(
@@ -42,15 +43,15 @@ pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
             );
             return Err(EINVAL);
         }
-        behind.store(site.saturating_add(INSN_SIZE), Relaxed);
+        entry.store(site.saturating_add(INSN_SIZE), Relaxed);
     }
     Ok(())
 }
 
 /// The stock functions, each with the contract that it has in the kernel.
 ///
-/// They may only be called once [`prepare`] has succeeded: all functions of `entry.rs` are entered
-/// through a hook, which comes after it.
+/// They may only be called after [`prepare`] has succeeded. That holds for all callers: the functions
+/// of `entry.rs` run only while hooks are attached, and [`prepare`] comes before attaching.
 pub(super) use sys::{
     bpf_pack_pass_on_alloc as alloc,
     bpf_pack_pass_on_finalize as finalize,

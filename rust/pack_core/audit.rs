@@ -80,15 +80,15 @@ where
     ensure(pool.len() == length(pool.occupied()), || {
         Flaw::of_pool("the number of packs is wrong")
     })?;
-    let syncing = pool.books().syncing().next();
+    let syncing = pool.internals().syncing().next();
     ensure(syncing.is_some() == pool.batch_under_way(), || {
         Flaw::of_pool("a batch is under way that covers nothing, or not for what waits for it")
     })?;
     check_index(pool)?;
-    check_list(pool, pool.books().retired(), RangeState::Retired)?;
-    check_list(pool, pool.books().syncing(), RangeState::Syncing)?;
-    let last = pool.books().retired().last();
-    ensure(last == pool.books().last_retired, || {
+    check_list(pool, pool.internals().retired(), RangeState::Retired)?;
+    check_list(pool, pool.internals().syncing(), RangeState::Syncing)?;
+    let last = pool.internals().retired().last();
+    ensure(last == pool.internals().last_retired, || {
         Flaw::of_pool("the end of a list is another one")
     })
 }
@@ -99,7 +99,7 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    let holes = pool.books().holes;
+    let holes = pool.internals().holes;
     for rank in Rank::all() {
         for (slot, node) in numbered(holes.leaves()..holes.leaves().saturating_mul(2)) {
             let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));

@@ -362,15 +362,15 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Returns the lowest free run of `count` chunks that starts at a multiple of `align`.
     ///
     /// O(log words) for an alignment of 1; else that for each hole on the way.
-    fn place(&self, count: ChunkCount, align: ChunkCount) -> Option<u32> {
+    fn first_fit(&self, count: ChunkCount, align: ChunkCount) -> Option<u32> {
         let (count, align, runs) = (count.get(), align.get(), self.runs());
-        let mut place = runs.first_fit(count)?;
+        let mut start = runs.first_fit(count)?;
         loop {
-            let aligned = place.checked_next_multiple_of(align)?;
-            if aligned == place {
-                return Some(place);
+            let aligned = start.checked_next_multiple_of(align)?;
+            if aligned == start {
+                return Some(start);
             }
-            place = runs.first_fit_from(aligned, count)?;
+            start = runs.first_fit_from(aligned, count)?;
         }
     }
 
@@ -385,7 +385,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         align: ChunkCount,
     ) -> Result<ChunkRange, Error> {
         let range = self
-            .place(count, align)
+            .first_fit(count, align)
             .and_then(|start| ChunkRange::new(ChunkIdx::new(start), count))
             .ok_or(Error::NeedPack(count))?;
         // INVARIANT: the chunks were free; they become one range, with its state at the first,

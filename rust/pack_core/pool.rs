@@ -143,7 +143,7 @@ pub struct Pool<S, L> {
 }
 
 /// What a pool keeps about its packs.
-pub(crate) struct Books<'a, S> {
+pub(crate) struct Internals<'a, S> {
     /// The slots.
     slots: &'a [Slot<S>],
     /// The index across packs.
@@ -156,7 +156,7 @@ pub(crate) struct Books<'a, S> {
     first_syncing: Option<u32>,
 }
 
-impl<S> Books<'_, S> {
+impl<S> Internals<'_, S> {
     /// Visits the slots on the list of packs with retired ranges; for ever if the list is a ring.
     pub(crate) fn retired(&self) -> impl Iterator<Item = u32> + '_ {
         core::iter::successors(self.first_retired, |slot| {
@@ -546,8 +546,8 @@ where
     }
 
     /// Shows what the pool keeps about its packs, to [`check_invariants`](crate::check_invariants).
-    pub(crate) fn books(&self) -> Books<'_, S> {
-        Books {
+    pub(crate) fn internals(&self) -> Internals<'_, S> {
+        Internals {
             slots: &self.slots,
             holes: &self.holes,
             first_retired: self.first_retired,

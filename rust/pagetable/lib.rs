@@ -142,7 +142,7 @@ impl Granule {
 /// Where a descriptor keeps its output address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AddressFormat {
-    /// Bits 47 down, at their own place.
+    /// Bits 47 down, in place.
     Bits48,
     /// 64 KiB granule with 52 bits: address bits 51 to 48 in descriptor bits 15 to 12.
     Lpa,
@@ -349,47 +349,54 @@ impl Regime {
         }
     }
 
-    /// Whether the leaf `descriptor` at `place` belongs to a group that one TLB entry can hold.
+    /// Whether the leaf `descriptor` at `position` belongs to a group that one TLB entry can hold.
     ///
     /// The hint alone proves nothing: all entries of the aligned group must be the same but for
     /// their addresses, and these must be contiguous and aligned to the group.
     fn in_contiguous_group(
         &self,
-        place: Place,
+        position: Position,
         descriptor: u64,
         read: &mut impl FnMut(u64) -> Option<u64>,
     ) -> bool {
-        let order = self.granule.group_order(place.level);
-        if descriptor & CONTIGUOUS == 0 || order == 0 || order > self.table_order(place.level) {
+        let order = self.granule.group_order(position.level);
+        if descriptor & CONTIGUOUS == 0 || order == 0 || order > self.table_order(position.level) {
             return false;
         }
-        let shift = self.granule.shift(place.level);
+        let shift = self.granule.shift(position.level);
         // Address bits that are not in place are the same in a whole group.
         let attributes = !self.format.in_place(shift);
-        let first = place.index & !low_mask(order);
+        let first = position.index & !low_mask(order);
         let base = self.format.address(descriptor, shift) & !low_mask(shift + order);
         (0..=low_mask(order)).all(|i| {
-            read(entry_address(place.table, first | i)).is_some_and(|entry| {
+            read(entry_address(position.table, first | i)).is_some_and(|entry| {
                 entry & attributes == descriptor & attributes
                     && self.format.address(entry, shift) == base | (i << shift)
             })
         })
     }
 
-    /// Makes the leaf for the valid `descriptor` at `place`, with or without its group.
-    fn leaf(&self, place: Place, pa: u64, descriptor: u64, limits: u64, grouped: bool) -> Leaf {
-        let shift = self.granule.shift(place.level);
+    /// Makes the leaf for the valid `descriptor` at `position`, with or without its group.
+    fn leaf(
+        &self,
+        position: Position,
+        pa: u64,
+        descriptor: u64,
+        limits: u64,
+        grouped: bool,
+    ) -> Leaf {
+        let shift = self.granule.shift(position.level);
         let order = if grouped {
-            self.granule.group_order(place.level)
+            self.granule.group_order(position.level)
         } else {
             0
         };
         Leaf {
-            va: place.va,
+            va: position.va,
             pa,
             size: 1 << shift,
             span: 1 << (shift + order),
-            level: place.level,
+            level: position.level,
             descriptor,
             limits,
         }
@@ -410,27 +417,27 @@ impl Regime {
         // Ends: `decode` finds no table at the last level.
         loop {
             let mask = low_mask(self.granule.shift(level));
-            let place = Place {
+            let position = Position {
                 table,
                 index: self.index(va, level),
                 level,
                 va: va & !mask,
             };
-            let Some(descriptor) = read(entry_address(table, place.index)) else {
+            let Some(descriptor) = read(entry_address(table, position.index)) else {
                 return Walk::Unreadable { table, level };
             };
             match self.decode(descriptor, level) {
                 Entry::Invalid => {
                     return Walk::Hole(Hole {
-                        va: place.va,
+                        va: position.va,
                         size: mask.saturating_add(1),
                         level,
                         descriptor,
                     });
                 }
                 Entry::Leaf(pa) => {
-                    let grouped = self.in_contiguous_group(place, descriptor, &mut read);
-                    return Walk::Leaf(self.leaf(place, pa, descriptor, limits, grouped));
+                    let grouped = self.in_contiguous_group(position, descriptor, &mut read);
+                    return Walk::Leaf(self.leaf(position, pa, descriptor, limits, grouped));
                 }
                 Entry::Table(next) => {
                     table = next;
@@ -444,7 +451,7 @@ impl Regime {
 
 /// One entry of one table.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Position {
     /// Physical address of the table.
     table: u64,
     /// Index of the entry, inside the table.

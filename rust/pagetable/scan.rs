@@ -7,7 +7,7 @@ use super::{
     low_mask,
     Entry,
     Leaf,
-    Place,
+    Position,
     Regime, //
 };
 use core::ops::ControlFlow;
@@ -165,7 +165,7 @@ where
         let mut before = None;
         let mut index = 0;
         while index <= last {
-            let place = Place {
+            let position = Position {
                 table,
                 index,
                 level,
@@ -183,15 +183,15 @@ where
                 }
                 Entry::Table(next) => {
                     let below = self.regime.limits_below(limits, descriptor);
-                    self.table(next, level.saturating_add(1), place.va, below)?;
+                    self.table(next, level.saturating_add(1), position.va, below)?;
                 }
                 Entry::Leaf(pa) => {
                     // A group that is not whole at its first entry is none.
                     let grouped = index & group == 0
                         && self
                             .regime
-                            .in_contiguous_group(place, descriptor, &mut self.read);
-                    let leaf = self.regime.leaf(place, pa, descriptor, limits, grouped);
+                            .in_contiguous_group(position, descriptor, &mut self.read);
+                    let leaf = self.regime.leaf(position, pa, descriptor, limits, grouped);
                     entries = leaf.span >> shift;
                     if (self.visit)(&leaf).is_break() {
                         return ControlFlow::Break(End::Stopped);

@@ -378,7 +378,7 @@ impl Books {
 
     /// Takes out one region that has been empty for `rounds` and is not to stay; the caller drops it
     /// unlocked. O(slots).
-    pub(super) fn take_idle(
+    pub(super) fn take_empty(
         &mut self,
         rounds: u32,
         config: &Config,

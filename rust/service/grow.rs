@@ -30,6 +30,7 @@ use crate::region::{
 use crate::trace;
 use core::ptr::NonNull;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use pack_core::{
     ChunkCount,
@@ -59,7 +60,7 @@ impl Service {
             .and_then(|()| self.reserve(size, customer));
         match result {
             Ok(address) => {
-                self.counters.served.inc();
+                self.counters.images_served.inc();
                 trace::reserve(address.as_ptr() as usize, size);
             }
             Err(refusal) => self.count_refusal(refusal),
@@ -146,11 +147,23 @@ impl Service {
         };
         let mut books = self.books();
         // In one go: another task could take the room, or tidying up the empty pack.
-        let unused = self.enter(&mut books, made, size);
+        let unused = self.add_made(&mut books, made, size);
         let placing = books.place_anywhere(size, customer, &self.config);
         drop(books);
         drop(unused);
         placing
+    }
+
+    /// Makes a pack for each kind of customer whose packs run low. Runs in the background. May sleep.
+    pub(super) fn grow_where_low(&self) {
+        for (wanted, customer) in [
+            (&self.low.classic, Customer::Classic),
+            (&self.low.any, Customer::Any),
+        ] {
+            if wanted.xchg(false, Relaxed) {
+                self.grow_ahead(customer);
+            }
+        }
     }
 
     /// Makes a pack if those where `customer` goes are nearly full. May sleep.
@@ -168,7 +181,7 @@ impl Service {
             }
             let made = self.make_pack(1, customer);
             let near_full = matches!(made, Made::NearFull);
-            let unused = self.enter(&mut self.books(), made, 1);
+            let unused = self.add_made(&mut self.books(), made, 1);
             drop(unused);
             if !near_full {
                 break;
@@ -179,7 +192,7 @@ impl Service {
 
     /// Adds what was made to the books, or remembers that nothing could be. What there is no place for
     /// comes back, to be dropped with no lock held.
-    fn enter(
+    fn add_made(
         &self,
         books: &mut Books,
         made: Made,
@@ -190,7 +203,7 @@ impl Service {
                 Some(pack) => Some((pack, region)),
                 None => {
                     self.counters.regions_made.inc();
-                    trace::map(region.address(), region.len());
+                    trace::make_region(region.address(), region.len());
                     None
                 }
             },

@@ -10,7 +10,6 @@ use super::books::{
     Freeing, //
 };
 use super::{
-    Customer,
     Outcome,
     Service, //
 };
@@ -51,11 +50,11 @@ impl Service {
                 Outcome::Done
             }
             Some(Ok(Freeing::Later)) => {
-                self.misused("free of an image that is being written", address, EBUSY);
+                self.report_bad_call("free of an image that is being written", address, EBUSY);
                 Outcome::Done
             }
             Some(Err(error)) => {
-                self.misused("free", address, error);
+                self.report_bad_call("free", address, error);
                 Outcome::Failed(error)
             }
         }
@@ -64,18 +63,18 @@ impl Service {
     /// Fills an image that was taken from its owner with traps, and hands it on for reuse.
     pub(super) fn retire(&self, mut claim: Claim) {
         let address = claim.address();
-        if let Ok(mut place) = claim.writable(self.kernel) {
-            place.fill_with_traps();
+        if let Ok(mut memory) = claim.writable(self.kernel) {
+            memory.fill_with_traps();
         }
         // Before anybody else can have the memory, so that the events are in order.
         trace::retire(address, claim.image_bytes());
         let retired = self.books().retired(&claim);
-        self.counters.freed.inc();
+        self.counters.images_freed.inc();
         self.tidy_later();
         match retired {
             Ok(true) => self.unused.notify_all(),
             Ok(false) => {}
-            Err(error) => self.misused("retire", address, error),
+            Err(error) => self.report_bad_call("retire", address, error),
         }
     }
 
@@ -85,7 +84,7 @@ impl Service {
         let batch = self.books().pool.begin_batch();
         self.synchronise_for(batch);
         if self.release_slice() {
-            self.tidy.hurry();
+            self.tidy_work.hurry();
         }
     }
 
@@ -111,7 +110,7 @@ impl Service {
     /// Synchronises all CPUs and notes that `batch` may be released.
     fn synchronise_for(&self, batch: Option<Batch>) {
         poke::synchronise_cpus();
-        self.counters.synchronised.inc();
+        self.counters.synchronisations.inc();
         match batch {
             Some(batch) => {
                 let tally = batch.tally();
@@ -131,7 +130,7 @@ impl Service {
         books.synchronised = released.rest.map(|rest| (rest, whole));
         let more = books.synchronised.is_some();
         drop(books);
-        self.counters.released.add(released.tally.ranges);
+        self.counters.images_released.add(released.tally.ranges);
         if !more {
             // CAST: `usize` has 64 bits on arm64.
             trace::synchronise(whole.ranges as usize, whole.bytes() as usize);
@@ -141,7 +140,7 @@ impl Service {
 
     /// Has [`Service::tidy_up`] run in a while.
     pub(super) fn tidy_later(&self) {
-        self.tidy.queue(msecs_to_jiffies(TIDY_INTERVAL));
+        self.tidy_work.queue(msecs_to_jiffies(TIDY_INTERVAL));
     }
 
     /// Makes what was retired free and gives packs back that have been empty for a while.
@@ -150,7 +149,7 @@ impl Service {
         // A little less than the interval: timers are not exact.
         self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
-        self.free_idle_packs(rounds, self.serving());
+        self.free_empty_packs(rounds, self.serving());
         let untidy = self.books().is_untidy(&self.config, self.serving());
         if untidy {
             self.tidy_later();
@@ -169,26 +168,14 @@ impl Service {
 
     /// Frees packs that have been empty for `rounds` rounds, one by one and unlocked; not the last
     /// one with room if `keep_room`.
-    fn free_idle_packs(&self, rounds: u32, keep_room: bool) {
+    fn free_empty_packs(&self, rounds: u32, keep_room: bool) {
         loop {
-            let taken = self.books().take_idle(rounds, &self.config, keep_room);
+            let taken = self.books().take_empty(rounds, &self.config, keep_room);
             let Some((_pack, region)) = taken else {
                 return;
             };
             self.counters.regions_freed.inc();
-            trace::unmap(region.address(), region.len());
-        }
-    }
-
-    /// What the background does when packs run low.
-    pub(super) fn make_ahead(&self) {
-        for (wanted, customer) in [
-            (&self.low.classic, Customer::Classic),
-            (&self.low.any, Customer::Any),
-        ] {
-            if wanted.xchg(false, kernel::sync::atomic::Relaxed) {
-                self.grow_ahead(customer);
-            }
+            trace::free_region(region.address(), region.len());
         }
     }
 
@@ -199,7 +186,7 @@ impl Service {
     /// packs then stay where they are for ever: better lost than unmapped under a program.
     pub(crate) fn shut_down(&self) {
         self.reclaim_all();
-        self.free_idle_packs(0, false);
+        self.free_empty_packs(0, false);
         for region in self.books().take_all() {
             pr_crit!(
                 "removed by force: {} bytes of packs are lost\n",

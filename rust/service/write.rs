@@ -24,10 +24,10 @@ impl Service {
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
         let claimed = self.books().claim_reserved(address, source.len(), used);
         self.outcome("finalize", address, claimed, |(claim, trimmed)| {
-            self.counters.trimmed.add(trimmed as u64);
+            self.counters.trimmed_bytes.add(trimmed as u64);
             let bytes = claim.image_bytes();
             self.write_claimed(claim, source.first(bytes))?;
-            self.counters.finalized.inc();
+            self.counters.images_finalized.inc();
             trace::finalize(address, bytes);
             Ok(())
         })
@@ -43,7 +43,7 @@ impl Service {
         self.outcome("write", address, claimed, |claim| {
             // There is no finalize for these: the first write is it.
             self.write_claimed(claim, source)?;
-            self.counters.written.inc();
+            self.counters.images_written.inc();
             Ok(())
         })
     }
@@ -60,7 +60,7 @@ impl Service {
         let Some(claimed) = claimed else {
             return Outcome::Foreign;
         };
-        let claimed = claimed.inspect_err(|error| self.misused(what, address, *error));
+        let claimed = claimed.inspect_err(|error| self.report_bad_call(what, address, *error));
         match claimed.and_then(work) {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(error),
@@ -71,7 +71,7 @@ impl Service {
     fn write_claimed(&self, mut claim: Claim, source: Source<'_>) -> Result {
         let copied = claim
             .writable(self.kernel)
-            .and_then(|mut place| place.copy(source));
+            .and_then(|mut memory| memory.copy(source));
         if let Err(error) = copied {
             self.counters.copy_errors.inc();
             pr_err!("copy of {} bytes failed: {:?}\n", source.len(), error);
@@ -92,8 +92,8 @@ impl Service {
             // Programs may run there, and the tail of a reserved image can be given back.
             self.books().finalize(claim)
         } else {
-            if let Ok(mut place) = claim.writable(self.kernel) {
-                place.fill_with_traps();
+            if let Ok(mut memory) = claim.writable(self.kernel) {
+                memory.fill_with_traps();
             }
             self.books().abort_write(claim)
         };

@@ -157,7 +157,7 @@ where
 
     /// Returns where first fit puts `count` chunks: best rank `among` some, then lowest slot, then
     /// lowest multiple of `align`.
-    pub fn place(
+    pub fn first_fit(
         &self,
         count: ChunkCount,
         align: ChunkCount,

@@ -353,7 +353,7 @@ where
         let align = ChunkCount::new(1u32.wrapping_shl(u32::from(align)));
         let wanted = ChunkCount::holding(size).and_then(|count| {
             self.shadow
-                .place(count, align, among)
+                .first_fit(count, align, among)
                 .ok_or(Error::NeedPack(count))
         });
         let found = self
