@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A slow recount of everything that the pool keeps up to date in small steps.
+//! A slow recount of everything that the pool updates in small steps.
 
 use core::ops::DerefMut;
 
@@ -18,19 +18,18 @@ use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 
-/// What is wrong in a pool, and where.
+/// An error in the records of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// The rule that is broken.
+    /// The rule that is broken, as a sentence for the log.
     pub what: &'static str,
-    /// The slot of the pack, if it is one's.
+    /// The slot of the pack that it concerns, if it concerns one.
     pub slot: Option<u32>,
-    /// The chunk, if it is one's.
+    /// The chunk of that pack that it concerns, if it concerns one.
     pub chunk: Option<u32>,
 }
 
 impl Flaw {
-    /// A flaw of the pool.
     fn of_pool(what: &'static str) -> Self {
         Self {
             what,
@@ -39,7 +38,6 @@ impl Flaw {
         }
     }
 
-    /// A flaw of a pack, or of what the pool says about it.
     fn of_pack(what: &'static str, slot: u32) -> Self {
         Self {
             what,
@@ -60,11 +58,11 @@ fn ensure(holds: bool, flaw: impl FnOnce() -> Flaw) -> Result<(), Flaw> {
 
 /// Checks every invariant of a pool and of its packs, chunk by chunk.
 ///
-/// O(chunks · log of a pack) for all packs: some milliseconds for each. For tests and self-tests.
+/// O(chunks · log of a pack) for each pack: some milliseconds.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first flaw that it finds.
 pub fn check_invariants<S, L>(pool: &Pool<S, L>) -> Result<(), Flaw>
 where
     S: DerefMut<Target = [u64]>,
@@ -73,23 +71,24 @@ where
     for (id, pack) in pool.occupied() {
         check_pack(pack, id.slot())?;
         ensure(
-            pack.tallies().syncing.ranges == 0 || pool.batch_under_way(),
-            || Flaw::of_pack("ranges wait for a batch that is not under way", id.slot()),
+            pack.tallies().syncing.ranges == 0 || pool.internals().is_batch_under_way,
+            || Flaw::of_pack("ranges are syncing but no batch is under way", id.slot()),
         )?;
     }
     ensure(pool.len() == length(pool.occupied()), || {
         Flaw::of_pool("the number of packs is wrong")
     })?;
     let syncing = pool.internals().syncing().next();
-    ensure(syncing.is_some() == pool.batch_under_way(), || {
-        Flaw::of_pool("a batch is under way that covers nothing, or not for what waits for it")
-    })?;
+    ensure(
+        syncing.is_some() == pool.internals().is_batch_under_way,
+        || Flaw::of_pool("no batch is under way but ranges are syncing, or the reverse"),
+    )?;
     check_index(pool)?;
     check_list(pool, pool.internals().retired(), RangeState::Retired)?;
     check_list(pool, pool.internals().syncing(), RangeState::Syncing)?;
     let last = pool.internals().retired().last();
     ensure(last == pool.internals().last_retired, || {
-        Flaw::of_pool("the end of a list is another one")
+        Flaw::of_pool("the end of the list of retired packs is wrong")
     })
 }
 
@@ -124,7 +123,7 @@ where
     Ok(())
 }
 
-/// Checks that a list has exactly the packs with ranges in a state, each once.
+/// Checks that `list` has exactly the packs with ranges in the state `state`, each of them once.
 fn check_list<S, L>(
     pool: &Pool<S, L>,
     list: impl Iterator<Item = u32>,
@@ -137,17 +136,20 @@ where
     let has = |pack: &Pack<S>| pack.tallies().of(state).ranges != 0;
     let wanted = length(pool.occupied().filter(|(_, pack)| has(pack)));
     let mut found = 0usize;
-    // A pack that is twice on a list closes a ring: one step more than there are packs is enough to
-    // see that.
-    for slot in list.take(pool.capacity().saturating_add(1)) {
+    // A pack that is on a list twice makes the list a ring. Walking one step more than there are slots
+    // shows that.
+    for slot in list.take(pool.internals().slots.len().saturating_add(1)) {
         let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
         ensure(pack.is_some_and(has), || {
-            Flaw::of_pack("a list has a pack with nothing to wait for", slot)
+            Flaw::of_pack(
+                "a list has a pack without ranges in the state of that list",
+                slot,
+            )
         })?;
         found = found.saturating_add(1);
     }
     ensure(found == wanted, || {
-        Flaw::of_pool("a list misses a pack, or is a ring")
+        Flaw::of_pool("a list lacks a pack, or is a ring")
     })
 }
 
@@ -162,7 +164,7 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
         chunk: Some(chunk),
     };
     let mut tallies = Tallies::default();
-    // The state of the range that the chunk before was in.
+    // The state of the range to which the chunk before belongs.
     let mut current: Option<RangeState> = None;
     for chunk in 0..bitmap::first_bit_of(parts.used.len()) {
         let used = bitmap::get(parts.used, chunk);
@@ -189,7 +191,10 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
             _ => true,
         };
         ensure(spanned, || {
-            at("a dying range starts outside of its span", chunk)
+            at(
+                "a retired or syncing range starts outside of its span",
+                chunk,
+            )
         })?;
         let state = current.ok_or(at("a used chunk belongs to no range", chunk))?;
         tallies.add(
@@ -209,7 +214,7 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     check_tree(pack, slot)
 }
 
-/// Checks every node of a pack's index against a scan of its span.
+/// Compares every node of a pack's index with a scan of the chunks under it.
 fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
     let (parts, runs) = (pack.parts(), pack.runs());
     let leaves = parts.tree.len();
@@ -221,7 +226,7 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
                 .map(|chunk| chunk < pack.chunks().get() && !bitmap::get(parts.used, chunk));
             let known = runs.node(node);
             ensure(known == scan(free), || Flaw {
-                what: "a node of the index of free runs is not what its span holds",
+                what: "a node of the index of free runs is wrong",
                 slot: Some(slot),
                 chunk: Some(first),
             })?;
@@ -235,7 +240,7 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     )
 }
 
-/// Summarises a span one chunk at a time.
+/// Summarises a run of chunks, one at a time.
 fn scan(free: impl Iterator<Item = bool>) -> Summary {
     let mut summary = Summary::default();
     let mut only_free = true;
@@ -258,13 +263,13 @@ fn scan(free: impl Iterator<Item = bool>) -> Summary {
 mod tests {
     use super::*;
     use crate::geometry::RankSet;
-    use crate::pack::Taken;
-    use crate::pack::WriteEnd;
+    use crate::pool::batch::Batch;
     use crate::pool::tests::damage;
     use crate::pool::tests::pack;
     use crate::pool::tests::pool;
     use crate::pool::tests::TestPool;
-    use crate::pool::Batch;
+    use crate::state::Taken;
+    use crate::state::WriteEnd;
 
     /// A pool with one pack of 150 chunks, in which there is a range in every state, and holes.
     fn one_of_each() -> (TestPool, Batch) {

@@ -165,7 +165,8 @@ pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
     }
 }
 
-/// Returns the places of the set bits of a word, lowest first.
+/// Visits the numbers of the set bits of a word, lowest first.
+#[cfg(any(test, feature = "model"))]
 pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> {
     core::iter::from_fn(move || {
         if word == 0 {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Units and places: chunks, ranges of chunks, ranks and pack identities.
-
-use crate::Error;
+//! Units and positions: chunks, ranges of chunks, ranks and names of packs.
 
 /// Bytes in a chunk, the unit of allocation.
 ///
@@ -10,7 +8,7 @@ use crate::Error;
 /// this size (`bpf_jit_binary_pack_hdr()`).
 pub const CHUNK_SIZE: usize = 64;
 
-/// Bytes in a normal pack: what one block of the page tables maps with 4 KiB pages.
+/// Bytes in a normal pack: the size of a block mapping where pages are 4 KiB.
 pub const PACK_SIZE: usize = 2 << 20;
 
 /// Chunks in a normal pack.
@@ -18,8 +16,8 @@ pub const PACK_CHUNKS: ChunkCount = ChunkCount(32_768);
 
 /// The most chunks that one pack can have: 128 MiB less one chunk.
 ///
-/// Three lengths up to this one share a word in the index of free runs, 21 bits each. No image
-/// comes near: a direct branch does not reach farther either.
+/// A node of the index of free runs (`runs.rs`) packs three lengths of 21 bits into one word. No
+/// image comes near this length: a direct branch reaches 128 MiB.
 pub const MAX_CHUNKS: ChunkCount = ChunkCount((1 << 21) - 1);
 
 const _: () = assert!(CHUNK_SIZE.is_power_of_two());
@@ -29,23 +27,24 @@ const _: () = assert!(
     "a chunk number is used as an index"
 );
 
-/// The place of a chunk in its pack, counted from 0.
+/// The number of a chunk in its pack, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkIdx(u32);
 
 impl ChunkIdx {
-    /// Makes the place from a number of chunks before it.
+    /// Makes the number of the chunk that has `index` chunks before it.
     #[inline]
-    pub const fn new(index: u32) -> Self {
+    pub(crate) const fn new(index: u32) -> Self {
         Self(index)
     }
 
-    /// Returns the place of the chunk that holds the byte at `offset`, or [`None`] beyond any pack.
+    /// Returns the chunk that holds the byte at `offset` of a pack, or [`None`] if no pack has that
+    /// many bytes.
     #[inline]
     pub const fn from_byte_offset(offset: usize) -> Option<Self> {
         let index = offset / CHUNK_SIZE;
         if index < MAX_CHUNKS.as_usize() {
-            // CAST: below `MAX_CHUNKS`, which is a `u32`.
+            // CAST: Below `MAX_CHUNKS`, which is a `u32`.
             Some(Self(index as u32))
         } else {
             None
@@ -66,15 +65,24 @@ impl ChunkIdx {
     }
 }
 
+/// Why no pack can hold an image of some size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadSize {
+    /// The size is 0.
+    Empty,
+    /// The size exceeds [`MAX_CHUNKS`].
+    TooLarge,
+}
+
 /// A number of chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkCount(u32);
 
 impl ChunkCount {
-    /// One chunk; as an alignment: none beyond that of every chunk.
+    /// One chunk. As an alignment: every chunk will do.
     pub const ONE: Self = Self(1);
 
-    /// Makes a count from a number.
+    /// Makes a count of `count` chunks; any number is allowed.
     #[inline]
     pub const fn new(count: u32) -> Self {
         Self(count)
@@ -84,43 +92,27 @@ impl ChunkCount {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] for 0 bytes, [`Error::TooLarge`] for more than any pack can hold.
+    /// [`BadSize::Empty`] for 0 bytes, [`BadSize::TooLarge`] for more than any pack can hold.
     #[inline]
-    pub const fn holding(bytes: usize) -> Result<Self, Error> {
+    pub const fn holding(bytes: usize) -> Result<Self, BadSize> {
         let count = bytes.div_ceil(CHUNK_SIZE);
         if count == 0 {
-            Err(Error::Empty)
+            Err(BadSize::Empty)
         } else if count > MAX_CHUNKS.as_usize() {
-            Err(Error::TooLarge)
+            Err(BadSize::TooLarge)
         } else {
-            // CAST: at most `MAX_CHUNKS`, which is a `u32`.
+            // CAST: At most `MAX_CHUNKS`, which is a `u32`.
             Ok(Self(count as u32))
         }
     }
 
-    /// Returns the least multiple of a normal pack's size that holds this many chunks: what to map
-    /// for them.
-    ///
-    /// Limited to [`MAX_CHUNKS`]; at least one pack.
-    #[inline]
-    pub const fn in_whole_packs(self) -> Self {
-        let packs = self.0.div_ceil(PACK_CHUNKS.0);
-        let packs = if packs == 0 { 1 } else { packs };
-        let count = packs.saturating_mul(PACK_CHUNKS.0);
-        if count > MAX_CHUNKS.0 {
-            MAX_CHUNKS
-        } else {
-            Self(count)
-        }
-    }
-
-    /// Returns the number.
+    /// Returns the count as a number.
     #[inline]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// Returns the number, as an index or a length.
+    /// Returns the count as an index or a length.
     #[inline]
     pub const fn as_usize(self) -> usize {
         // CAST: `usize` has at least 32 bits.
@@ -141,9 +133,7 @@ impl ChunkCount {
 /// `count` is at least 1, and `start + count` is at most [`MAX_CHUNKS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChunkRange {
-    /// The first chunk: the identity of an allocated range.
     start: ChunkIdx,
-    /// The length.
     count: ChunkCount,
 }
 
@@ -151,21 +141,21 @@ impl ChunkRange {
     /// Makes the range of `count` chunks from `start` on, or [`None`] if it is empty or fits into
     /// no pack.
     #[inline]
-    pub const fn new(start: ChunkIdx, count: ChunkCount) -> Option<Self> {
+    pub(crate) const fn new(start: ChunkIdx, count: ChunkCount) -> Option<Self> {
         match start.0.checked_add(count.0) {
-            // INVARIANT: checked here, both of them.
+            // INVARIANT: Both are checked here.
             Some(end) if count.0 > 0 && end <= MAX_CHUNKS.0 => Some(Self { start, count }),
             _ => None,
         }
     }
 
-    /// Makes the range from `start` up to, not including, `end`.
+    /// Makes the range from `start` up to but not including `end`, or [`None`] as [`Self::new`].
     #[inline]
     pub(crate) fn between(start: u32, end: u32) -> Option<Self> {
         Self::new(ChunkIdx(start), ChunkCount(end.checked_sub(start)?))
     }
 
-    /// Returns the first chunk.
+    /// Returns the first chunk, which identifies an allocated range in its pack.
     #[inline]
     pub const fn start(self) -> ChunkIdx {
         self.start
@@ -177,31 +167,19 @@ impl ChunkRange {
         self.count
     }
 
-    /// Returns the place after the last chunk.
+    /// Returns the number after that of the last chunk.
     #[inline]
-    pub const fn end(self) -> ChunkIdx {
+    pub(crate) const fn end(self) -> ChunkIdx {
         // By the type invariants this does not saturate.
         ChunkIdx(self.start.0.saturating_add(self.count.0))
     }
-
-    /// Tells whether `chunk` is one of the range's.
-    #[inline]
-    pub const fn contains(self, chunk: ChunkIdx) -> bool {
-        self.start.0 <= chunk.0 && chunk.0 < self.end().0
-    }
-
-    /// Tells whether all of `other` is inside this range.
-    #[inline]
-    pub const fn covers(self, other: Self) -> bool {
-        self.start.0 <= other.start.0 && other.end().0 <= self.end().0
-    }
 }
 
-/// How good a pack is as a home: reservations go to the best rank that has room, of those that the
-/// caller names ([`RankSet`]).
+/// The caller's preference for a pack: a reservation goes to the pack of the best rank that has room,
+/// among the ranks that the caller names ([`RankSet`]).
 ///
-/// What a rank stands for is the caller's business. Meant for: packs near the kernel's text that
-/// are mapped by one block, then far ones, then packs mapped by small pages.
+/// The caller decides what each rank means. The module uses them for the distance from the kernel's
+/// text and the size of the leaves.
 ///
 /// # Invariants
 ///
@@ -221,16 +199,16 @@ impl Rank {
     #[inline]
     pub const fn new(rank: u8) -> Option<Self> {
         if rank < Self::COUNT {
-            // INVARIANT: just checked.
+            // INVARIANT: Just checked.
             Some(Self(rank))
         } else {
             None
         }
     }
 
-    /// Returns the number, 0 for the best.
+    /// Returns the rank's number, 0 for the best.
     #[inline]
-    pub const fn get(self) -> u8 {
+    pub(crate) const fn get(self) -> u8 {
         self.0
     }
 
@@ -241,12 +219,12 @@ impl Rank {
     }
 
     /// Visits all ranks, best first.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).filter_map(Self::new)
     }
 }
 
-/// Some of the ranks.
+/// A set of ranks.
 ///
 /// # Invariants
 ///
@@ -258,42 +236,41 @@ const _: () = assert!((Rank::COUNT as u32) < u8::BITS);
 
 impl RankSet {
     /// No rank.
-    // INVARIANT: no bit is set.
+    // INVARIANT: No bit is set.
     pub const NONE: Self = Self(0);
 
     /// All ranks.
-    // INVARIANT: the bits below the count are set.
+    // INVARIANT: Exactly the bits below the count are set.
     pub const ALL: Self = Self((1 << Rank::COUNT) - 1);
 
-    /// Returns the set with one rank more.
+    /// Returns the set with `rank` added.
     #[inline]
     #[must_use]
     pub const fn with(self, rank: Rank) -> Self {
-        // INVARIANT: a rank is below the count.
+        // INVARIANT: A rank is below the count.
         Self(self.0 | rank.bit())
     }
 
-    /// Tells whether a rank is in the set.
+    /// Tells whether `rank` is in the set.
     #[inline]
     pub const fn contains(self, rank: Rank) -> bool {
         self.0 & rank.bit() != 0
     }
 
     /// Visits the ranks in the set, best first.
-    pub fn iter(self) -> impl Iterator<Item = Rank> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = Rank> {
         Rank::all().filter(move |rank| self.contains(*rank))
     }
 }
 
-/// Names one pack of a pool, for as long as it is in there.
+/// The name of one pack of a pool, valid while the pool has that pack.
 ///
-/// A slot is used again after its pack was taken out; the generation makes the old name an error
-/// instead of the name of a stranger.
+/// A pool uses a slot again after it has lost its pack. The generation makes sure that the old name
+/// is then refused and does not name the new pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackId {
-    /// Which slot of the pool.
     slot: u32,
-    /// Which of the packs that the slot has held; wraps around after 2^32 of them.
+    /// Counts the packs that the slot has held; wraps around after 2^32 of them.
     generation: u32,
 }
 
@@ -304,15 +281,15 @@ impl PackId {
         Self { slot, generation }
     }
 
-    /// Returns the slot: an index for what the caller keeps beside the pool.
+    /// Returns the slot. Callers use it as an index into their own data about packs.
     #[inline]
     pub const fn slot(self) -> u32 {
         self.slot
     }
 
-    /// Returns which of the slot's packs this one is.
+    /// Returns the generation of the slot's pack.
     #[inline]
-    pub const fn generation(self) -> u32 {
+    pub(crate) const fn generation(self) -> u32 {
         self.generation
     }
 }
@@ -325,7 +302,7 @@ mod tests {
     fn bytes_become_chunks() {
         let max = MAX_CHUNKS.as_usize() * CHUNK_SIZE;
         for (bytes, want) in [
-            (0, Err(Error::Empty)),
+            (0, Err(BadSize::Empty)),
             (1, Ok(1)),
             (63, Ok(1)),
             (64, Ok(1)),
@@ -334,9 +311,9 @@ mod tests {
             (PACK_SIZE, Ok(32_768)),
             (PACK_SIZE + 1, Ok(32_769)),
             (max, Ok(MAX_CHUNKS.get())),
-            (max + 1, Err(Error::TooLarge)),
-            (u32::MAX as usize, Err(Error::TooLarge)),
-            (usize::MAX, Err(Error::TooLarge)),
+            (max + 1, Err(BadSize::TooLarge)),
+            (u32::MAX as usize, Err(BadSize::TooLarge)),
+            (usize::MAX, Err(BadSize::TooLarge)),
         ] {
             let got = ChunkCount::holding(bytes).map(ChunkCount::get);
             assert_eq!(got, want, "{bytes} bytes");
@@ -352,27 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_packs() {
-        for (count, want) in [
-            (0, 32_768),
-            (1, 32_768),
-            (32_768, 32_768),
-            (32_769, 65_536),
-            (65_536, 65_536),
-            (65_537, 98_304),
-            (MAX_CHUNKS.get(), MAX_CHUNKS.get()),
-            (u32::MAX, MAX_CHUNKS.get()),
-        ] {
-            assert_eq!(
-                ChunkCount::new(count).in_whole_packs().get(),
-                want,
-                "{count}"
-            );
-        }
-    }
-
-    #[test]
-    fn byte_offsets_become_places() {
+    fn byte_offsets_become_chunks() {
         let max = MAX_CHUNKS.as_usize();
         for (offset, want) in [
             (0, Some(0)),
@@ -410,17 +367,10 @@ mod tests {
     }
 
     #[test]
-    fn a_range_knows_its_chunks() {
+    fn a_range_knows_its_ends() {
         let range = ChunkRange::between(4, 7).unwrap();
-        let inside: Vec<u32> = (0..10)
-            .filter(|c| range.contains(ChunkIdx::new(*c)))
-            .collect();
-        assert_eq!(inside, [4, 5, 6]);
         assert_eq!(range.end().get(), 7);
-        assert!(range.covers(range));
-        assert!(range.covers(ChunkRange::between(5, 7).unwrap()));
-        assert!(!range.covers(ChunkRange::between(5, 8).unwrap()));
-        assert!(!range.covers(ChunkRange::between(3, 5).unwrap()));
+        assert_eq!((range.start().get(), range.count().get()), (4, 3));
         assert_eq!(ChunkRange::between(7, 4), None);
     }
 

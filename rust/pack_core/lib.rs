@@ -117,24 +117,25 @@
     )
 )]
 
-pub mod audit;
+mod audit;
 mod bitmap;
 mod counting;
 mod error;
-pub mod geometry;
+mod geometry;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
-pub mod pack;
-pub mod pool;
+mod pack;
+mod pool;
 mod probe;
 mod runs;
-pub mod state;
-pub mod stats;
+mod state;
+mod stats;
 mod tournament;
 
 pub use audit::check_invariants;
 pub use audit::Flaw;
 pub use error::Error;
+pub use geometry::BadSize;
 pub use geometry::ChunkCount;
 pub use geometry::ChunkIdx;
 pub use geometry::ChunkRange;
@@ -146,16 +147,17 @@ pub use geometry::MAX_CHUNKS;
 pub use geometry::PACK_CHUNKS;
 pub use geometry::PACK_SIZE;
 pub use pack::Pack;
-pub use pack::Taken;
-pub use pack::WriteEnd;
+pub use pool::batch::Batch;
+pub use pool::batch::Released;
+pub use pool::batch::PACKS_PER_BATCH;
+pub use pool::ranges::Reserved;
 pub use pool::AddError;
-pub use pool::Batch;
 pub use pool::Pool;
-pub use pool::Released;
-pub use pool::Reserved;
 pub use pool::Slot;
-pub use pool::PACKS_PER_BATCH;
+pub use pool::MAX_SLOTS;
 pub use state::RangeState;
+pub use state::Taken;
+pub use state::WriteEnd;
 pub use stats::PackStats;
 pub use stats::PoolStats;
 pub use stats::Tallies;

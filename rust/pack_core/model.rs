@@ -9,6 +9,7 @@
 //! feature `model`, which a build for the kernel does not have.
 
 mod op;
+mod queries;
 mod random;
 mod shadow;
 mod trial;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a range can be, and how that is written down.
+//! The states of a range, their encoding, and what the steps between them return.
+
+use crate::geometry::ChunkRange;
 
 /// The state of a range that is not free.
 ///
@@ -23,19 +25,20 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RangeState {
-    /// Handed out and not yet final: the bytes are still traps, nobody may branch there.
+    /// Handed out but not final. The bytes are still traps, and nobody may branch there.
     Reserved,
-    /// The owner is copying an image there; nobody else may write to it or free it.
+    /// One task is copying an image there. No other task may write to the range.
     Writing,
     /// The bytes are an image, and programs run there.
     Live,
-    /// Freed while it was being written: who writes there retires it when the copy ends.
+    /// Freed while a task was writing. That task retires the range when its copy ends.
     Doomed,
-    /// The owner is filling it with traps; no longer anybody's image.
+    /// Freed. One task is filling the range with traps.
     Retiring,
-    /// The traps are visible; no CPU has been synchronised since.
+    /// Every CPU sees the traps, but may still execute instructions that it fetched before.
     Retired,
-    /// The traps are visible, and a synchronisation of all CPUs that began after that is under way.
+    /// As [`Retired`](Self::Retired), and a synchronisation of all CPUs is under way that began
+    /// after the traps were visible.
     Syncing,
 }
 
@@ -66,10 +69,10 @@ impl RangeState {
 
     /// Returns the state's bits in the planes A, B and C.
     ///
-    /// C says that nobody needs the image any more, and then A alone that the range is
-    /// [`Retired`](Self::Retired) and B alone that it is [`Syncing`](Self::Syncing): so the steps
-    /// that concern all such ranges work on whole words. They leave a range alone that has no C,
-    /// whatever A and B are, and one that has all three, to which somebody may still write.
+    /// C is set once the image was freed. With C, A alone means [`Retired`](Self::Retired) and B alone
+    /// means [`Syncing`](Self::Syncing), so that a batch can begin and end whole words at a time.
+    /// These steps skip ranges without C, and ranges with all three bits ([`Doomed`](Self::Doomed)),
+    /// which a task may still be writing to.
     #[inline]
     pub(crate) const fn code(self) -> (bool, bool, bool) {
         match self {
@@ -83,7 +86,7 @@ impl RangeState {
         }
     }
 
-    /// Returns the state with the given bits, if there is one.
+    /// Returns the state with these bits; [`None`] if no bit is set.
     #[inline]
     pub(crate) const fn from_code(code: (bool, bool, bool)) -> Option<Self> {
         match code {
@@ -96,5 +99,57 @@ impl RangeState {
             (false, true, true) => Some(Self::Syncing),
             (false, false, false) => None,
         }
+    }
+}
+
+/// Who has to fill a freed range with traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "somebody has to fill a retiring range with traps"]
+pub enum Taken {
+    /// The caller: now. It then calls [`Pool::retired`](crate::Pool::retired).
+    Retiring(ChunkRange),
+    /// The task that is writing there, when its copy ends: see [`WriteEnd::Doomed`].
+    Doomed(ChunkRange),
+}
+
+/// What happened to a range while a task wrote to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "whoever wrote to a doomed range has to fill it with traps"]
+pub enum WriteEnd {
+    /// Nobody freed it.
+    Kept,
+    /// Somebody freed it: it is [`Retiring`](RangeState::Retiring) now. The caller fills it with
+    /// traps and then calls [`Pool::retired`](crate::Pool::retired).
+    Doomed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_code_of_its_own() {
+        let bits = [false, true];
+        let codes = bits.map(|a| bits.map(|b| bits.map(|c| (a, b, c))));
+        let states = codes.as_flattened().as_flattened().iter();
+        let states: Vec<Option<RangeState>> = states
+            .map(|code| {
+                let state = RangeState::from_code(*code);
+                assert!(state.is_none_or(|state| state.code() == *code), "{code:?}");
+                state
+            })
+            .collect();
+        // Seven states and "no range starts here" share the eight codes.
+        for state in RangeState::ALL {
+            assert!(states.contains(&Some(state)), "{state:?}");
+        }
+        assert_eq!(states.iter().filter(|state| state.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn every_state_has_a_name_of_its_own() {
+        let mut names = RangeState::ALL.map(RangeState::name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is where: counters that are kept at every step, and figures derived from them.
+//! Counts of ranges and chunks by state, and figures that are derived from them.
 
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
 use crate::geometry::CHUNK_SIZE;
 use crate::state::RangeState;
 
-/// Ranges and their chunks.
+/// A number of ranges and of their chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many ranges: images, or what is left of them.
+    /// Ranges.
     pub ranges: u64,
-    /// How many chunks they cover.
+    /// Chunks of these ranges.
     pub chunks: u64,
 }
 
@@ -30,19 +30,19 @@ impl Tally {
     /// Returns the difference of two tallies.
     #[inline]
     #[must_use]
-    pub const fn minus(self, other: Self) -> Self {
+    pub(crate) const fn minus(self, other: Self) -> Self {
         Self {
             ranges: self.ranges.saturating_sub(other.ranges),
             chunks: self.chunks.saturating_sub(other.chunks),
         }
     }
 
-    /// Returns the tally of one range.
+    /// Returns the tally of one range of `count` chunks.
     #[inline]
     pub(crate) const fn one(count: ChunkCount) -> Self {
         Self {
             ranges: 1,
-            // CAST: widens; `From` is not const.
+            // CAST: Widens; `From` is not const.
             chunks: count.get() as u64,
         }
     }
@@ -54,29 +54,28 @@ impl Tally {
     }
 }
 
-/// Returns the size of `chunks` chunks in bytes.
 #[inline]
 const fn chunk_bytes(chunks: u64) -> u64 {
-    // CAST: 64.
+    // CAST: The size is 64.
     chunks.saturating_mul(CHUNK_SIZE as u64)
 }
 
 /// One tally for each state of a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
-    /// Handed out, not yet final.
+    /// Ranges in the state [`RangeState::Reserved`].
     pub reserved: Tally,
-    /// Being written by the owner.
+    /// Ranges in the state [`RangeState::Writing`].
     pub writing: Tally,
-    /// Final: programs run there.
+    /// Ranges in the state [`RangeState::Live`].
     pub live: Tally,
-    /// Freed while it was being written: whoever writes there fills it with traps when the copy ends.
+    /// Ranges in the state [`RangeState::Doomed`].
     pub doomed: Tally,
-    /// Being filled with traps.
+    /// Ranges in the state [`RangeState::Retiring`].
     pub retiring: Tally,
-    /// Filled with traps, waiting for a synchronisation of all CPUs to begin.
+    /// Ranges in the state [`RangeState::Retired`].
     pub retired: Tally,
-    /// Filled with traps, waiting for a synchronisation of all CPUs to end.
+    /// Ranges in the state [`RangeState::Syncing`].
     pub syncing: Tally,
 }
 
@@ -95,7 +94,7 @@ impl Tallies {
         }
     }
 
-    /// Returns the tally of a state, to change.
+    /// As [`Self::of`], for changing.
     #[inline]
     pub(crate) fn of_mut(&mut self, state: RangeState) -> &mut Tally {
         match state {
@@ -109,14 +108,14 @@ impl Tallies {
         }
     }
 
-    /// Counts `tally` in.
+    /// Adds `tally` to that of a state.
     #[inline]
     pub(crate) fn add(&mut self, state: RangeState, tally: Tally) {
         let entry = self.of_mut(state);
         *entry = entry.plus(tally);
     }
 
-    /// Counts `tally` out.
+    /// Subtracts `tally` from that of a state.
     #[inline]
     pub(crate) fn remove(&mut self, state: RangeState, tally: Tally) {
         let entry = self.of_mut(state);
@@ -131,27 +130,26 @@ impl Tallies {
         self
     }
 
-    /// Returns the sum over all states: everything that is not free.
-    pub fn total(&self) -> Tally {
+    /// Returns the sum over all states.
+    pub(crate) fn total(&self) -> Tally {
         RangeState::ALL
             .into_iter()
             .fold(Tally::default(), |sum, state| sum.plus(self.of(state)))
     }
 
-    /// Tells whether everything is free.
+    /// Tells whether there is no range.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.total().chunks == 0
     }
 
-    /// Returns what somebody has and nobody runs, or not yet all of it: reserved, writing, and
-    /// doomed, which is being written as well.
+    /// Returns the tally of the images that are not finished: reserved, writing and doomed ranges.
     pub fn unfinished(&self) -> Tally {
         self.reserved.plus(self.writing).plus(self.doomed)
     }
 
-    /// Returns what is neither free nor in use: retiring, retired and syncing. Not doomed: that is
-    /// not being filled with traps before the copy ends.
+    /// Returns the tally of what is no image any more and not free yet: retiring, retired and syncing
+    /// ranges.
     pub fn dying(&self) -> Tally {
         self.retiring.plus(self.retired).plus(self.syncing)
     }
@@ -162,18 +160,18 @@ impl Tallies {
 pub struct PoolStats {
     /// Packs in the pool.
     pub packs: u64,
-    /// Packs in which everything is free.
+    /// Packs without a range.
     pub empty_packs: u64,
     /// Chunks of all packs.
     pub chunks: u64,
-    /// The longest free run, in chunks.
+    /// The length of the longest free run, in chunks.
     pub largest_hole: u64,
-    /// What is not free, by state.
+    /// The ranges of all packs, by state.
     pub tallies: Tallies,
 }
 
 impl PoolStats {
-    /// Counts a pack in.
+    /// Adds the figures of one pack.
     pub(crate) fn count(&mut self, pack: &PackStats) {
         self.packs = self.packs.saturating_add(1);
         let empty = u64::from(pack.tallies.is_empty());
@@ -187,24 +185,24 @@ impl PoolStats {
 /// A pack's figures at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackStats {
-    /// How good a home the pack is.
+    /// The pack's rank.
     pub rank: Rank,
     /// Chunks in the pack.
     pub chunks: u64,
-    /// The longest free run, in chunks.
+    /// The length of the longest free run, in chunks.
     pub largest_hole: u64,
-    /// What is not free, by state.
+    /// The pack's ranges, by state.
     pub tallies: Tallies,
-    /// For how many calls of [`Pool::age`](crate::Pool::age) in a row the pack has been empty;
-    /// limited to 255.
+    /// Calls of [`Pool::age`](crate::Pool::age) since the pack became empty, limited to 255; 0 while
+    /// it is not empty.
     pub empty_for: u8,
 }
 
-/// The figures that are derived in the same way for a pack and for a pool.
+/// Defines what is derived in the same way for a pack and for a pool.
 macro_rules! derived_figures {
     ($($type:ty),+) => {$(
         impl $type {
-            /// Returns the size of everything in bytes.
+            /// Returns the size in bytes, whether used or free.
             #[inline]
             pub const fn bytes(&self) -> u64 {
                 chunk_bytes(self.chunks)
@@ -212,7 +210,7 @@ macro_rules! derived_figures {
 
             /// Returns the number of free chunks.
             #[inline]
-            pub fn free_chunks(&self) -> u64 {
+            pub(crate) fn free_chunks(&self) -> u64 {
                 self.chunks.saturating_sub(self.tallies.total().chunks)
             }
 
@@ -222,22 +220,10 @@ macro_rules! derived_figures {
                 chunk_bytes(self.free_chunks())
             }
 
-            /// Returns the size of the longest free run in bytes.
+            /// Returns the length of the longest free run in bytes.
             #[inline]
             pub const fn largest_hole_bytes(&self) -> u64 {
                 chunk_bytes(self.largest_hole)
-            }
-
-            /// Returns the part of the free memory that is outside the largest hole, in 1/1000; 0
-            /// if nothing is free.
-            pub fn fragmentation(&self) -> u32 {
-                let free = self.free_chunks();
-                per_mille(free.saturating_sub(self.largest_hole), free)
-            }
-
-            /// Returns the part of all memory that is live, in 1/1000.
-            pub fn utilisation(&self) -> u32 {
-                per_mille(self.tallies.live.chunks, self.chunks)
             }
         }
     )+};
@@ -245,29 +231,9 @@ macro_rules! derived_figures {
 
 derived_figures!(PoolStats, PackStats);
 
-/// Returns `part` of `whole` in 1/1000, rounded down; 0 of nothing.
-fn per_mille(part: u64, whole: u64) -> u32 {
-    let result = part.saturating_mul(1000).checked_div(whole).unwrap_or(0);
-    u32::try_from(result).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn per_mille_at_its_ends() {
-        for (part, whole, want) in [
-            (0, 0, 0),
-            (1, 0, 0),
-            (0, 5, 0),
-            (5, 5, 1000),
-            (1, 3, 333),
-            (2, 3, 666),
-        ] {
-            assert_eq!(per_mille(part, whole), want, "{part} of {whole}");
-        }
-    }
 
     #[test]
     fn derived_figures() {
@@ -296,8 +262,6 @@ mod tests {
         assert_eq!(stats.free_bytes(), 2_560);
         assert_eq!(stats.bytes(), 6_400);
         assert_eq!(stats.largest_hole_bytes(), 1_920);
-        assert_eq!(stats.fragmentation(), 250);
-        assert_eq!(stats.utilisation(), 200);
         assert_eq!(
             stats.tallies.dying(),
             Tally {
@@ -325,8 +289,6 @@ mod tests {
             }
         );
         assert_eq!(stats.free_chunks(), 22);
-        assert_eq!(PoolStats::default().fragmentation(), 0);
-        assert_eq!(PoolStats::default().utilisation(), 0);
     }
 
     #[test]

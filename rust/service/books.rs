@@ -48,9 +48,12 @@ use pack_core::{
     Taken,
     Tally,
     WriteEnd,
+    MAX_SLOTS,
     PACK_CHUNKS,
     PACK_SIZE, //
 };
+
+const _: () = assert!(MAX_PACKS <= MAX_SLOTS);
 
 /// For how long nobody tries to make a pack after one could not be made: the attempt is dear and the
 /// stock allocator may have room.

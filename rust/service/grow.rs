@@ -35,8 +35,11 @@ use kernel::sync::Arc;
 use pack_core::{
     ChunkCount,
     Pack,
+    MAX_CHUNKS,
     PACK_SIZE, //
 };
+
+const _: () = assert!(MAX_IMAGE <= MAX_CHUNKS.bytes());
 
 /// What came of making a pack.
 enum Made {

@@ -3,6 +3,8 @@
 //! Tests of one pack, with the book open: what is private is visible here.
 
 use super::*;
+use crate::state::Taken;
+use crate::state::WriteEnd;
 
 /// A book over words full of rubbish.
 fn pack(chunks: u32) -> Pack<Vec<u64>> {
@@ -86,7 +88,7 @@ fn more_storage_than_needed_does_no_harm() {
     let mut pack = Pack::new(vec![7; needed + 3], chunks, Rank::BEST).unwrap();
     assert_eq!(pack.reserve(chunks, ChunkCount::ONE), Ok(range(0, 100)));
     assert_eq!(pack.largest_hole().get(), 0);
-    assert_eq!(pack.into_storage().len(), needed + 3);
+    assert_eq!(pack.storage_mut().len(), needed + 3);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn arrive(packs: Packs, path: &[Op]) -> HostTrial {
 
 /// Everything that decides how the pool goes on, as the shadow sees it.
 fn key(trial: &HostTrial) -> Vec<u8> {
-    let mut key = vec![u8::from(trial.pool().batch_under_way())];
+    let mut key = vec![u8::from(trial.pool().is_batch_under_way())];
     for slot in 0..trial.pool().capacity() as u32 {
         key.push(u8::from(trial.shadow().pack(slot).is_some()) + 0xf0);
         for cell in trial.shadow().cells(slot) {

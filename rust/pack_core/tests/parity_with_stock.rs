@@ -54,10 +54,9 @@ fn free(pool: &mut HostPool, image: &Reserved) {
 /// Tells which chunks are used, pack by pack.
 fn layout(pool: &HostPool) -> Vec<Vec<bool>> {
     let bits = |pack: &common::HostPack| {
-        let mut bits = vec![false; pack.chunks().as_usize()];
+        let mut bits = vec![false; pack.stats().chunks as usize];
         for (_, range) in pack.ranges() {
-            let (start, end) = (range.start().get() as usize, range.end().get() as usize);
-            bits[start..end].fill(true);
+            bits[common::start(range)..common::end(range)].fill(true);
         }
         bits
     };
@@ -163,7 +162,7 @@ fn a_pack_that_went_from_the_middle() {
     let again = alloc(&mut pool, 4, size);
     assert_eq!(
         (again.pack.slot(), again.range.start()),
-        (1, ChunkIdx::new(0))
+        (1, ChunkIdx::nth(0))
     );
     assert_ne!(again.pack, images[1].ours.pack);
 }

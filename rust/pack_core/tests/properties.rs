@@ -108,7 +108,7 @@ fn more_packs_than_a_batch() {
         }
         let mut trial = common::trial(limits.slots as usize, limits.chunks);
         for op in ops {
-            let begins = op == Op::BeginBatch && !trial.pool().batch_under_way();
+            let begins = op == Op::BeginBatch && !trial.pool().is_batch_under_way();
             trial.step(op).unwrap();
             let left = trial.pool().stats().tallies.retired.ranges;
             begun_in_part += u32::from(begins && left > 0);
@@ -222,9 +222,12 @@ fn the_operations_reach_everything() {
                 ("is full of packs", after.packs == u64::from(limits.slots)),
                 (
                     "is crowded",
-                    after.packs > 3 && after.free_chunks() * 8 < after.chunks,
+                    after.packs > 3 && after.free_bytes() * 8 < after.bytes(),
                 ),
-                ("is riddled", after.fragmentation() > 800),
+                (
+                    "is riddled",
+                    after.largest_hole_bytes() * 5 < after.free_bytes(),
+                ),
                 (
                     "meddles with a range",
                     matches!(op, Op::Meddle { .. }) && was != is,

@@ -24,6 +24,7 @@ use pack_core::RangeState;
 use pack_core::Rank;
 use pack_core::Released;
 use pack_core::Slot;
+use pack_core::Tallies;
 use pack_core::Tally;
 use pack_core::WriteEnd;
 
@@ -52,6 +53,29 @@ pub fn pack(chunks: u32, rank: u8) -> HostPack {
 pub fn make_live(pool: &mut HostPool, pack: PackId, range: ChunkRange) {
     assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
     assert_eq!(pool.finalize(pack, range), Ok(WriteEnd::Kept));
+}
+
+/// The number of a range's first chunk.
+pub fn start(range: ChunkRange) -> usize {
+    range.start().get() as usize
+}
+
+/// The number after that of a range's last chunk.
+pub fn end(range: ChunkRange) -> usize {
+    start(range) + range.count().as_usize()
+}
+
+/// The sum over all states.
+pub fn total(tallies: &Tallies) -> Tally {
+    tallies
+        .live
+        .plus(tallies.unfinished())
+        .plus(tallies.dying())
+}
+
+/// Whether a pool has no range.
+pub fn is_all_free(pool: &HostPool) -> bool {
+    total(&pool.stats().tallies) == Tally::default()
 }
 
 /// Releases a batch as a whole.

@@ -8,6 +8,7 @@
 #[cfg(feature = "model")]
 use pack_core::model;
 use pack_core::AddError;
+use pack_core::BadSize;
 use pack_core::Batch;
 use pack_core::ChunkCount;
 use pack_core::ChunkIdx;
@@ -56,9 +57,6 @@ emit! {
         Pack::new(words, chunks, rank)
     }
     pack_words(chunks: ChunkCount) -> usize { Pack::words_needed(chunks) }
-    pack_ranges(pack: &Pack, f: &mut dyn FnMut(RangeState, ChunkRange)) -> () {
-        pack.ranges().for_each(|(state, range)| f(state, range))
-    }
     pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> {
         Pool::new(slots, index)
     }
@@ -99,31 +97,34 @@ emit! {
     release(pool: &mut Pool, batch: Batch, at_most: u32) -> Released {
         pool.release(batch, at_most)
     }
-    find(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
-        pool.find(id, chunk)
-    }
     containing(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
         pool.containing(id, chunk)
     }
     id_of_slot(pool: &Pool, slot: u32) -> Option<PackId> { pool.id_of_slot(slot) }
-    stats(pool: &Pool) -> (PoolStats, u32, u32) {
-        (pool.stats(), pool.stats().fragmentation(), pool.stats().utilisation())
+    stats(pool: &Pool) -> (PoolStats, u64, u64) {
+        (pool.stats(), pool.stats().free_bytes(), pool.stats().largest_hole_bytes())
     }
-    packs(pool: &Pool, f: &mut dyn FnMut(PackId, PackStats)) -> () {
-        pool.packs().for_each(|(id, stats)| f(id, stats))
+    pack_stats(pool: &Pool, id: PackId) -> Option<PackStats> { Some(pool.pack(id)?.stats()) }
+    occupied(pool: &Pool, f: &mut dyn FnMut(PackId, Rank)) -> () {
+        pool.occupied().for_each(|(id, pack)| f(id, pack.rank()))
     }
     check(pool: &Pool) -> Result<(), Flaw> { pack_core::check_invariants(pool) }
     rank_set(set: RankSet, rank: Rank) -> (RankSet, bool) { (set.with(rank), set.contains(rank)) }
-    ranks_of(set: RankSet, f: &mut dyn FnMut(Rank)) -> () { set.iter().for_each(f) }
     offset(offset: usize) -> Option<ChunkIdx> { ChunkIdx::from_byte_offset(offset) }
-    whole(chunks: ChunkCount) -> ChunkCount { chunks.in_whole_packs() }
-    range(start: ChunkIdx, count: ChunkCount) -> Option<ChunkRange> {
-        ChunkRange::new(start, count)
-    }
+    holding(size: usize) -> Result<ChunkCount, BadSize> { ChunkCount::holding(size) }
 }
 
 #[cfg(feature = "model")]
 emit! {
+    pack_ranges(pack: &Pack, f: &mut dyn FnMut(RangeState, ChunkRange)) -> () {
+        pack.ranges().for_each(|(state, range)| f(state, range))
+    }
+    packs(pool: &Pool, f: &mut dyn FnMut(PackId, PackStats)) -> () {
+        pool.packs().for_each(|(id, stats)| f(id, stats))
+    }
+    find(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        pool.find(id, chunk)
+    }
     trial_new(pool: Pool, shadow: Shadow, supply: fn(usize) -> Option<Words>) -> Option<Trial> {
         Trial::new(pool, shadow, supply)
     }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The steps by which a freed range becomes free chunks.
+
+use core::ops::DerefMut;
+
+use super::Pack;
+use crate::bitmap;
+use crate::bitmap::Span;
+use crate::error::Error;
+use crate::geometry::ChunkIdx;
+use crate::geometry::ChunkRange;
+use crate::probe;
+use crate::runs;
+use crate::state::RangeState;
+use crate::state::Taken;
+use crate::stats::Tally;
+
+impl<S: DerefMut<Target = [u64]>> Pack<S> {
+    /// Live or Reserved → Retiring, or Writing → Doomed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it was freed before.
+    pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
+        let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
+        match state {
+            RangeState::Reserved | RangeState::Live => {
+                self.change(range, state, RangeState::Retiring);
+                Ok(Taken::Retiring(range))
+            }
+            RangeState::Writing => {
+                self.change(range, state, RangeState::Doomed);
+                Ok(Taken::Doomed(range))
+            }
+            RangeState::Doomed
+            | RangeState::Retiring
+            | RangeState::Retired
+            | RangeState::Syncing => Err(Error::WrongState(state)),
+        }
+    }
+
+    /// Retiring → Retired.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pack::verify`].
+    pub(crate) fn retired(&mut self, range: ChunkRange) -> Result<(), Error> {
+        self.verify(range, RangeState::Retiring)?;
+        // INVARIANT: The span grows by the word in which the range starts.
+        self.retired = self.retired.and(Span::of_bit(range.start().get()));
+        self.change(range, RangeState::Retiring, RangeState::Retired);
+        Ok(())
+    }
+
+    /// Retired → Syncing, for all retired ranges. O(words between the first and the last of them).
+    pub(crate) fn begin_sync(&mut self) -> Tally {
+        let span = core::mem::take(&mut self.retired);
+        // INVARIANT: All ranges of the first span are syncing now, and the second covers them.
+        self.syncing = self.syncing.and(span);
+        let parts = self.parts_mut();
+        let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
+        for ((a, b), c) in planes.zip(span.of(parts.c)) {
+            probe::visit();
+            let retired = *a & !*b & *c;
+            *a &= !retired;
+            *b |= retired;
+        }
+        let begun = self.tallies.retired;
+        self.tallies.remove(RangeState::Retired, begun);
+        self.tallies.add(RangeState::Syncing, begun);
+        begun
+    }
+
+    /// Syncing → Free, for the lowest `at_most` syncing ranges. O(words from the first to the end of the
+    /// last of them).
+    ///
+    /// It looks at each word once, however many ranges start there, and updates the index once.
+    pub(crate) fn release(&mut self, at_most: u32) -> Tally {
+        let span = self.syncing;
+        let first = span.words().start;
+        let last_chunk = self.chunks.get().saturating_sub(1);
+        let parts = self.parts_mut();
+        let mut released = Tally::default();
+        let mut left = at_most;
+        // The first word in which a syncing range may be left.
+        let mut rest = first;
+        let mut touched: Option<(usize, usize)> = None;
+        // Whether a range that becomes free continues in the next word.
+        let mut open = false;
+        for index in first..parts.used.len() {
+            if !open && (left == 0 || !span.covers(index)) {
+                break;
+            }
+            probe::visit();
+            let [a, b, c, used] =
+                [&*parts.a, parts.b, parts.c, parts.used].map(|words| bitmap::word(words, index));
+            let syncing = !a & b & c;
+            let starts = bitmap::lowest(syncing, left);
+            // Used chunks that are not the first of their range, without the bits beyond the pack.
+            let mut inner = used & !(a | b | c);
+            if index == bitmap::word_of(last_chunk) {
+                inner &= bitmap::up_to_bit(last_chunk);
+            }
+            let (freed, goes_on) = bitmap::follow(starts, inner, open);
+            // INVARIANT: Whole ranges become free, and the planes are 0 at their first chunks: A was 0
+            // for a syncing range.
+            bitmap::clear(parts.b, index, starts);
+            bitmap::clear(parts.c, index, starts);
+            bitmap::clear(parts.used, index, freed);
+            open = goes_on;
+            left = left.saturating_sub(starts.count_ones());
+            rest = if starts == syncing {
+                index.saturating_add(1)
+            } else {
+                index
+            };
+            if freed != 0 {
+                touched = Some((touched.map_or(index, |(first, _)| first), index));
+            }
+            released = released.plus(Tally {
+                ranges: u64::from(starts.count_ones()),
+                chunks: u64::from(freed.count_ones()),
+            });
+        }
+        if let Some((first, last)) = touched {
+            runs::refresh(parts.used, parts.tree, first, last);
+        }
+        // INVARIANT: The syncing ranges that are left start in the rest of the span.
+        self.tallies.remove(RangeState::Syncing, released);
+        self.syncing = if self.tallies.syncing.ranges == 0 {
+            Span::default()
+        } else {
+            span.from(rest)
+        };
+        released
+    }
+}

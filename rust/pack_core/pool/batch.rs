@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Batches: retired ranges that become free by the same synchronisation of all CPUs.
+
+use core::ops::DerefMut;
+
+use super::Pool;
+use super::Slot;
+use crate::error::Error;
+use crate::pack::Pack;
+use crate::stats::Tally;
+
+/// The most packs in a batch. It bounds what [`Pool::begin_batch`] does under the caller's lock.
+///
+/// 32 packs of 2 MiB have 16,384 words to look at.
+pub const PACKS_PER_BATCH: usize = 32;
+
+/// The ranges of up to [`PACKS_PER_BATCH`] packs that were retired when the batch began. They become
+/// free after a synchronisation of all CPUs.
+///
+/// If a batch is dropped, its ranges stay out of use for ever, and the pool makes no other batch:
+/// that wastes memory but is safe.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "synchronise all CPUs, then release the batch"]
+pub struct Batch {
+    /// The number of this batch in its pool.
+    pub(super) serial: u64,
+    pub(super) tally: Tally,
+}
+
+impl Batch {
+    /// Returns how many ranges and chunks of the batch are not released yet.
+    #[inline]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+/// What [`Pool::release`] did.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the rest of the batch has to be released, too"]
+pub struct Released {
+    /// The ranges and chunks that became free.
+    pub tally: Tally,
+    /// The rest of the batch, if there is any.
+    pub rest: Option<Batch>,
+}
+
+impl<S, L> Pool<S, L>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    /// Makes a batch of the retired ranges of up to [`PACKS_PER_BATCH`] packs: Retired → Syncing.
+    ///
+    /// The caller then synchronises all CPUs with no lock held, and releases the batch. Returns [`None`]
+    /// if no range is retired, or if another batch is under way. The packs that have waited longest
+    /// come first; the others wait for the next batch. O(packs of the batch · their words between the
+    /// first and the last retired range).
+    pub fn begin_batch(&mut self) -> Option<Batch> {
+        if self.under_way.is_some() || self.first_retired.is_none() {
+            return None;
+        }
+        let mut tally = Tally::default();
+        for _ in 0..PACKS_PER_BATCH {
+            let Some(slot) = self.pop_retired() else {
+                break;
+            };
+            tally = tally.plus(self.on_slot(slot, Pack::begin_sync));
+            self.push_syncing(slot);
+        }
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        self.under_way = Some(serial);
+        Some(Batch { serial, tally })
+    }
+
+    /// Frees up to `at_most` ranges of a batch, but at least one, after all CPUs were synchronised:
+    /// Syncing → Free.
+    ///
+    /// The caller drops its lock between two calls, so that other tasks wait for one slice at most. The
+    /// batch is under way until all of it is released. A batch of another pool has no effect and no
+    /// rest.
+    ///
+    /// O(packs of the slice · their words from the first range of the slice to the end of its last).
+    pub fn release(&mut self, batch: Batch, at_most: u32) -> Released {
+        let mut tally = Tally::default();
+        if self.under_way != Some(batch.serial) {
+            return Released { tally, rest: None };
+        }
+        let mut left = at_most.max(1);
+        while left > 0 {
+            let Some(slot) = self.pop_syncing() else {
+                break;
+            };
+            let released = self.on_slot(slot, |pack| pack.release(left));
+            tally = tally.plus(released);
+            left = left.saturating_sub(u32::try_from(released.ranges).unwrap_or(u32::MAX));
+            // INVARIANT: A pack that still has syncing ranges goes back to the list. The slice ends
+            // here, so that this happens to one pack at most.
+            if left == 0 && self.is_syncing(slot) {
+                self.push_syncing(slot);
+            }
+        }
+        // INVARIANT: The batch is under way exactly while some pack has syncing ranges.
+        let rest = self.first_syncing.map(|_| Batch {
+            serial: batch.serial,
+            tally: batch.tally.minus(tally),
+        });
+        self.under_way = rest.as_ref().map(|rest| rest.serial);
+        Released { tally, rest }
+    }
+
+    /// Tells whether the pack in a slot has syncing ranges.
+    fn is_syncing(&self, slot: u32) -> bool {
+        let pack = self.id_of_slot(slot).and_then(|id| self.pack(id));
+        pack.is_some_and(|pack| pack.tallies().syncing.ranges != 0)
+    }
+
+    /// Applies `f` to the pack in a slot, if there is one.
+    fn on_slot(&mut self, slot: u32, f: impl FnOnce(&mut Pack<S>) -> Tally) -> Tally {
+        let id = self.id_of_slot(slot).ok_or(Error::Stale);
+        id.and_then(|id| self.change(id, |pack| Ok(f(pack))))
+            .unwrap_or_default()
+    }
+
+    /// Takes the first slot from the list of packs with retired ranges. The caller changes the state
+    /// of these ranges.
+    fn pop_retired(&mut self) -> Option<u32> {
+        let first = self.first_retired?;
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(first as usize);
+        self.first_retired = slot.and_then(|slot| slot.next_retired.take());
+        if self.first_retired.is_none() {
+            self.last_retired = None;
+        }
+        Some(first)
+    }
+
+    /// Puts a slot at the head of the list of packs with syncing ranges.
+    fn push_syncing(&mut self, index: u32) {
+        // CAST: `usize` has at least 32 bits.
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.next_syncing = self.first_syncing.replace(index);
+        }
+    }
+
+    /// Takes the first slot from the list of packs with syncing ranges. The caller changes the state of
+    /// these ranges.
+    fn pop_syncing(&mut self) -> Option<u32> {
+        let first = self.first_syncing?;
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(first as usize);
+        self.first_syncing = slot.and_then(|slot| slot.next_syncing.take());
+        Some(first)
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The steps in the life of one range, by the name of its pack.
+
+use core::ops::DerefMut;
+
+use super::Pool;
+use super::Slot;
+use crate::error::Error;
+use crate::geometry::ChunkCount;
+use crate::geometry::ChunkIdx;
+use crate::geometry::ChunkRange;
+use crate::geometry::PackId;
+use crate::geometry::RankSet;
+use crate::pack::Pack;
+use crate::state::RangeState;
+use crate::state::Taken;
+use crate::state::WriteEnd;
+
+/// A range that [`Pool::reserve`] has reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a range that is not retired stays reserved for ever"]
+pub struct Reserved {
+    /// The pack.
+    pub pack: PackId,
+    /// The range in that pack.
+    pub range: ChunkRange,
+}
+
+impl<S, L> Pool<S, L>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    /// Reserves chunks for `size` bytes in the first pack that has room, of the best rank in `among`
+    /// that has such a pack: Free → Reserved.
+    ///
+    /// The range starts at a multiple of `align` chunks. O(ranks + log slots + size/64 + log of the
+    /// pack) for an alignment of 1; for others, that for each hole that is long enough but not aligned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold,
+    /// [`Error::BadAlign`] if `align` is not a power of two, and [`Error::NeedPack`] if no pack of
+    /// these ranks has room. The caller then makes a pack with no lock held, takes the lock and asks
+    /// again before it adds the pack, because another task may have added one meanwhile.
+    pub fn reserve(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+    ) -> Result<Reserved, Error> {
+        let count = ChunkCount::holding(size)?;
+        if !align.get().is_power_of_two() {
+            return Err(Error::BadAlign);
+        }
+        for rank in among.iter() {
+            let mut from = 0;
+            while let Some(slot) = self.holes.first_at_least(rank, from, count.get()) {
+                if let Some(id) = self.id_of_slot(slot) {
+                    if let Ok(range) = self.change(id, |pack| pack.reserve(count, align)) {
+                        return Ok(Reserved { pack: id, range });
+                    }
+                }
+                // The hole is long enough, but no aligned part of it is.
+                from = slot.saturating_add(1);
+            }
+        }
+        Err(Error::NeedPack(count))
+    }
+
+    /// Frees the chunks of a reserved range that follow its first `keep`, and returns what is left of
+    /// the range. O(range/64 + log packs).
+    ///
+    /// The caller must not have written to these chunks since they were reserved: others can have them
+    /// at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than the range has, [`Error::Stale`],
+    /// [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn trim(
+        &mut self,
+        id: PackId,
+        range: ChunkRange,
+        keep: ChunkCount,
+    ) -> Result<ChunkRange, Error> {
+        self.change(id, |pack| pack.trim(range, keep))
+    }
+
+    /// Makes the caller the only writer of a range: Reserved or Live → Writing. Returns the state
+    /// before. O(range/64).
+    ///
+    /// Until [`Pool::finalize`] or [`Pool::abort_write`] nobody else can begin to write there, and the
+    /// pool does not hand the chunks out again. So the copy itself needs no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongRange`], and [`Error::WrongState`] if
+    /// somebody else is writing to the range or it was freed.
+    pub fn begin_write(&mut self, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
+        self.change(id, |pack| pack.begin_write(range))
+    }
+
+    /// Ends a copy that every CPU can see: Writing → Live, or Doomed → Retiring if the range was freed
+    /// meanwhile. O(range/64).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
+        self.change(id, |pack| pack.finalize(range))
+    }
+
+    /// Ends a copy that failed, after the caller has filled the range with traps again: Writing →
+    /// Reserved, or Doomed → Retiring if the range was freed meanwhile. O(range/64).
+    ///
+    /// Only for a range that was reserved before [`Pool::begin_write`]. The caller finalizes one that
+    /// was live, whatever it has copied: programs may run there, and if the range were reserved again,
+    /// [`Pool::trim`] could free a part of it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn abort_write(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
+        self.change(id, |pack| pack.abort_write(range))
+    }
+
+    /// Frees the range that starts at `chunk`: Live or Reserved → Retiring, or Writing → Doomed.
+    /// O(range/64).
+    ///
+    /// The caller fills a retiring range with traps. A doomed range it leaves to the writer: otherwise
+    /// the rest of the copy would overwrite the next image in that memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], and [`Error::WrongState`] if the range was freed
+    /// before.
+    pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<Taken, Error> {
+        self.change(id, |pack| pack.begin_retire(chunk))
+    }
+
+    /// Notes that every CPU's instruction fetch sees the traps in a range: Retiring → Retired.
+    /// O(range/64).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    pub fn retired(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
+        self.change(id, |pack| pack.retired(range))
+    }
+
+    /// Returns the range that `chunk` belongs to, with its state. O(range/64).
+    pub fn containing(&self, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        self.pack(id)?.containing(chunk)
+    }
+
+    /// Changes a pack, and then what the pool records about it. All changes of a pack in the pool go
+    /// through here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], and those of `f`.
+    pub(super) fn change<R>(
+        &mut self,
+        id: PackId,
+        f: impl FnOnce(&mut Pack<S>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
+        let current = slot.generation == id.generation();
+        let pack = slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)?;
+        let was_retired = pack.tallies().retired.ranges;
+        let result = f(pack);
+        let is_retired = pack.tallies().retired.ranges;
+        let (rank, hole) = (pack.rank(), pack.largest_hole());
+        // INVARIANT: The index has the new largest hole, and the list the pack if it has retired ranges.
+        self.holes.update(id.slot(), rank, hole.get());
+        if was_retired == 0 && is_retired != 0 {
+            self.push_retired(id.slot());
+        }
+        result
+    }
+
+    /// Puts a slot at the end of the list of packs with retired ranges.
+    fn push_retired(&mut self, index: u32) {
+        let before = self.last_retired.replace(index);
+        // CAST: `usize` has at least 32 bits.
+        match before.and_then(|before| self.slots.get_mut(before as usize)) {
+            Some(before) => before.next_retired = Some(index),
+            None => self.first_retired = Some(index),
+        }
+    }
+}

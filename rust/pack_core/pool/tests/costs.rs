@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bounds on the words and nodes that a call looks at. No clock is involved (`probe.rs`).
+
+use super::*;
+
+/// A pool of one 2 MiB pack with `images` live images of one chunk with holes of one chunk between
+/// them, and the rest free.
+fn riddled(images: u32) -> (TestPool, PackId) {
+    let mut pool = pool(1024);
+    let id = pool.add(pack(32_768, 0)).unwrap();
+    let holes = images.min(32_768 - images - 64);
+    let ranges: Vec<Reserved> = (0..images + holes).map(|_| reserve(&mut pool, 1)).collect();
+    for (index, reserved) in ranges.into_iter().enumerate() {
+        if index % 2 == 1 && index / 2 < holes as usize {
+            retire(&mut pool, reserved);
+        } else {
+            make_live(&mut pool, reserved);
+        }
+    }
+    let batch = pool.begin_batch().unwrap();
+    assert_eq!(release(&mut pool, batch).ranges, u64::from(holes));
+    assert_eq!(pool.stats().tallies.live.ranges, u64::from(images));
+    (pool, id)
+}
+
+/// No figure of a clock: words and nodes that were looked at.
+#[test]
+fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
+    // Levels of the index of a pack and of the index across packs; a handful of looks at each.
+    let levels = 9 + 10;
+    let mut costs = Vec::new();
+    for images in [10, 20_000] {
+        let (mut pool, id) = riddled(images);
+        // Past all the small holes: a scan would look at up to 512 words.
+        let (range, reserve) = probe::count(|| super::tests::reserve(&mut pool, 5).range);
+        let (_, write) = probe::count(|| pool.begin_write(id, range).unwrap());
+        let (end, abort) = probe::count(|| pool.abort_write(id, range).unwrap());
+        assert_eq!(end, WriteEnd::Kept);
+        pool.begin_write(id, range).unwrap();
+        let (end, finalize) = probe::count(|| pool.finalize(id, range).unwrap());
+        assert_eq!(end, WriteEnd::Kept);
+        let (found, find) = probe::count(|| pool.containing(id, range.start()).unwrap());
+        assert_eq!(found, (RangeState::Live, range));
+        let (taken, begin) = probe::count(|| pool.begin_retire(id, range.start()).unwrap());
+        assert_eq!(taken, Taken::Retiring(range));
+        let ((), retired) = probe::count(|| pool.retired(id, range).unwrap());
+        for (what, cost) in [
+            ("reserve", reserve),
+            ("begin_write", write),
+            ("abort_write", abort),
+            ("finalize", finalize),
+            ("find", find),
+            ("begin", begin),
+            ("retired", retired),
+        ] {
+            assert!(cost <= 8 * levels, "{what} among {images} images: {cost}");
+            assert!(cost > 0, "{what} is not counted");
+        }
+        costs.push(reserve);
+    }
+    assert!(costs[1] <= costs[0] + 2 * levels, "{costs:?}");
+}
+
+#[test]
+fn the_cost_of_a_large_image_is_its_words() {
+    let (mut pool, id) = riddled(10);
+    let chunks = 20_000u32;
+    let (range, cost) = probe::count(|| reserve(&mut pool, chunks).range);
+    // Its words are filled, and the nodes above them computed from two children each.
+    assert!(cost <= u64::from(chunks / 64) * 6 + 8 * 19, "{cost}");
+    let (_, cost) = probe::count(|| pool.begin_write(id, range).unwrap());
+    assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
+    let (end, cost) = probe::count(|| pool.finalize(id, range).unwrap());
+    assert_eq!(end, WriteEnd::Kept);
+    assert!(cost <= u64::from(chunks / 64) * 2 + 8 * 19, "{cost}");
+}
+
+#[test]
+fn a_reservation_among_full_packs_costs_a_logarithm() {
+    let mut pool = pool(1024);
+    for rank in [0, 0, 0, 1] {
+        for _ in 0..250 {
+            pool.add(pack(64, rank)).unwrap();
+        }
+    }
+    for _ in 0..999 {
+        let _ = reserve(&mut pool, 64);
+    }
+    let (last, cost) = probe::count(|| reserve(&mut pool, 64));
+    assert_eq!(last.pack.slot(), 999);
+    assert!(cost <= 8 * 10 + 16, "{cost}");
+}
+
+#[test]
+fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
+    let mut costs = Vec::new();
+    for packs in [1, 1_000] {
+        let mut pool = pool(1024);
+        for _ in 0..packs {
+            pool.add(pack(640, 0)).unwrap();
+        }
+        let range = reserve(&mut pool, 3);
+        retire(&mut pool, range);
+        let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
+        let (tally, release) = probe::count(|| release(&mut pool, batch));
+        assert_eq!(tally.chunks, 3);
+        assert!(begin > 0 && release > 0);
+        costs.push(begin + release);
+    }
+    // Among packs alike, the index across packs is up to date sooner.
+    assert!(costs[1] <= costs[0], "{costs:?}");
+}
+
+/// What a slice of so many ranges and words may cost in one normal pack.
+fn slice_bound(words: u64) -> u64 {
+    // Each word is looked at once, and the nodes above it are computed from two children each; then
+    // the levels of both indexes.
+    words * 3 + 2 * 9 + 4 * 10
+}
+
+#[test]
+fn a_slice_costs_what_it_frees() {
+    const RANGES: u32 = 10_000;
+    let mut pool = pool(1024);
+    let id = pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..2 * RANGES).map(|_| reserve(&mut pool, 1)).collect();
+    for pair in ranges.chunks(2) {
+        retire(&mut pool, pair[0]);
+        make_live(&mut pool, pair[1]);
+    }
+    let mut rest = pool.begin_batch();
+    assert_eq!(rest.as_ref().unwrap().tally().ranges, u64::from(RANGES));
+    let (mut total, mut slices) = (0, 0);
+    while let Some(batch) = rest {
+        let (released, cost) = probe::count(|| pool.release(batch, 64));
+        // 64 of 128 chunks in a row are in three words at most.
+        assert!(cost <= slice_bound(3), "slice {slices}: {cost}");
+        total += cost;
+        slices += 1;
+        rest = released.rest;
+    }
+    assert_eq!(slices, RANGES.div_ceil(64));
+    assert!(total <= 2 * u64::from(RANGES), "{total}");
+    assert_eq!(pool.stats().tallies.live.ranges, u64::from(RANGES));
+    assert_eq!(pool.find(id, ranges[0].range.start()), None);
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn a_whole_batch_costs_its_words() {
+    const RANGES: u32 = 10_000;
+    let mut pool = pool(1024);
+    pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..RANGES).map(|_| reserve(&mut pool, 1)).collect();
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
+    let (tally, release) = probe::count(|| release(&mut pool, batch));
+    assert_eq!(tally.ranges, u64::from(RANGES));
+    let words = u64::from(RANGES.div_ceil(64));
+    assert!(begin <= words + 40, "{begin}");
+    assert!(release <= slice_bound(words), "{release}");
+}
+
+#[test]
+fn a_slice_of_large_images_costs_their_words() {
+    let mut pool = pool(1024);
+    pool.add(pack(32_768, 0)).unwrap();
+    let ranges: Vec<Reserved> = (0..8).map(|_| reserve(&mut pool, 4_096)).collect();
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let mut rest = pool.begin_batch();
+    for slice in 0..8 {
+        let (released, cost) = probe::count(|| pool.release(rest.take().unwrap(), 1));
+        // The word after the last is looked at, too.
+        assert!(cost <= slice_bound(4_096 / 64 + 1), "slice {slice}: {cost}");
+        assert_eq!(released.tally.chunks, 4_096);
+        rest = released.rest;
+    }
+    assert_eq!(rest, None);
+}
+
+#[test]
+fn beginning_costs_no_more_than_a_batch_of_packs() {
+    let mut costs = Vec::new();
+    for packs in [PACKS_PER_BATCH, 8 * PACKS_PER_BATCH] {
+        let mut pool = pool(1024);
+        for _ in 0..packs {
+            pool.add(pack(640, 0)).unwrap();
+        }
+        for _ in 0..packs {
+            // One at each end of a pack.
+            let ends = [1, 638, 1].map(|chunks| reserve(&mut pool, chunks));
+            make_live(&mut pool, ends[1]);
+            retire(&mut pool, ends[0]);
+            retire(&mut pool, ends[2]);
+        }
+        let (batch, cost) = probe::count(|| pool.begin_batch().unwrap());
+        assert_eq!(batch.tally().ranges, 2 * PACKS_PER_BATCH as u64);
+        let words = PACKS_PER_BATCH as u64 * 10;
+        assert!(
+            cost >= words && cost <= words + PACKS_PER_BATCH as u64 * 40,
+            "{cost}"
+        );
+        costs.push(cost);
+    }
+    assert!(costs[1] <= costs[0], "{costs:?}");
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of how packs are added, chosen, counted and removed.
+
+use super::*;
+
+#[test]
+fn storage_must_fit() {
+    let slots = |count: usize| (0..count).map(|_| Slot::vacant()).collect::<Vec<_>>();
+    for (count, valid) in [
+        (0, false),
+        (1, true),
+        (3, true),
+        (MAX_SLOTS, true),
+        (MAX_SLOTS + 1, false),
+    ] {
+        let words = TestPool::index_words(count);
+        assert_eq!(
+            TestPool::new(slots(count), vec![0; words]).is_ok(),
+            valid,
+            "{count} slots"
+        );
+        let short = TestPool::new(slots(count), vec![0; words - 1]).map(|_| ());
+        assert_eq!(short, Err(Error::BadStorage));
+    }
+}
+
+#[test]
+fn sizes_and_alignments_that_make_no_sense() {
+    let mut pool = pool(1);
+    pool.add(pack(64, 0)).unwrap();
+    let max = MAX_CHUNKS.bytes();
+    for (size, align, want) in [
+        (0, 1, Error::Empty),
+        (max, 1, Error::NeedPack(MAX_CHUNKS)),
+        (max + 1, 1, Error::TooLarge),
+        (usize::MAX, 1, Error::TooLarge),
+        (1, 0, Error::BadAlign),
+        (1, 3, Error::BadAlign),
+        (1, u32::MAX, Error::BadAlign),
+        (64 * 64 + 1, 1, Error::NeedPack(ChunkCount::new(65))),
+    ] {
+        assert_eq!(
+            pool.reserve(size, ChunkCount::new(align), RankSet::ALL),
+            Err(want),
+            "{size}, {align}"
+        );
+    }
+    assert_eq!(pool.stats().free_chunks(), 64);
+}
+
+#[test]
+fn a_full_pool_gives_the_pack_back() {
+    let mut pool = pool(2);
+    pool.add(pack(1, 0)).unwrap();
+    pool.add(pack(2, 1)).unwrap();
+    let failed = pool.add(pack(3, 2)).unwrap_err();
+    assert_eq!((failed.error, failed.pack.chunks().get()), (Error::Full, 3));
+    assert_eq!(pool.stats().packs, 2);
+}
+
+#[test]
+fn the_best_rank_with_room_is_taken() {
+    let mut pool = pool(6);
+    let by_rank: Vec<PackId> = [3, 1, 5, 0, 2, 4]
+        .into_iter()
+        .map(|rank| pool.add(pack(8, rank)).unwrap())
+        .collect();
+    let packs: Vec<PackId> = (0..6).map(|_| reserve(&mut pool, 8).pack).collect();
+    assert_eq!(packs, [3, 1, 4, 0, 5, 2].map(|slot| by_rank[slot]));
+}
+
+#[test]
+fn only_the_ranks_that_will_do_are_taken() {
+    let mut pool = pool(6);
+    // The slot is the rank.
+    for rank in 0..6 {
+        pool.add(pack(8, rank)).unwrap();
+    }
+    let mut slot = |size: usize, among: &[u8]| {
+        let reserved = pool.reserve(size * 64, ChunkCount::ONE, ranks(among));
+        reserved.map(|it| it.pack.slot()).ok()
+    };
+    assert_eq!(slot(1, &[]), None);
+    assert_eq!(slot(6, &[5, 2, 3]), Some(2));
+    assert_eq!(slot(6, &[5, 2, 3]), Some(3));
+    assert_eq!(slot(6, &[5, 2, 3]), Some(5));
+    assert_eq!(slot(6, &[5, 2, 3]), None);
+    assert_eq!(slot(2, &[5, 2, 3]), Some(2));
+    assert_eq!(slot(8, &[4]), Some(4));
+    assert_eq!(slot(1, &[4]), None);
+    assert_eq!(slot(8, &[0, 1, 2, 3, 4, 5]), Some(0));
+    let full = pool.reserve(7 * 64, ChunkCount::ONE, ranks(&[0, 4]));
+    assert_eq!(full, Err(Error::NeedPack(ChunkCount::new(7))));
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn the_largest_hole_of_some_ranks() {
+    let mut pool = pool(1024);
+    assert_eq!(pool.largest_hole(RankSet::ALL).get(), 0);
+    for (chunks, rank) in [(100, 1), (30, 1), (70, 4), (200, 5)] {
+        pool.add(pack(chunks, rank)).unwrap();
+    }
+    for (among, want) in [
+        (ranks(&[]), 0),
+        (ranks(&[0, 2, 3]), 0),
+        (ranks(&[1]), 100),
+        (ranks(&[4]), 70),
+        (ranks(&[1, 4]), 100),
+        (ranks(&[4, 5]), 200),
+        (RankSet::ALL, 200),
+    ] {
+        let (hole, cost) = probe::count(|| pool.largest_hole(among));
+        assert_eq!(hole.get(), want, "{among:?}");
+        assert_eq!(cost, among.iter().count() as u64);
+    }
+    let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+    retire(&mut pool, range);
+    let batch = pool.begin_batch().unwrap();
+    release(&mut pool, batch);
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 100);
+    pool.take_empty(0, |_, stats| stats.chunks == 100).unwrap();
+    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+}
+
+#[test]
+fn packs_are_counted() {
+    let mut pool = pool(3);
+    assert!((pool.len(), pool.is_empty()) == (0, true));
+    for number in 1..=3 {
+        pool.add(pack(8, 0)).unwrap();
+        assert!((pool.len(), pool.is_empty()) == (number, false));
+    }
+    assert!(pool.add(pack(8, 0)).is_err());
+    assert_eq!(pool.len(), 3);
+    assert!(pool.take_empty(3, |_, _| true).is_none());
+    assert_eq!(pool.len(), 3);
+    for left in (0..3).rev() {
+        pool.take_empty(0, |_, _| true).unwrap();
+        assert!((pool.len(), pool.is_empty()) == (left, left == 0));
+        check_invariants(&pool).unwrap();
+    }
+    assert!(pool.take_empty(0, |_, _| true).is_none());
+    assert_eq!(pool.len(), 0);
+}
+
+#[test]
+fn an_alignment_that_one_pack_cannot_give_is_looked_for_in_the_next() {
+    let mut pool = pool(3);
+    for _ in 0..3 {
+        pool.add(pack(12, 0)).unwrap();
+    }
+    // Both have 8 free chunks, from 4 on.
+    assert_eq!(
+        [
+            reserve(&mut pool, 4).pack.slot(),
+            reserve(&mut pool, 8).pack.slot()
+        ],
+        [0, 0]
+    );
+    assert_eq!(
+        [
+            reserve(&mut pool, 4).pack.slot(),
+            reserve(&mut pool, 9).pack.slot()
+        ],
+        [1, 2]
+    );
+    let aligned = pool.reserve(5 * 64, ChunkCount::new(8), RankSet::ALL);
+    assert_eq!(aligned, Err(Error::NeedPack(ChunkCount::new(5))));
+    let aligned = pool
+        .reserve(4 * 64, ChunkCount::new(8), RankSet::ALL)
+        .unwrap();
+    assert_eq!((aligned.pack.slot(), aligned.range.start().get()), (1, 8));
+}
+
+#[test]
+fn a_slot_is_used_again_under_another_name() {
+    let mut pool = pool(1);
+    let old = pool.add(pack(8, 0)).unwrap();
+    let (taken, empty) = pool.take_empty(0, |_, _| true).unwrap();
+    assert_eq!((taken, pool.id_of_slot(0)), (old, None));
+    let new = pool.add(empty).unwrap();
+    assert_eq!((new.slot(), new == old), (0, false));
+    let range = reserve(&mut pool, 2).range;
+    assert_eq!(pool.begin_write(old, range), Err(Error::Stale));
+    assert!(pool.pack(old).is_none());
+    assert_eq!(pool.begin_write(new, range), Ok(RangeState::Reserved));
+    assert_eq!(pool.finalize(old, range), Err(Error::Stale));
+    assert_eq!(pool.finalize(new, range), Ok(WriteEnd::Kept));
+}
+
+#[test]
+fn empty_packs_are_kept_as_asked() {
+    let mut pool = pool(5);
+    for rank in [0, 1, 0, 1, 0] {
+        pool.add(pack(8, rank)).unwrap();
+    }
+    let busy = reserve(&mut pool, 1);
+    assert_eq!(busy.pack.slot(), 0);
+    assert!(pool.take_empty(4, |_, _| true).is_none());
+    let mut take = |keep| pool.take_empty(keep, |_, _| true).map(|(id, _)| id.slot());
+    assert_eq!(
+        [take(3), take(2), take(1), take(1), take(0), take(0)],
+        [Some(3), Some(1), Some(4), None, Some(2), None]
+    );
+}
+
+#[test]
+fn the_filter_decides_which_empty_packs_count() {
+    let mut pool = pool(3);
+    for chunks in [8, 16, 8] {
+        pool.add(pack(chunks, 0)).unwrap();
+    }
+    let mut take = |keep| {
+        pool.take_empty(keep, |_, stats| stats.chunks == 16)
+            .map(|(id, _)| id.slot())
+    };
+    assert_eq!([take(1), take(0), take(0)], [None, Some(1), None]);
+    pool.age();
+    pool.add(pack(8, 0)).unwrap();
+    let old = pool
+        .take_empty(0, |_, stats| stats.empty_for > 0)
+        .map(|(id, _)| id.slot());
+    assert_eq!(old, Some(2));
+}
+
+#[test]
+fn a_pack_that_waits_is_not_empty() {
+    let mut pool = pool(1);
+    pool.add(pack(8, 0)).unwrap();
+    let range = reserve(&mut pool, 8);
+    let stays = |pool: &mut TestPool| assert!(pool.take_empty(0, |_, _| true).is_none());
+    stays(&mut pool);
+    pool.begin_write(range.pack, range.range).unwrap();
+    stays(&mut pool);
+    let taken = pool.begin_retire(range.pack, range.range.start());
+    assert_eq!(taken, Ok(Taken::Doomed(range.range)));
+    stays(&mut pool);
+    let end = pool.finalize(range.pack, range.range);
+    assert_eq!(end, Ok(WriteEnd::Doomed));
+    stays(&mut pool);
+    pool.retired(range.pack, range.range).unwrap();
+    stays(&mut pool);
+    let batch = pool.begin_batch().unwrap();
+    stays(&mut pool);
+    release(&mut pool, batch);
+    assert!(pool.take_empty(0, |_, _| true).is_some());
+}
+
+#[test]
+fn the_recount_sees_every_damage() {
+    type Damage = fn(&mut TestPool);
+    let damages: [(&str, Damage); 13] = [
+        ("hole", |pool| pool.holes.update(0, Rank::BEST, 7)),
+        ("hole in a vacant slot", |pool| {
+            pool.holes.update(3, Rank::BEST, 1)
+        }),
+        ("hole in another rank", |pool| {
+            pool.holes.update(0, Rank::new(1).unwrap(), 1)
+        }),
+        ("hole in the last rank", |pool| {
+            pool.holes.update(0, Rank::new(Rank::COUNT - 1).unwrap(), 1)
+        }),
+        ("number of packs", |pool| pool.packs += 1),
+        ("batch", |pool| pool.under_way = None),
+        ("batch of nothing", |pool| {
+            let batch = Batch {
+                serial: pool.under_way.unwrap(),
+                tally: Tally::default(),
+            };
+            release(pool, batch);
+            pool.under_way = Some(0);
+        }),
+        ("retired list has no end", |pool| pool.last_retired = None),
+        ("retired list ends elsewhere", |pool| {
+            pool.last_retired = Some(1)
+        }),
+        ("retired list ends", |pool| pool.first_retired = None),
+        ("syncing list ends", |pool| pool.first_syncing = None),
+        ("retired list is a ring", |pool| {
+            pool.slots[0].next_retired = Some(0)
+        }),
+        ("syncing list has another", |pool| {
+            pool.slots[0].next_syncing = Some(2)
+        }),
+    ];
+    for (what, damage) in damages {
+        let mut pool = pool(4);
+        for _ in 0..3 {
+            pool.add(pack(8, 0)).unwrap();
+        }
+        let ranges = [
+            reserve(&mut pool, 3),
+            reserve(&mut pool, 2),
+            reserve(&mut pool, 2),
+        ];
+        assert!(ranges.iter().all(|range| range.pack.slot() == 0));
+        retire(&mut pool, ranges[0]);
+        let _batch = pool.begin_batch().unwrap();
+        retire(&mut pool, ranges[1]);
+        make_live(&mut pool, ranges[2]);
+        check_invariants(&pool).unwrap();
+        damage(&mut pool);
+        let found: Result<(), Flaw> = check_invariants(&pool);
+        assert!(found.is_err(), "{what}");
+    }
+}
