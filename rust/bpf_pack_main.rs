@@ -7,10 +7,10 @@
 
 mod a64;
 mod abi;
+mod config;
 mod counters;
 mod debugfs;
 mod hook;
-mod knobs;
 mod ksym;
 mod lifetime;
 mod owners;
@@ -23,14 +23,16 @@ mod service;
 mod sys;
 mod trace;
 
+use config::{
+    Config,
+    Knobs, //
+};
 use debugfs::DebugFs;
 use hook::Hooks;
 use kernel::prelude::*;
-use knobs::Knobs;
 use ksym::KernelFns;
 use lifetime::Opened;
 use service::{
-    Config,
     Service,
     GATE, //
 };

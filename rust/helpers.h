@@ -11,6 +11,7 @@
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/mm_types.h>
+#include <linux/module.h>
 #include <linux/set_memory.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>

@@ -9,6 +9,7 @@ mod entry;
 mod ftrace;
 mod pass_on;
 mod proof;
+mod target;
 
 use crate::ksym::KernelFns;
 use crate::lifetime::wait_for_tasks;

@@ -3,6 +3,7 @@
 //! What keeps the module in memory, and what lets it go: a reference per live image, a count of
 //! calls in flight, and delayed work that can be cancelled. The kernel crate has none of them.
 
+use crate::sys;
 use core::marker::PhantomPinned;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -15,11 +16,9 @@ use kernel::sync::atomic::{
     Release, //
 };
 use kernel::types::Opaque;
-use kernel::ModuleMetadata;
 
 /// This module, for the reference count.
-pub(crate) const THIS_MODULE: *mut bindings::module =
-    <crate::BpfPack as ModuleMetadata>::THIS_MODULE.as_ptr();
+pub(crate) const THIS_MODULE: *mut bindings::module = &raw mut sys::__this_module;
 
 /// A reference to this module; while it lives `rmmod` says "in use".
 ///

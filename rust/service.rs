@@ -16,7 +16,8 @@
 
 #![deny(unsafe_code)]
 
-#[allow(unsafe_code)] // says why a claim may be written to
+mod answers;
+#[allow(unsafe_code)] // Its room claim.rs has some.
 mod books;
 mod grow;
 mod held;
@@ -24,8 +25,8 @@ mod homes;
 mod reclaim;
 mod write;
 
+use crate::config::Config;
 use crate::counters::Counters;
-use crate::knobs::Knobs;
 use crate::ksym::KernelFns;
 use crate::lifetime::{
     Delayed,
@@ -35,6 +36,7 @@ use crate::region::{
     Origins,
     Region, //
 };
+use answers::Refusal;
 use books::Books;
 use held::Held;
 use kernel::prelude::*;
@@ -56,6 +58,7 @@ use pack_core::{
     PoolStats, //
 };
 
+pub(crate) use answers::Outcome;
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;
@@ -65,43 +68,6 @@ const MAX_MESSAGES: u64 = 32;
 
 /// Through which the JIT's calls, the exported functions and the delayed work reach the service.
 pub(crate) static GATE: Gate<Service> = Gate::new();
-
-/// What the module parameters say.
-#[derive(Clone, Copy)]
-pub(crate) struct Config {
-    /// Packs near the kernel text at most; 0 = all packs anywhere.
-    pub(crate) near_packs: usize,
-    /// Seconds for which an empty pack is kept.
-    pub(crate) retain_seconds: u32,
-    /// What the test build lets one set.
-    pub(crate) knobs: Knobs,
-}
-
-/// Why an image was not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// insmod is not over.
-    Starting,
-    /// New images are stopped by the control.
-    Draining,
-    /// The module is being removed.
-    Leaving,
-    /// No memory or no room.
-    NoMemory,
-    /// Size 0, or more than [`MAX_IMAGE`](crate::plan::MAX_IMAGE).
-    Size,
-}
-
-/// What came of a call for an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It was an image of ours, and what was asked for was done.
-    Done,
-    /// It is in none of our packs.
-    Foreign,
-    /// It is in one of our packs, and the call failed.
-    Failed(Error),
-}
 
 /// What the service does with new images.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,10 @@
 //! Every function holds an entry of [`GATE`] across everything it calls, the stock function
 //! included: that keeps this module's text in place while one sleeps.
 
+use super::target::{
+    Target,
+    COUNT, //
+};
 use super::{
     pass_on,
     proof, //
@@ -35,25 +39,10 @@ use crate::sys;
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// How many functions are hooked.
-pub(super) const COUNT: usize = 5;
-
-/// A function to hook.
+/// Returns the stock functions and their replacements, in the order in which they are attached.
 ///
-/// # Invariants
-///
-/// `function` is the address of the kernel function `name`, and `replacement` that of a function of
-/// the same type that takes over. Only [`targets`] makes any.
-pub(super) struct Target {
-    pub(super) name: &'static str,
-    pub(super) function: usize,
-    pub(super) replacement: usize,
-}
-
-/// The stock functions and what takes over.
-///
-/// In the order in which they are attached: those that deal with images of ours before the one that
-/// makes them. `enter_stock.S` knows the order, too.
+/// The function that makes images comes last, because the others must be ready for our images.
+/// `enter_stock.S` relies on the order.
 pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
     [
         Target {

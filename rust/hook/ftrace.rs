@@ -2,7 +2,7 @@
 
 //! Redirects one kernel function with ftrace, in the way of live patching.
 
-use super::entry::Target;
+use super::target::Target;
 use crate::lifetime::{
     sleep_ms,
     wait_for_callbacks, //

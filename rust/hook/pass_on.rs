@@ -7,7 +7,7 @@
 //! replaced it. So `enter_stock.S` enters the function after its patch site, at the instruction where
 //! ftrace itself continues. No function is called twice and no tracer sees a call twice.
 
-use super::entry::{
+use super::target::{
     Target,
     COUNT, //
 };

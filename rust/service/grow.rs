@@ -4,19 +4,17 @@
 
 #![deny(unsafe_code)]
 
+use super::answers::Refusal;
+use super::books::room::Placing;
 use super::books::{
     Books,
-    Placing,
     Words, //
 };
 use super::homes::{
     rank_of,
     Customer, //
 };
-use super::{
-    Refusal,
-    Service, //
-};
+use super::Service;
 use crate::plan::{
     attempts,
     LeafLimit,

@@ -5,14 +5,10 @@
 
 #![deny(unsafe_code)]
 
-use super::books::{
-    Claim,
-    Freeing, //
-};
-use super::{
-    Outcome,
-    Service, //
-};
+use super::answers::Outcome;
+use super::books::claim::Claim;
+use super::books::images::Freeing;
+use super::Service;
 use crate::plan::MAX_PACKS;
 use crate::poke;
 use crate::trace;

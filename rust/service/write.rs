@@ -4,11 +4,9 @@
 
 #![deny(unsafe_code)]
 
-use super::books::Claim;
-use super::{
-    Outcome,
-    Service, //
-};
+use super::answers::Outcome;
+use super::books::claim::Claim;
+use super::Service;
 use crate::poke::Source;
 use crate::trace;
 use kernel::prelude::*;

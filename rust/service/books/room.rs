@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Finding room for an image, and whether another pack could give some.
+
+#![deny(unsafe_code)]
+
+use super::{
+    is_recent,
+    Books, //
+};
+use crate::config::Config;
+use crate::lifetime::ModuleRef;
+use crate::service::answers::Refusal;
+use crate::service::homes::{
+    self,
+    Customer, //
+};
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::time::{
+    Delta,
+    Instant, //
+};
+use pack_core::{
+    ChunkCount,
+    Error as Refused,
+    RankSet,
+    PACK_SIZE, //
+};
+
+/// After a failure to make a pack nobody tries again for this long: an attempt is expensive, and the
+/// stock allocator may have room.
+const NO_MEMORY_PAUSE: Delta = Delta::from_millis(100);
+
+/// After a failure to place a pack near the kernel nobody tries that for this long: only modules that
+/// are removed make room there.
+const NEAR_FULL_PAUSE: Delta = Delta::from_secs(60);
+
+/// A pack is nearly full if its largest hole is smaller than this: 256 KiB.
+pub(super) const LOW_WATER: ChunkCount = ChunkCount::new(4096);
+
+/// What [`Books::place`] found.
+pub(in crate::service) enum Placing {
+    /// Room for the image, which is reserved, at this address.
+    At(NonNull<u8>),
+    /// No room. The caller may make another pack.
+    NeedsPack,
+    /// No room, and no pack can be made now.
+    Hopeless,
+}
+
+impl Books {
+    /// Whether another `len` bytes may be placed near the kernel.
+    fn may_be_near(&self, len: usize, config: &Config) -> bool {
+        let bytes = self.near_bytes.saturating_add(len);
+        bytes.div_ceil(PACK_SIZE) <= config.near_packs
+            && !is_recent(self.near_full, NEAR_FULL_PAUSE)
+    }
+
+    /// Whether another pack may be placed near the kernel.
+    pub(in crate::service) fn near_open(&self, config: &Config) -> bool {
+        self.may_be_near(PACK_SIZE, config)
+    }
+
+    /// Whether a region for an image of `size` bytes of `customer` may be placed near the kernel.
+    /// O(slots) for classic programs.
+    pub(in crate::service) fn may_go_near(
+        &self,
+        size: usize,
+        customer: Customer,
+        config: &Config,
+    ) -> bool {
+        self.may_be_near(size, config)
+            && match customer {
+                Customer::Any => true,
+                Customer::Classic => !self.has_shared_pack(),
+            }
+    }
+
+    /// Whether a near pack exists that classic programs share with others. O(slots).
+    pub(in crate::service) fn has_shared_pack(&self) -> bool {
+        let mut packs = self.pool.occupied();
+        packs.any(|(_, pack)| homes::is_shared(pack.rank()))
+    }
+
+    /// Whether the packs that `customer` prefers are nearly full.
+    pub(in crate::service) fn is_low(&self, customer: Customer, config: &Config) -> bool {
+        let homes = customer.preferred(self.near_open(config));
+        self.pool.largest_hole(homes) < LOW_WATER
+    }
+
+    /// Whether making a pack for an image of `size` bytes would fail.
+    ///
+    /// Only failures for images of up to a pack count: a region for a large image needs more memory.
+    pub(in crate::service) fn cannot_grow(&self, size: usize, config: &Config) -> bool {
+        self.pool.len() >= config.knobs.max_packs
+            || size <= PACK_SIZE && is_recent(self.no_memory, NO_MEMORY_PAUSE)
+    }
+
+    /// Notes that making a pack for an image of `size` bytes has failed.
+    pub(in crate::service) fn note_no_memory(&mut self, size: usize) {
+        if size <= PACK_SIZE {
+            self.no_memory = Some(Instant::now());
+        }
+    }
+
+    /// Notes that placing a pack near the kernel has failed.
+    pub(in crate::service) fn note_near_full(&mut self) {
+        self.near_full = Some(Instant::now());
+    }
+
+    /// Reserves room for an image of `size` bytes, or says what the caller can do.
+    ///
+    /// If no pack can be made, the caller does not reclaim retired memory itself: otherwise every load
+    /// would interrupt all CPUs. The background reclaims it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Leaving`], [`Refusal::Size`].
+    pub(in crate::service) fn place(
+        &mut self,
+        size: usize,
+        customer: Customer,
+        config: &Config,
+    ) -> Result<Placing, Refusal> {
+        let preferred = customer.preferred(self.near_open(config));
+        if let Some(address) = self.reserve(size, config, preferred)? {
+            return Ok(Placing::At(address));
+        }
+        if !self.cannot_grow(size, config) {
+            return Ok(Placing::NeedsPack);
+        }
+        self.place_anywhere(size, customer, config)
+    }
+
+    /// Reserves room in any pack that `customer` may use: for when no pack can be made.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Leaving`], [`Refusal::Size`].
+    pub(in crate::service) fn place_anywhere(
+        &mut self,
+        size: usize,
+        customer: Customer,
+        config: &Config,
+    ) -> Result<Placing, Refusal> {
+        let found = self.reserve(size, config, customer.homes())?;
+        Ok(found.map_or(Placing::Hopeless, Placing::At))
+    }
+
+    /// Reserves room in a pack of one of the ranks `among`, or returns [`None`] if none has room.
+    fn reserve(
+        &mut self,
+        size: usize,
+        config: &Config,
+        among: RankSet,
+    ) -> Result<Option<NonNull<u8>>, Refusal> {
+        if self.lease.is_none() {
+            self.lease = Some(ModuleRef::take().ok_or(Refusal::Leaving)?);
+        }
+        let reserved = self.pool.reserve(size, config.knobs.align, among);
+        let reserved = match reserved {
+            Ok(reserved) => reserved,
+            Err(refused) => {
+                if self.images == 0 {
+                    self.lease = None;
+                }
+                return match refused {
+                    Refused::NeedPack(_) => Ok(None),
+                    _ => Err(Refusal::Size),
+                };
+            }
+        };
+        // INVARIANT: There is one more range, and `lease` holds the module.
+        self.images = self.images.saturating_add(1);
+        let start = reserved.range.start().byte_offset();
+        let address = self
+            .region(reserved.pack)
+            .and_then(|region| region.address().checked_add(start));
+        Ok(address.and_then(|address| NonNull::new(address as *mut u8)))
+    }
+}
