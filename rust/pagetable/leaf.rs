@@ -2,7 +2,7 @@
 
 //! What a walk finds: leaves, holes, and how they are shown to people.
 
-use super::{
+use crate::descriptor::{
     DIRTY_BIT_MODIFIER,
     LAST_LEVEL,
     NO_KERNEL_EXECUTE,
@@ -70,7 +70,7 @@ pub struct Leaf {
     /// The raw entry.
     pub descriptor: u64,
     /// The restrictions of all table descriptors above the entry, at their bits.
-    pub(super) limits: u64,
+    pub(crate) limits: u64,
 }
 
 impl Leaf {

@@ -2,11 +2,13 @@
 
 //! Visits every leaf of the kernel's half.
 
-use super::{
+use crate::descriptor::{
     entry_address,
     low_mask,
-    Entry,
-    Leaf,
+    Entry, //
+};
+use crate::leaf::Leaf;
+use crate::regime::{
     Position,
     Regime, //
 };
