@@ -10,6 +10,7 @@ mod abi;
 mod config;
 mod counters;
 mod debugfs;
+mod faults;
 mod hook;
 mod ksym;
 mod lifetime;
@@ -80,7 +81,15 @@ declare! {
     },
     fault: u32 {
         default: 0,
-        description: "1 = a symbol is missing, 2 = no memory for packs, 3 = a symbol is there twice, 4 to 6 = the JIT does not come through the hook on alloc, finalize, free",
+        description: "The number of the step that fails, as in the debugfs file faults; 0 = none (default)",
+    },
+    fault_skip: u32 {
+        default: 0,
+        description: "How often that step succeeds before (default 0)",
+    },
+    symbol_twice: u32 {
+        default: 0,
+        description: "1 = look up a symbol of which the kernel has several (default 0)",
     },
 }
 
@@ -126,19 +135,15 @@ fn knobs() -> Result<Knobs> {
         pr_err!("parameter align={align}: must be a power of two\n");
         return Err(EINVAL);
     }
-    let fault = in_range("fault", given::fault.value(), 0, 6)?;
+    // CAST: There are few.
+    let fault = in_range("fault", given::fault.value(), 0, faults::NAMES.len() as u32)?;
+    faults::arm(fault, given::fault_skip.value())?;
     Ok(Knobs {
         leaf,
         align: pack_core::ChunkCount::new(align / 64),
         max_packs: in_range("max_packs", given::max_packs.value(), 1, MAX_PACKS as u32)? as usize,
-        no_memory: fault == 2,
-        symbol: match fault {
-            1 => Some(c"bpf_pack_no_such_symbol"),
-            // Several file systems have a function of this name.
-            3 => Some(c"init_once"),
-            _ => None,
-        },
-        deaf_to: fault.saturating_sub(3),
+        // Several file systems have a function of this name.
+        symbol: (given::symbol_twice.value() != 0).then_some(c"init_once"),
     })
 }
 
@@ -182,12 +187,15 @@ impl kernel::Module for BpfPack {
         let config = config()?;
         let kernel = KernelFns::resolve(config.knobs.symbol)?;
         let service = Service::new(kernel, config);
-        let service = Running(KBox::pin_init(service, GFP_KERNEL)?);
+        let service = Running(
+            KBox::pin_init(service, GFP_KERNEL)
+                .inspect_err(|error| pr_err!("cannot make the books: {:?}\n", error))?,
+        );
         // SAFETY: The service is on the heap and is dropped after the gate, by the order of the
         // fields, and of these variables on an error.
         let gate = unsafe { GATE.open(&service.0) };
         let hooks = Hooks::attach(kernel)?;
-        hook::prove(config.knobs.deaf_to)?;
+        hook::prove()?;
         // Nothing can fail from here on: so images may be served, and files be opened. An init that
         // failed with either would free this module under them.
         service.0.start();

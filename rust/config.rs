@@ -32,12 +32,8 @@ pub(crate) struct Knobs {
     pub(crate) align: ChunkCount,
     /// The most packs.
     pub(crate) max_packs: usize,
-    /// Making a region always fails.
-    pub(crate) no_memory: bool,
     /// One more symbol to look up. `insmod` fails if the kernel does not have exactly one of that name.
     pub(crate) symbol: Option<&'static CStr>,
-    /// The hook whose calls the proof ignores (`hook/proof.rs`): 1 alloc, 2 finalize, 3 free, 0 none.
-    pub(crate) deaf_to: u32,
 }
 
 impl Default for Knobs {
@@ -46,9 +42,7 @@ impl Default for Knobs {
             leaf: LeafLimit::Huge,
             align: ChunkCount::ONE,
             max_packs: MAX_PACKS,
-            no_memory: false,
             symbol: None,
-            deaf_to: 0,
         }
     }
 }

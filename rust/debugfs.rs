@@ -57,6 +57,9 @@ const fn operations(
 }
 
 static STATUS: Operations = Operations(operations(open_status));
+/// The file of the test build that lists the points at which something can be made to fail.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+static FAULTS: Operations = Operations(operations(open_faults));
 static CONTROL: Operations = {
     let mut ops = operations(open_control);
     ops.write = Some(write_control);
@@ -70,7 +73,13 @@ impl DebugFs {
         // The operations are statics of this module, which they hold while a file is open.
         unsafe {
             let dir = bindings::debugfs_create_dir(c"bpf_pack".as_char_ptr(), null_mut());
-            for (name, mode, ops) in [(c"status", 0o400, &STATUS), (c"control", 0o600, &CONTROL)] {
+            let files = [
+                (c"status", 0o400, &STATUS),
+                (c"control", 0o600, &CONTROL),
+                #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+                (c"faults", 0o400, &FAULTS),
+            ];
+            for (name, mode, ops) in files {
                 bindings::debugfs_create_file_full(
                     name.as_char_ptr(),
                     mode,
@@ -142,7 +151,35 @@ unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) ->
     0
 }
 
-/// Takes `drain`, `serve`, `wait` or `check`.
+/// Opens `faults`.
+///
+/// # Safety
+///
+/// Only the VFS may call this.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+unsafe extern "C" fn open_faults(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The file is being opened.
+    unsafe { bindings::single_open(file, Some(show_faults as Show), null_mut()) }
+}
+
+/// Shows `faults`: a line `NUMBER NAME` for each point, and last `armed: NUMBER, failed: COUNT`.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+unsafe extern "C" fn show_faults(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+    // SAFETY: The seq_file code passes its own, for this thread.
+    let m = unsafe { SeqFile::from_raw(m) };
+    for (number, name) in (1..).zip(crate::faults::NAMES) {
+        seq_print!(m, "{} {}\n", number, name);
+    }
+    let (armed, failed) = crate::faults::armed();
+    seq_print!(m, "armed: {}, failed: {}\n", armed, failed);
+    0
+}
+
+/// Takes `drain`, `serve`, `wait` or `check`; the test build also takes `fault NUMBER [SKIP]`.
 ///
 /// # Safety
 ///
@@ -160,6 +197,19 @@ unsafe extern "C" fn write_control(
     }
 }
 
+/// What the test build does with a text that the shipped module does not know.
+///
+/// # Errors
+///
+/// `EINVAL` if neither does.
+fn told_otherwise(_text: &[u8]) -> Result {
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    if let Some(told) = _text.strip_prefix(b"fault ") {
+        return crate::faults::arm_as_told(told);
+    }
+    Err(EINVAL)
+}
+
 /// Reads a word from user space and does what it says.
 fn take_word(text: UserPtr, len: usize) -> Result {
     let mut buffer = [0u8; 16];
@@ -172,7 +222,7 @@ fn take_word(text: UserPtr, len: usize) -> Result {
         b"serve" => service.set_draining(false),
         b"wait" => service.wait_until_unused()?,
         b"check" => service.check()?,
-        _ => return Err(EINVAL),
+        word => return told_otherwise(word),
     }
     Ok(())
 }

@@ -10,6 +10,10 @@
 //! (`patch_lock`, `bpf_jit_current`) or only in assembly (`dummy_tramp`) has no declaration to
 //! compare with.
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::sys;
 use core::mem::transmute;
 use core::ptr::NonNull;
@@ -215,6 +219,9 @@ impl Resolver {
                 (&raw mut matches).cast(),
             )
         };
+        if faults::at(Point::Symbol, ENOENT).is_err() {
+            matches.count = 0;
+        }
         let found = NonNull::new(matches.last as *mut c_void).filter(|_| matches.count == 1);
         found.ok_or_else(|| {
             match matches.count {

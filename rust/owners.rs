@@ -4,6 +4,10 @@
 
 #![deny(unsafe_code)]
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use kernel::prelude::*;
 
 /// One region, by address.
@@ -28,6 +32,7 @@ impl Owners {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(capacity: usize) -> Result<Self> {
+        faults::at(Point::Owners, ENOMEM)?;
         Ok(Self(KVec::with_capacity(capacity, GFP_KERNEL)?))
     }
 

@@ -14,6 +14,10 @@ use crate::a64::{
     self,
     INSN_SIZE, //
 };
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::ksym::KernelFns;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -99,6 +103,7 @@ impl Site {
         // The PLT first: whoever takes the branch to it must find a target.
         let target = self.plt.wrapping_add(2 * INSN_SIZE) as *mut c_void;
         let leads_to = self.plt_leads_to(kernel, new) as u64;
+        faults::at(Point::FarTarget, EFAULT)?;
         // SAFETY: The target is an aligned word at the end of the program, which lives. Others may
         // load it meanwhile and see the old value or the new one.
         to_result(unsafe { (kernel.write_literal)(target, leads_to) })?;
@@ -106,6 +111,7 @@ impl Site {
         if old == new {
             return Ok(());
         }
+        faults::at(Point::FarBranch, EFAULT)?;
         // SAFETY: `text_mutex` is the kernel's by the invariants of `KernelFns`; the site is
         // readable by the caller. The stock function patches through the same window.
         let error = unsafe {

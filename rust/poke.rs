@@ -13,6 +13,10 @@
 
 use crate::a64::INSN_SIZE;
 use crate::counters::Counter;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::ksym::KernelFns;
 use crate::region::Region;
 use crate::sys;
@@ -136,6 +140,7 @@ impl<'a> Writable<'a> {
             let at = self.offset.saturating_add(done);
             let in_page = self.region.address().wrapping_add(at) % PAGE_SIZE;
             let part = (PAGE_SIZE - in_page).min(self.len - done);
+            faults::at(Point::Window, EFAULT)?;
             let pa = self.region.physical(at).ok_or(EFAULT)?;
             // SAFETY: A page of the region.
             let mut window = unsafe { FixmapWindow::open(self.kernel, pa) };
@@ -166,6 +171,7 @@ impl<'a> Writable<'a> {
             // gives an error, which the stock kernel ignores here.
             let error =
                 unsafe { bindings::copy_from_kernel_nofault(window.cast(), from.cast(), part) };
+            faults::at(Point::CopyRead, EFAULT)?;
             if error == 0 {
                 Ok(())
             } else {
@@ -178,18 +184,22 @@ impl<'a> Writable<'a> {
     }
 
     /// Fills all of it with traps and makes them visible to instruction fetch.
-    pub(crate) fn fill_with_traps(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the memory behind it is not found: it may hold anything then.
+    pub(crate) fn fill_with_traps(&mut self) -> Result {
         let trap = sys::break_insn();
-        let filled = self.through_window(|window, _, part| {
+        faults::at(Point::Traps, EFAULT)?;
+        self.through_window(|window, _, part| {
             // SAFETY: The window maps `part` bytes by its invariants, a multiple of 4 and 4-byte
             // aligned because offset and length are.
             unsafe { core::slice::from_raw_parts_mut(window.cast::<u32>(), part / INSN_SIZE) }
                 .fill(trap);
             Ok(())
-        });
-        if filled.is_ok() {
-            self.region.make_fetchable(self.offset, self.len);
-        }
+        })?;
+        self.region.make_fetchable(self.offset, self.len);
+        Ok(())
     }
 }
 

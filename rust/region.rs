@@ -10,6 +10,10 @@
 //! on nothing maps the memory writable but the window of `poke.rs`.
 
 use crate::a64::BRANCH_RANGE;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::ksym::KernelFns;
 use crate::plan::{
     Attempt,
@@ -168,6 +172,7 @@ impl OpenRegion {
         attempt: Attempt,
     ) -> Result<Self> {
         let Attempt { len, place, limit } = attempt;
+        faults::at(Point::RegionMemory, ENOMEM)?;
         let span = match place {
             Place::Near => near_span(kernel, len).ok_or(ENOMEM)?,
             Place::Far => far_span(),
@@ -193,6 +198,7 @@ impl OpenRegion {
             contiguous: None,
             alias_invalid: false,
         };
+        faults::at(Point::RegionLeaf, EFAULT)?;
         let leaf = region.leaf_at(0).ok_or(EFAULT)?;
         if leaf.covers(region.address() as u64, len as u64) {
             // INVARIANT: One leaf covers all of it.
@@ -229,6 +235,7 @@ impl OpenRegion {
 
     /// Writes BRK over the whole region, through the linear map.
     fn fill_with_traps(&self) -> Result {
+        faults::at(Point::RegionTraps, EFAULT)?;
         let trap = sys::break_insn();
         self.0.for_each_piece(|pa, len| {
             // SAFETY: The memory is ours by the invariants of `Region`, and its linear alias is
@@ -428,6 +435,7 @@ impl Region {
 
     /// Makes the linear alias of `len` bytes at `pa` invalid; the kernel flushes it from the TLB.
     fn set_alias_invalid(&self, pa: u64, len: usize) -> Result {
+        faults::at(Point::RegionAlias, ENOMEM)?;
         // CAST: At most 64 MiB in pages.
         let pages = (len / PAGE_SIZE) as c_uint;
         // SAFETY: The pages belong to this region by its invariants, and nobody uses their linear

@@ -3,6 +3,10 @@
 //! Redirects one kernel function with ftrace, in the way of live patching.
 
 use super::target::Target;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::lifetime::{
     sleep_ms,
     wait_for_callbacks, //
@@ -62,6 +66,7 @@ unsafe extern "C" fn redirect(
 ///
 /// As for `register_ftrace_function()`.
 unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
+    faults::at(Point::HookRegister, EBUSY)?;
     for _ in 0..MAX_TRIES {
         // SAFETY: By the caller's promise.
         let registered = to_result(unsafe { bindings::register_ftrace_function(ops) });
@@ -105,6 +110,7 @@ impl Redirect {
                     (*slot).func = Some(redirect);
                     (*slot).flags = flags as usize;
                     (*slot).private = target.replacement as *mut c_void;
+                    faults::at(Point::HookFilter, ENOMEM)?;
                     to_result(bindings::ftrace_set_filter_ip(slot, target.function, 0, 0))?;
                     register(slot).inspect_err(|_| {
                         if (*slot).flags & bindings::FTRACE_OPS_FL_ENABLED as usize != 0 {

@@ -7,6 +7,10 @@
 //! eyes. So one program is made and freed first, by the stock allocator, and its image has to come
 //! through the hooks of alloc, finalize and free, one after the other.
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::lifetime::sleep_ms;
 use crate::sys;
 use core::ptr::null_mut;
@@ -38,56 +42,43 @@ static IMAGE: Atomic<usize> = Atomic::new(0);
 /// How far it came; 0 before it was made.
 static STAGE: Atomic<u32> = Atomic::new(0);
 
-/// The stage that is not noticed, for the self-tests; 0 for none.
-#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
-static DEAF_TO: Atomic<u32> = Atomic::new(0);
-
-#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
-fn is_deaf_to(stage: u32) -> bool {
-    DEAF_TO.load(Relaxed) == stage
-}
-
-#[cfg(not(CONFIG_ARM64_BPF_PACK_TEST))]
-fn is_deaf_to(_stage: u32) -> bool {
-    false
-}
-
 /// Notes that the stock allocator, reached through the hook, gave memory to the current task.
 pub(super) fn allocated(image: usize) {
     let prover = PROVER.load(Relaxed);
-    if !prover.is_null() && prover == Task::current_raw() && image != 0 && !is_deaf_to(MADE) {
-        IMAGE.store(image, Relaxed);
-        STAGE.store(MADE, Release);
+    if !prover.is_null() && prover == Task::current_raw() && image != 0 {
+        if faults::at(Point::ProofAlloc, ENXIO).is_ok() {
+            IMAGE.store(image, Relaxed);
+            STAGE.store(MADE, Release);
+        }
     }
 }
 
 /// Notes that a foreign image is being finalized through the hook.
 pub(super) fn finalizing(image: usize) {
-    advance(image, MADE, FINAL);
+    advance(image, MADE, FINAL, Point::ProofFinalize);
 }
 
 /// Notes that a foreign image is being freed through the hook.
 pub(super) fn freeing(image: usize) {
-    advance(image, FINAL, FREED);
+    advance(image, FINAL, FREED, Point::ProofFree);
 }
 
-fn advance(image: usize, from: u32, to: u32) {
-    if !is_deaf_to(to) && STAGE.load(Acquire) == from && IMAGE.load(Relaxed) == image {
+fn advance(image: usize, from: u32, to: u32, point: Point) {
+    if STAGE.load(Acquire) == from
+        && IMAGE.load(Relaxed) == image
+        && faults::at(point, ENXIO).is_ok()
+    {
         STAGE.store(to, Release);
     }
 }
 
 /// Makes and frees a program, and sees whether its image comes through the hooks. May sleep.
 ///
-/// With `_deaf_to` the test build ignores one of them: 1 alloc, 2 finalize, 3 free, 0 none.
-///
 /// # Errors
 ///
 /// `EOPNOTSUPP` if the BPF JIT is off or out of memory; `ENXIO` if it did not come through one of
 /// the hooks, which the log names; what `bpf_prog_create()` returns.
-pub(crate) fn prove(_deaf_to: u32) -> Result {
-    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
-    DEAF_TO.store(_deaf_to, Relaxed);
+pub(crate) fn prove() -> Result {
     PROVER.store(Task::current_raw(), Relaxed);
     let made = make_and_free();
     PROVER.store(null_mut(), Relaxed);
@@ -128,6 +119,7 @@ fn make_and_free() -> Result<bool> {
         k: 0,
     };
     let mut prog = null_mut();
+    faults::at(Point::ProofProgram, ENOMEM)?;
     // SAFETY: One valid instruction, which is copied. The program is ours until it is destroyed.
     unsafe {
         to_result(sys::bpf_pack_helper_prog_create(&mut prog, &mut filter, 1))?;

@@ -13,6 +13,10 @@ pub(super) mod images;
 pub(super) mod packs;
 pub(super) mod room;
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::lifetime::ModuleRef;
 use crate::owners::Owners;
 use crate::plan::{
@@ -78,12 +82,15 @@ impl Books {
     ///
     /// `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
+        faults::at(Point::Slots, ENOMEM)?;
         let mut slots = Slots::with_capacity(MAX_PACKS, GFP_KERNEL)?;
+        faults::at(Point::Regions, ENOMEM)?;
         let mut regions = KVVec::with_capacity(MAX_PACKS, GFP_KERNEL)?;
         for _ in 0..MAX_PACKS {
             slots.push(Slot::vacant(), GFP_KERNEL)?;
             regions.push(None, GFP_KERNEL)?;
         }
+        faults::at(Point::Index, ENOMEM)?;
         let index = Words::zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS), GFP_KERNEL)?;
         Ok(Self {
             pool: Pool::new(slots, index).map_err(|_| EINVAL)?,

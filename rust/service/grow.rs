@@ -15,6 +15,10 @@ use super::homes::{
     Customer, //
 };
 use super::Service;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::plan::{
     attempts,
     LeafLimit,
@@ -218,9 +222,6 @@ impl Service {
 
     /// Makes a region for an image of `size` bytes and books for it, with no lock but `grow` held.
     fn make_pack(&self, size: usize, customer: Customer) -> Made {
-        if self.config.knobs.no_memory {
-            return Made::Nothing;
-        }
         let books = self.books();
         let near = books.may_go_near(size, customer, &self.config);
         // A large image has its region to itself.
@@ -242,11 +243,13 @@ impl Service {
         region: Region,
         shared: bool,
     ) -> Result<(Pack<Words>, Arc<Region>)> {
+        faults::at(Point::RegionShared, ENOMEM)?;
         let region = Arc::new(region, GFP_KERNEL)?;
         // A small image in the rest of a large one's region would keep all of it when the large one
         // goes.
         let usable = if size > PACK_SIZE { size } else { region.len() };
         let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
+        faults::at(Point::PackWords, ENOMEM)?;
         let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
         let rank = rank_of(region.is_huge(), region.place(), shared);
         let pack = Pack::new(words, chunks, rank).map_err(|_| EINVAL)?;

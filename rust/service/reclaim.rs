@@ -59,8 +59,17 @@ impl Service {
     /// Fills an image that was taken from its owner with traps, and hands it on for reuse.
     pub(super) fn retire(&self, mut claim: Claim) {
         let address = claim.address();
-        if let Ok(mut memory) = claim.writable(self.kernel) {
-            memory.fill_with_traps();
+        let filled = claim
+            .writable(self.kernel)
+            .and_then(|mut memory| memory.fill_with_traps());
+        if let Err(error) = filled {
+            // The memory still holds the image: it stays out of use, and this module with it.
+            pr_crit!(
+                "no traps over {} freed bytes ({:?}): they stay out of use\n",
+                claim.image_bytes(),
+                error
+            );
+            return;
         }
         // Before anybody else can have the memory, so that the events are in order.
         trace::retire(address, claim.image_bytes());

@@ -90,10 +90,14 @@ impl Service {
             // Programs may run there, and the tail of a reserved image can be given back.
             self.books().finalize(claim)
         } else {
-            if let Ok(mut memory) = claim.writable(self.kernel) {
-                memory.fill_with_traps();
+            let filled = claim
+                .writable(self.kernel)
+                .and_then(|mut memory| memory.fill_with_traps());
+            match filled {
+                Ok(()) => self.books().abort_write(claim),
+                // Nor can the tail of an image that holds who knows what.
+                Err(_) => self.books().finalize(claim),
             }
-            self.books().abort_write(claim)
         };
         if let Some(claim) = doomed {
             self.retire(claim);

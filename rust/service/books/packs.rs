@@ -11,9 +11,14 @@ use super::{
     Words, //
 };
 use crate::config::Config;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::plan::Place;
 use crate::region::Region;
 use crate::service::homes::Customer;
+use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{
     Delta,
@@ -32,6 +37,9 @@ impl Books {
         pack: Pack<Words>,
         region: &Arc<Region>,
     ) -> Option<Pack<Words>> {
+        if faults::at(Point::PackSlot, ENOSPC).is_err() {
+            return Some(pack);
+        }
         let id = match self.pool.add(pack) {
             Ok(id) => id,
             Err(refused) => return Some(refused.pack),
