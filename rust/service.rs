@@ -277,7 +277,7 @@ impl Service {
         self.books().pool.stats()
     }
 
-    /// The pack in `slot`, below [`MAX_PACKS`].
+    /// The pack in `slot`, which is below [`MAX_PACKS`](crate::plan::MAX_PACKS), if there is one.
     pub(crate) fn pack(&self, slot: u32) -> Option<PackReport> {
         let books = self.books();
         let id = books.pool.id_of_slot(slot)?;

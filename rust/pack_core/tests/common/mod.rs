@@ -2,7 +2,7 @@
 
 //! What the host tests share: pools and trials over `Vec`.
 
-#![allow(dead_code, unreachable_pub, clippy::missing_docs_in_private_items)]
+#![allow(dead_code, unreachable_pub)]
 
 pub mod stock;
 
