@@ -5,24 +5,24 @@
 #include <linux/printk.h>
 #include <linux/types.h>
 
-/* A test case: true if all went as it should. */
+/* A test case; @run returns true if it passes. */
 struct client_case {
 	const char *name;
 	bool (*run)(void);
 };
 
-extern const struct client_case client_life_cases[];
-extern const struct client_case client_misuse_cases[];
-extern const struct client_case client_many_cases[];
-extern const struct client_case client_fault_cases[];
+extern const struct client_case one_image_cases[];
+extern const struct client_case wrong_calls_cases[];
+extern const struct client_case many_images_cases[];
+extern const struct client_case bad_source_cases[];
 
-/* Times that each thread of the concurrent case makes and frees an image. */
+/* Images that each thread of the concurrent case makes and frees. */
 extern unsigned int client_rounds;
 
-/* A line of the report in the kernel log, marked as ours. */
+/* Prints a line of the report to the kernel's log, with our name before it. */
 #define report(fmt, ...) pr_info(KBUILD_MODNAME ": " fmt, ##__VA_ARGS__)
 
-/* Notes in the local variable `ok` that a condition does not hold. */
+/* Sets the local variable `ok` to false if a condition does not hold. */
 #define EXPECT(condition)						\
 	do {								\
 		if (!(condition)) {					\

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tiny JIT that uses nothing of bpf_pack but its header: the self-test of the
- * C interface. The cases run at insmod and report in KTAP to the kernel log;
- * insmod fails with EINVAL if one of them does.
+ * A tiny JIT that knows only the header of bpf_pack: the self-test of the C interface.
+ * The cases run at insmod and report in KTAP to the kernel's log; insmod fails with
+ * EINVAL if a case fails.
  */
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -14,10 +14,10 @@ module_param_named(rounds, client_rounds, uint, 0444);
 MODULE_PARM_DESC(rounds, "images that each thread of the concurrent case makes (default 300)");
 
 static const struct client_case *const suites[] = {
-	client_life_cases,
-	client_misuse_cases,
-	client_many_cases,
-	client_fault_cases,
+	one_image_cases,
+	wrong_calls_cases,
+	many_images_cases,
+	bad_source_cases,
 };
 
 static int __init client_init(void)

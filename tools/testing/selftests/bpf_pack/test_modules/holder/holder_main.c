@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Holds one function that bpf_pack hooks, as a live patch would: while this is
- * loaded, nobody else can redirect it. The function itself runs as ever.
+ * Holds one function that bpf_pack hooks, as a live patch would: while this module is
+ * loaded, nobody else can redirect the function, which itself runs as ever.
  */
 #include <linux/ftrace.h>
 #include <linux/module.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Keeps images of one size from insmod to rmmod, so that a test can fill packs. They
- * are never final: nothing is copied, and nothing of them ever runs.
+ * are never final: nobody copies anything into them, and nobody runs them.
  */
 #include <linux/mm.h>
 #include <linux/module.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What mappings are there, and which of them must not be.
+//! Finds all mappings of the kernel, and those that must not be.
 
 #![deny(unsafe_code)]
 
@@ -17,7 +17,7 @@ use pagetable::{
 
 /// Tables that a scan may read: enough for 4 KiB mappings of 1 TiB.
 const MAX_TABLES: u64 = 1 << 20;
-/// Leaves that are looked at a second time; more are believed at once.
+/// Suspicious leaves that are looked at a second time; if there are more, the audit fails.
 const MAX_SUSPECTS: usize = 4096;
 /// Bytes that a query for aliases may ask for.
 pub(crate) const MAX_RANGE: u64 = 64 << 20;
@@ -40,12 +40,12 @@ pub(crate) struct Census {
     pub(crate) tallies: KVec<Tally>,
     /// Mappings that are writable and executable.
     pub(crate) violations: KVec<Leaf>,
-    /// What was read.
+    /// The tables that were read.
     pub(crate) scan: Scan,
 }
 
 impl Census {
-    /// Takes it.
+    /// Reads all tables and looks at each suspect again.
     pub(crate) fn take(regime: &Regime) -> Result<Self> {
         let mut tallies = KVec::new();
         let mut suspects = KVec::new();
@@ -68,15 +68,15 @@ impl Census {
     }
 }
 
-/// What maps a range, and what else maps the memory behind it.
+/// The mappings of a range, and all other mappings of the same memory.
 pub(crate) struct Aliases {
     /// The mappings of the range itself, cut to it.
     pub(crate) own: KVec<Piece>,
-    /// Bytes of the range that nothing maps.
+    /// Bytes of the range that are not mapped.
     pub(crate) unmapped: u64,
     /// Every other mapping of the same memory.
     pub(crate) others: KVec<Piece>,
-    /// What was read.
+    /// The tables that were read.
     pub(crate) scan: Scan,
 }
 
@@ -125,13 +125,13 @@ impl Piece {
 }
 
 impl Aliases {
-    /// Finds them for the bytes from `first` to `last`, both included.
+    /// Finds the mappings for the bytes from `first` to `last`, both included.
     pub(crate) fn find(regime: &Regime, first: u64, last: u64) -> Result<Self> {
         let (own, unmapped) = own_mappings(regime, first, last)?;
         let memory = physical_ranges(&own)?;
         let mut others = KVec::new();
         let scan = scan(regime, |leaf| {
-            // What was seen a moment ago may be gone: a poke maps its window only for one copy.
+            // A mapping may be gone a moment later: a poke maps its window only for one copy.
             let before = others.len();
             for_each_part(leaf, &memory, |part| {
                 outside(&part, first, last, |piece| push_merged(&mut others, piece))
@@ -153,7 +153,7 @@ impl Aliases {
     }
 }
 
-/// Whether a leaf is what must not be.
+/// Whether the kernel can write through a leaf and execute there.
 fn is_write_execute(leaf: &Leaf) -> bool {
     leaf.kernel_writable() && leaf.kernel_executable()
 }
@@ -208,7 +208,7 @@ fn count(tallies: &mut KVec<Tally>, leaf: &Leaf) -> Result {
     Ok(())
 }
 
-/// The mappings of a range, cut to it, and how many of its bytes have none.
+/// The mappings of a range, cut to it, and the number of its bytes that are not mapped.
 fn own_mappings(regime: &Regime, first: u64, last: u64) -> Result<(KVec<Piece>, u64)> {
     let mut own = KVec::new();
     let mut unmapped = 0u64;
@@ -246,7 +246,7 @@ fn push_merged(pieces: &mut KVec<Piece>, piece: Piece) -> Result {
 /// Physical memory from the first to the second address, both included.
 type PhysicalRange = (u64, u64);
 
-/// The memory behind `pieces`: disjoint ranges in ascending order.
+/// The physical memory of `pieces`: disjoint ranges in ascending order.
 fn physical_ranges(pieces: &[Piece]) -> Result<KVec<PhysicalRange>> {
     let mut sorted = KVec::with_capacity(pieces.len(), GFP_KERNEL)?;
     for piece in pieces {
@@ -286,7 +286,7 @@ fn for_each_part(
     Ok(())
 }
 
-/// Visits what of `piece` lies outside the virtual range from `first` to `last`.
+/// Visits the parts of `piece` outside the virtual range from `first` to `last`.
 fn outside(piece: &Piece, first: u64, last: u64, mut visit: impl FnMut(Piece) -> Result) -> Result {
     let piece_last = piece.va.saturating_add(piece.bytes.saturating_sub(1));
     if piece.va < first {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files: what is written to them, and what they show.
+//! The files: the requests that they take, and the answers that they show.
 
 #![deny(unsafe_code)]
 
@@ -35,7 +35,7 @@ use pagetable::{
 
 /// Bytes of a request.
 const MAX_REQUEST: usize = 128;
-/// Lines of one sort that are shown; all are counted.
+/// Lines of one kind that are shown; all are counted.
 const MAX_LINES: usize = 64;
 
 /// The file `walk`.
@@ -122,7 +122,7 @@ impl Writer for WalkQuery {
 /// The last line of an audit.
 fn write_result(f: &mut fmt::Formatter<'_>, scan: &Scan, violations: usize) -> fmt::Result {
     if !scan.is_complete() {
-        // What could not be read may hide anything, so that this is never "ok".
+        // A table that could not be read may hide anything, so that this is never "ok".
         writeln!(f, "incomplete: {scan:?}")?;
         writeln!(f, "result: incomplete")
     } else if violations == 0 {
@@ -138,7 +138,7 @@ fn write_failure(f: &mut fmt::Formatter<'_>, error: Error) -> fmt::Result {
     writeln!(f, "result: incomplete")
 }
 
-/// A reader of the whole half.
+/// The file `check` has no request: it shows the whole kernel half.
 pub(crate) struct CheckQuery;
 
 impl Writer for CheckQuery {
@@ -271,7 +271,7 @@ impl Writer for Seed {
     }
 }
 
-/// Handles a write to `seed`: takes the old violation away, then makes the new one.
+/// Handles a write to `seed`: removes the old violation, then makes the new one.
 fn plant(seed: &Mutex<Seed>, reader: &mut UserSliceReader) -> Result {
     let mut buffer = [0u8; MAX_REQUEST];
     let request = buffer.get_mut(..reader.len()).ok_or(EINVAL)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What Rust cannot call: static inlines and macros of the kernel's headers, one
- * function each and no logic. Declared for Rust in sys.rs.
+ * Static inlines and macros of the kernel's headers, which Rust cannot call: one
+ * function for each, and no logic. sys.rs declares them for Rust.
  */
 #include <linux/mm.h>
 #include <linux/pfn.h>

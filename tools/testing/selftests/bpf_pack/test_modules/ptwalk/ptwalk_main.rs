@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A test's view of the kernel's page tables, independent of what `bpf_pack` says about itself.
+//! Shows the kernel's page tables to tests, independently of what `bpf_pack` says of itself.
 //!
 //! Files in `/sys/kernel/debug/bpf_pack_ptwalk`, each guarded by a lock of its own:
 //!
@@ -8,8 +8,8 @@
 //! |---------|---------------------|------------------------------------------------------------|
 //! | `walk`  | `VA`                | what maps VA, one line                                     |
 //! | `check` | -                   | all mappings of the kernel by kind; each W+X one           |
-//! | `alias` | `VA LENGTH`         | every other mapping of the memory behind the range         |
-//! | `seed`  | `wx`, `alias VA`, `none` | the deliberate violation that is in place             |
+//! | `alias` | `VA LENGTH`         | every other mapping of the memory of the range             |
+//! | `seed`  | `wx`, `alias VA`, `none` | the violation that was made on purpose                |
 //!
 //! `VA` is hexadecimal, `LENGTH` in bytes, decimal or with `0x`. `check` and `alias` end with a
 //! line `result: ok`, `result: N violations` or `result: incomplete`; a violation has a line that
@@ -43,7 +43,7 @@ module! {
     license: "GPL",
 }
 
-/// The files; dropping them takes them away before their data, and with `seed` the violation.
+/// The files. Dropping them removes each file before its data, and the violation with `seed`.
 #[pin_data]
 struct PtWalk {
     #[pin]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Deliberate violations, so that a test can show that the checks can fail.
+//! Violations made on purpose, with which a test shows that the checks can fail.
 
 use crate::memory;
 use crate::sys;
@@ -25,9 +25,9 @@ type VmallocNodeRange = unsafe extern "C" fn(
 /// The prototype of `kallsyms_lookup_name()`.
 type KallsymsLookupName = unsafe extern "C" fn(name: *const c_char) -> usize;
 
-/// The violation that is in place. Dropping it takes it away.
+/// The violation that is in place; dropping it removes it.
 pub(crate) enum Seed {
-    /// None is.
+    /// No violation.
     Nothing,
     /// A page that is writable and executable.
     WriteExecute(WriteExecute),
@@ -90,7 +90,7 @@ impl Drop for WriteExecute {
     }
 }
 
-/// A writable alias of somebody's page.
+/// A writable alias of a page that belongs to somebody else.
 ///
 /// # Invariants
 ///
@@ -100,11 +100,11 @@ pub(crate) struct Alias {
     page: Page,
 }
 
-// SAFETY: The mapping is the kernel's; any task may take it away.
+// SAFETY: The mapping is the kernel's; any task may remove it.
 unsafe impl Send for Alias {}
 
 impl Alias {
-    /// Maps the page behind `va` once more.
+    /// Maps the page at `va` a second time.
     ///
     /// # Errors
     ///

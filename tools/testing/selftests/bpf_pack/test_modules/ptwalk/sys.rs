@@ -31,6 +31,6 @@ extern "C" {
 
     /// The kernel's function: frees what it mapped; NULL is ignored.
     pub(crate) fn vfree(addr: *const c_void);
-    /// The kernel's function: takes away a mapping of `vmap()`.
+    /// The kernel's function: removes a mapping of `vmap()`.
     pub(crate) fn vunmap(addr: *const c_void);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sees whether a task that registered an ftrace_ops waits, as ftrace itself does when
- * one is unregistered, before it frees what belongs to it: after a registration that
- * failed, too, other CPUs may still be in code that uses the ops.
+ * Watches a task that registered an ftrace_ops and frees its filter: it has to wait
+ * before, as ftrace itself does when it unregisters an ops. Other CPUs may still be in
+ * code that uses the ops, even if the registration failed.
  *
- * With probes of its own, because kprobe events cannot stand on functions that are not
- * traced. Counts show in /sys/module/bpf_pack_watch/parameters.
+ * The module has probes of its own, because kprobe events cannot be set on functions
+ * that ftrace does not trace. Counts are in /sys/module/bpf_pack_watch/parameters.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -25,13 +25,13 @@ static unsigned int unwaited;
 module_param(unwaited, uint, 0444);
 MODULE_PARM_DESC(unwaited, "of these, freed without both waits since the last registration");
 
-/* Guards what follows, and the counts. */
+/* Guards the variables below and the counts above. */
 static DEFINE_RAW_SPINLOCK(lock);
-/* The last task that registered an ops; only its waits count. */
+/* The last task that registered an ops. Only its waits count. */
 static struct task_struct *registrar;
 static bool waited_rude, waited_tasks;
 
-/* On its return: it waits itself while it switches over to another list of ops. */
+/* Probes the return: the registration itself waits while it changes the list of ops. */
 static int on_registered(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
 	unsigned long flags;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Callers that are wrong: an error, and nothing lost. */
+/* Wrong calls: each gives an error, and no image or memory is lost. */
 #include <linux/compiler.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -10,18 +10,18 @@
 
 #include "bpf_pack.h"
 #include "client.h"
-#include "image.h"
+#include "client_image.h"
 
-/* An image that takes a while to copy, and how often. */
+/* An image whose copy takes a while, and the number of times that it is made. */
 #define LARGE SZ_4M
 #define LARGE_ROUNDS 10
 
-/* Some data of this module: an address that is not in any pack. */
+/* Data of this module, which is in no pack. */
 static u32 foreign[64];
 
 static bool bad_finalize(void)
 {
-	struct image image = { .allocated = 4096, .size = 4096, .value = 0xabcdef01 };
+	struct client_image image = { .allocated = 4096, .size = 4096, .value = 0xabcdef01 };
 	void *source = image_source(SZ_8K, image.value), *rox;
 	bool ok = true;
 
@@ -44,13 +44,13 @@ static bool bad_finalize(void)
 	EXPECT(bpf_pack_finalize(foreign, source, 64) == -EINVAL);
 	EXPECT(bpf_pack_finalize(source, source, 64) == -EINVAL);
 	EXPECT(bpf_pack_finalize((void *)bad_finalize, source, 64) == -EINVAL);
-	/* None of it changed anything. */
+	/* These calls changed nothing. */
 	EXPECT(traps(image.rox, image.allocated) == 0);
 	EXPECT(bpf_pack_finalize(image.rox, source, image.size) == 0);
 	EXPECT(image_intact(&image));
 	rox = image.rox;
 	EXPECT(image_free(&image));
-	/* And it is over. */
+	/* The address means nothing any more. */
 	EXPECT(bpf_pack_finalize(rox, source, image.size) == -EINVAL);
 out:
 	kvfree(source);
@@ -59,7 +59,7 @@ out:
 
 static bool final_twice(void)
 {
-	struct image image;
+	struct client_image image;
 	void *other = image_source(512, 2);
 	bool ok = true;
 
@@ -78,7 +78,7 @@ static bool final_twice(void)
 
 static bool unreadable_source(void)
 {
-	struct image image = { .allocated = SZ_8K };
+	struct client_image image = { .allocated = SZ_8K };
 	/* The last page of the address space, which holds error pointers. */
 	const void *nowhere = (const void *)-PAGE_SIZE;
 	bool ok = true;
@@ -89,7 +89,7 @@ static bool unreadable_source(void)
 		EXPECT(bpf_pack_finalize(image.rox, nowhere, SZ_4K) == -EFAULT);
 		EXPECT(image_free(&image));
 	}
-	/* Whatever was locked for the copy is free again. */
+	/* The copy that failed left no lock behind. */
 	EXPECT(image_make(&image, SZ_8K, 5) == 0);
 	if (image.rox) {
 		EXPECT(image_intact(&image));
@@ -98,11 +98,11 @@ static bool unreadable_source(void)
 	return ok;
 }
 
-/* The copy fails behind the first page: what it left does not stay. */
+/* The copy fails after the first page, which must not stay. */
 static bool half_readable_source(void)
 {
-	struct image image = { .allocated = 2 * PAGE_SIZE };
-	/* An unmapped page follows. */
+	struct client_image image = { .allocated = 2 * PAGE_SIZE };
+	/* A page that is not mapped follows. */
 	void *source = vzalloc(PAGE_SIZE);
 	bool ok = true;
 
@@ -120,7 +120,7 @@ static bool half_readable_source(void)
 
 static bool bad_free(void)
 {
-	struct image image;
+	struct client_image image;
 	bool ok = true;
 
 	bpf_pack_free(NULL, 64);
@@ -139,7 +139,7 @@ static bool bad_free(void)
 
 static bool double_free(void)
 {
-	struct image before, image, after;
+	struct client_image before, image, after;
 	void *rox;
 	bool ok = true;
 
@@ -153,7 +153,7 @@ static bool double_free(void)
 		bpf_pack_free(rox, 1024);
 		EXPECT(traps(rox, 1024) == 0);
 	}
-	/* The neighbours live, and the range is handed out once, not thrice. */
+	/* The neighbours live, and the range was freed once, not three times. */
 	EXPECT(!before.rox || image_intact(&before));
 	EXPECT(!after.rox || image_intact(&after));
 	EXPECT(image_make(&image, 1024, 4) == 0);
@@ -165,10 +165,10 @@ static bool double_free(void)
 	return ok;
 }
 
-/* A finalize on another CPU. */
+/* A call of bpf_pack_finalize() on another CPU. */
 struct finalizer {
 	struct work_struct work;
-	const struct image *image;
+	const struct client_image *image;
 	const void *source;
 	int err;
 	bool done;
@@ -177,19 +177,19 @@ struct finalizer {
 static void finalize_image(struct work_struct *work)
 {
 	struct finalizer *finalizer = container_of(work, struct finalizer, work);
-	const struct image *image = finalizer->image;
+	const struct client_image *image = finalizer->image;
 
 	finalizer->err = bpf_pack_finalize(image->rox, finalizer->source, image->size);
 	WRITE_ONCE(finalizer->done, true);
 }
 
 /*
- * Once the copy began, a second finalize is refused, whether the first is still at it or
- * through with it. A free that comes during the copy takes effect when that ends, and the
- * first finalize says so; one that comes later is like any other. A second free is wrong in
- * either case.
+ * Once the copy has begun, a second finalize is refused, during the copy and after it. A
+ * free during the copy takes effect at the end of the copy, and the first finalize then
+ * returns -EBUSY; a free after the copy is like any other. The second free is a wrong call
+ * in both cases.
  */
-static bool disturbed_finalize(struct image *image, const void *source, const void *other,
+static bool disturbed_finalize(struct client_image *image, const void *source, const void *other,
 			       u32 *during)
 {
 	struct finalizer finalizer = { .image = image, .source = source };
@@ -218,7 +218,7 @@ static bool disturbed_finalize(struct image *image, const void *source, const vo
 
 static bool calls_during_finalize(void)
 {
-	struct image image = { .allocated = LARGE, .size = LARGE, .value = 0x600d600d };
+	struct client_image image = { .allocated = LARGE, .size = LARGE, .value = 0x600d600d };
 	void *source = image_source(image.size, image.value), *other = image_source(64, 3);
 	u32 round, during = 0;
 	bool ok = true;
@@ -226,14 +226,14 @@ static bool calls_during_finalize(void)
 	EXPECT(source && other);
 	for (round = 0; ok && source && other && round < LARGE_ROUNDS; round++)
 		EXPECT(disturbed_finalize(&image, source, other, &during));
-	/* How many depends on the machine. */
+	/* The number depends on the machine. */
 	report("# %u of %u frees came during the copy\n", during, round);
 	kvfree(other);
 	kvfree(source);
 	return ok;
 }
 
-const struct client_case client_misuse_cases[] = {
+const struct client_case wrong_calls_cases[] = {
 	{ "finalize refuses wrong sizes and addresses", bad_finalize },
 	{ "an image is final once", final_twice },
 	{ "freeing a wrong address changes nothing", bad_free },
@@ -242,8 +242,8 @@ const struct client_case client_misuse_cases[] = {
 	{ }
 };
 
-/* Last of all: where the source is read unchecked, this one ends in an oops. */
-const struct client_case client_fault_cases[] = {
+/* The last cases: if the module reads the source unchecked, they end in an oops. */
+const struct client_case bad_source_cases[] = {
 	{ "a source that cannot be read is an error", unreadable_source },
 	{ "nothing stays of a copy that failed half-way", half_readable_source },
 	{ }

@@ -9,17 +9,18 @@
 
 #include "bpf_pack.h"
 #include "client.h"
-#include "image.h"
+#include "client_image.h"
 
-/* Chunk and page boundaries, a whole pack, and more than a pack. */
+/* Sizes around a chunk and a page, a whole pack, and more than a pack. */
 static const u32 sizes[] = {
 	1, 63, 64, 65, 4095, 4096, 4097, SZ_64K, SZ_2M - 64, SZ_2M, 3 * SZ_1M,
 };
 
+/* The whole life of an image in @allocated bytes. */
 static bool life_of(u32 allocated)
 {
 	u32 value = 0xb0000000 | allocated;
-	struct image image = { .allocated = allocated, .size = ALIGN_DOWN(allocated, 4),
+	struct client_image image = { .allocated = allocated, .size = ALIGN_DOWN(allocated, 4),
 			       .value = value };
 	bool ok = true;
 	void *source;
@@ -40,7 +41,7 @@ static bool life_of(u32 allocated)
 	if (source && image.size >= IMAGE_MIN) {
 		EXPECT(bpf_pack_finalize(image.rox, source, image.size) == 0);
 		EXPECT(image_intact(&image));
-		/* The odd bytes behind the image are not part of it. */
+		/* The last bytes, fewer than 4, are not part of the image. */
 		EXPECT(traps(image.rox + image.size, allocated - image.size) == 0);
 	}
 	kvfree(source);
@@ -72,10 +73,10 @@ static bool sizes_that_cannot_be(void)
 	return ok;
 }
 
-/* What a shorter image leaves is not executable as anything but a trap. */
+/* The bytes after a shorter image trap. */
 static bool shorter_than_allocated(void)
 {
-	struct image image = { .allocated = 1024, .size = 100, .value = 0x1234 };
+	struct client_image image = { .allocated = 1024, .size = 100, .value = 0x1234 };
 	void *source = image_source(image.size, image.value);
 	bool ok = true;
 
@@ -97,7 +98,7 @@ static bool freed_before_final(void)
 	int i;
 
 	for (i = 0; i < 100; i++) {
-		struct image image = { .allocated = 64 + 40 * i };
+		struct client_image image = { .allocated = 64 + 40 * i };
 
 		image.rox = bpf_pack_alloc(image.allocated, 0);
 		EXPECT(image.rox);
@@ -106,10 +107,10 @@ static bool freed_before_final(void)
 	return ok;
 }
 
-/* A small one in the rest of it would keep all of it when the large one goes. */
+/* A small image in the rest of the region would keep all of it when the large one goes. */
 static bool large_one_alone(void)
 {
-	struct image large = { .allocated = 3 * SZ_1M };
+	struct client_image large = { .allocated = 3 * SZ_1M };
 	void *region_end, *small[8];
 	bool ok = true;
 	size_t i;
@@ -120,7 +121,7 @@ static bool large_one_alone(void)
 		return false;
 	region_end = PTR_ALIGN(large.rox + large.allocated, SZ_2M);
 	for (i = 0; i < ARRAY_SIZE(small); i++) {
-		/* Packs run out of room for these soon. */
+		/* The packs soon have no room for these. */
 		small[i] = bpf_pack_alloc(SZ_1M - 64 * i, 0);
 		EXPECT(small[i]);
 		EXPECT(small[i] < large.rox || small[i] >= region_end);
@@ -133,14 +134,14 @@ static bool large_one_alone(void)
 
 static void call_on_this_cpu(void *data)
 {
-	struct image *image = data;
+	struct client_image *image = data;
 
-	/* The image's value until it was wrong once, then 0. */
+	/* The value stays until one CPU saw another one; then it is 0. */
 	if (image_call(image->rox) != image->value)
 		image->value = 0;
 }
 
-/* New code at addresses that every CPU has executed other code at. */
+/* New code at addresses at which every CPU has executed other code. */
 static bool seen_by_every_cpu(void)
 {
 	bool ok = true;
@@ -148,7 +149,7 @@ static bool seen_by_every_cpu(void)
 	int cpu;
 
 	for (round = 1; round <= 100; round++) {
-		struct image image;
+		struct client_image image;
 
 		EXPECT(image_make(&image, 256, round) == 0);
 		if (!image.rox)
@@ -161,7 +162,7 @@ static bool seen_by_every_cpu(void)
 	return ok;
 }
 
-const struct client_case client_life_cases[] = {
+const struct client_case one_image_cases[] = {
 	{ "an image of each size lives and traps after its end", life_at_each_size },
 	{ "sizes and flags that cannot be are refused", sizes_that_cannot_be },
 	{ "an image may be shorter than its allocation", shorter_than_allocated },

@@ -11,9 +11,9 @@
 
 #include "bpf_pack.h"
 #include "client.h"
-#include "image.h"
+#include "client_image.h"
 
-/* Enough for two packs and more at the mean size of 1 KiB. */
+/* These fill more than two packs: the mean size is 1 KiB. */
 #define MANY 5000
 /* Images that a thread keeps at a time. */
 #define KEPT 16
@@ -27,58 +27,69 @@ static u32 next_random(u32 *state)
 	return *state;
 }
 
-/* A size from 16 bytes to 2 KiB, any multiple of 1. */
+/* A size from 16 bytes to 2 KiB, not always a multiple of 4. */
 static u32 random_size(u32 *state)
 {
 	return IMAGE_MIN + next_random(state) % (SZ_2K - IMAGE_MIN + 1);
 }
 
+/* Makes every image of @images from @first on in steps of @step; how many failed. */
+static u32 make_some(struct client_image *images, u32 first, u32 step, u32 value, u32 *state)
+{
+	u32 bad = 0, i;
+
+	for (i = first; i < MANY; i += step)
+		bad += image_make(&images[i], random_size(state), value + i) != 0;
+	return bad;
+}
+
+/* Frees them; how many of them did not trap. */
+static u32 free_some(struct client_image *images, u32 first, u32 step)
+{
+	u32 bad = 0, i;
+
+	for (i = first; i < MANY; i += step)
+		bad += images[i].rox && !image_free(&images[i]);
+	return bad;
+}
+
+/* How many images are damaged. */
+static u32 damaged(const struct client_image *images)
+{
+	u32 bad = 0, i;
+
+	for (i = 0; i < MANY; i++)
+		bad += images[i].rox && !image_intact(&images[i]);
+	return bad;
+}
+
 static bool many_images(void)
 {
-	struct image *images = kvcalloc(MANY, sizeof(*images), GFP_KERNEL);
-	u32 state = 0x2545f491, bad = 0, i, k;
+	struct client_image *images = kvcalloc(MANY, sizeof(*images), GFP_KERNEL);
+	u32 state = 0x2545f491, k;
 	bool ok = true;
 
 	EXPECT(images);
 	if (!images)
 		return false;
-	for (i = 0; i < MANY; i++)
-		if (image_make(&images[i], random_size(&state), 0x10000 + i))
-			bad++;
-	EXPECT(bad == 0);
-	/* An overlap would have damaged the earlier one. */
-	for (i = 0; i < MANY; i++)
-		if (images[i].rox && !image_intact(&images[i]))
-			bad++;
-	EXPECT(bad == 0);
-	/* Every third goes, and others take their places. */
+	EXPECT(make_some(images, 0, 1, 0x10000, &state) == 0);
+	/* If two overlap, the later one has damaged the earlier one. */
+	EXPECT(damaged(images) == 0);
 	for (k = 0; k < 3; k++) {
-		for (i = k; i < MANY; i += 3)
-			if (images[i].rox && !image_free(&images[i]))
-				bad++;
-		EXPECT(bad == 0);
-		for (i = k; i < MANY; i += 3)
-			if (image_make(&images[i], random_size(&state), 0x20000 * (k + 1) + i))
-				bad++;
-		EXPECT(bad == 0);
-		for (i = 0; i < MANY; i++)
-			if (images[i].rox && !image_intact(&images[i]))
-				bad++;
-		EXPECT(bad == 0);
+		EXPECT(free_some(images, k, 3) == 0);
+		EXPECT(make_some(images, k, 3, 0x20000 * (k + 1), &state) == 0);
+		EXPECT(damaged(images) == 0);
 		cond_resched();
 	}
-	for (i = 0; i < MANY; i++)
-		if (images[i].rox && !image_free(&images[i]))
-			bad++;
-	EXPECT(bad == 0);
+	EXPECT(free_some(images, 0, 1) == 0);
 	kvfree(images);
 	return ok;
 }
 
-/* After all that, whole packs can still be had. */
+/* The module can still make images of a whole pack. */
 static bool whole_packs(void)
 {
-	struct image images[4];
+	struct client_image images[4];
 	bool ok = true;
 	int i;
 
@@ -101,12 +112,12 @@ struct worker {
 
 static bool work(struct worker *worker)
 {
-	struct image kept[KEPT] = { };
+	struct client_image kept[KEPT] = { };
 	u32 state = worker->seed, round, i;
 	bool ok = true;
 
 	for (round = 0; ok && round < client_rounds; round++) {
-		struct image *image = &kept[next_random(&state) % KEPT];
+		struct client_image *image = &kept[next_random(&state) % KEPT];
 
 		if (image->rox) {
 			EXPECT(image_intact(image));
@@ -135,7 +146,7 @@ static int worker_thread(void *data)
 
 	worker->ok = work(worker);
 	complete(&worker->done);
-	/* The module's text must outlive the thread: it ends when told. */
+	/* The thread must not end later than rmmod: it ends when it is told to. */
 	while (!kthread_should_stop()) {
 		set_current_state(TASK_INTERRUPTIBLE);
 		if (!kthread_should_stop())
@@ -179,9 +190,9 @@ static bool concurrent_threads(void)
 	return ok;
 }
 
-const struct client_case client_many_cases[] = {
+const struct client_case many_images_cases[] = {
 	{ "many images live side by side", many_images },
-	{ "threads on all CPUs do not disturb each other", concurrent_threads },
-	{ "whole packs can be had afterwards", whole_packs },
+	{ "threads on all CPUs do not disturb each other's images", concurrent_threads },
+	{ "images of a whole pack can be made after all that", whole_packs },
 	{ }
 };

@@ -9,7 +9,7 @@
 #include <asm/insn-def.h>
 
 #include "bpf_pack.h"
-#include "image.h"
+#include "client_image.h"
 
 /* The kernel's instruction encoder is not exported. */
 #define INSN_BTI_C 0xd503245fU
@@ -54,7 +54,7 @@ void *image_source(u32 size, u32 value)
 	return words;
 }
 
-int image_make(struct image *image, u32 allocated, u32 value)
+int image_make(struct client_image *image, u32 allocated, u32 value)
 {
 	void *source;
 	int err;
@@ -75,13 +75,13 @@ int image_make(struct image *image, u32 allocated, u32 value)
 	return err;
 }
 
-void image_drop(struct image *image)
+void image_drop(struct client_image *image)
 {
 	bpf_pack_free(image->rox, image->allocated);
 	image->rox = NULL;
 }
 
-bool image_free(struct image *image)
+bool image_free(struct client_image *image)
 {
 	const void *rox = image->rox;
 	u32 kept = image->allocated;
@@ -104,7 +104,7 @@ u32 __nocfi image_call(const void *rox)
 	return function();
 }
 
-bool image_intact(const struct image *image)
+bool image_intact(const struct client_image *image)
 {
 	__le32 want[WINDOW / 4], got[WINDOW / 4];
 	u32 done, part;
