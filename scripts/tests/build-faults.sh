@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A kernel whose prototypes differ must give a build error that names the
-# function. Builds against headers in which one prototype was changed. KTAP.
+# A kernel with another prototype must give a build error that names the function. Builds
+# the module with headers in which one prototype was changed. KTAP output.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -12,7 +12,7 @@ number=0 failed=0
 
 result() {
 	number=$((number + 1))
-	echo "$1 $number - $2"
+	echo "$1 $number - build: $2"
 	[ "$1" = ok ] || failed=$((failed + 1))
 }
 

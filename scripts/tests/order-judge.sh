@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The judge of the self-test "order" must keep quiet about a good trace and name the
-# right rule for each spoilt one. Needs no guest: the good trace was recorded, and each
-# spoilt one is made of it by a small edit (order/spoil.awk). Runs with every awk that
-# is there. KTAP.
+# The judge of the self-test "order" must report nothing for a good trace, and the right
+# rule for each spoilt one. Needs no guest: the good trace was recorded, and a small edit
+# of it (order/spoil.awk) makes each spoilt one. Runs with every awk of mawk, gawk and
+# busybox that is installed. KTAP output.
 #
 # Environment:
-#   JUDGE   the judge to test, for one that was broken on purpose
+#   JUDGE   the judge to test: one that was broken on purpose
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -21,7 +21,7 @@ number=0 failed=0
 
 result() {
 	number=$((number + 1))
-	echo "$1 $number - $AWK: $2"
+	echo "$1 $number - order judge, $AWK: $2"
 	[ "$1" = ok ] || failed=$((failed + 1))
 }
 
@@ -31,8 +31,8 @@ run_awk() {
 	$AWK "$@"
 }
 
-# violations CPUS - each "RULE: what happened" that the judge finds in $WORK/trace, once
-# and without where, and what it says if it fails.
+# violations CPUS - each "RULE: what happened" that the judge reports for $WORK/trace,
+# once and without the place, and its error message if it fails.
 violations() {
 	run_awk -v cpus="$1" -f "$JUDGE" "$WORK/trace" >"$WORK/verdict" 2>&1 || echo "status $?" >>"$WORK/verdict"
 	grep -v '^count' "$WORK/verdict" | sed 's/ (.*//' | sort -u
@@ -209,9 +209,9 @@ locking() {
 		move 'kmalloc:' 'retire.*0ac0 > order_lock'
 }
 
-# A rule without a spoilt trace might as well not be there.
+# Nothing tests a rule that no spoilt trace breaks.
 all_rules() {
-	compare "every rule of the judge was broken by a spoilt trace" \
+	compare "a spoilt trace breaks every rule of the judge" \
 		"$(sed -n 's/.*bad("\(I[0-9]*\)".*/\1/p' "$JUDGE" | sort -u)" \
 		"$(sort -u "$WORK/reported")"
 }
