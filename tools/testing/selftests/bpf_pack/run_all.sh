@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs tests one after the other; ends with one line of totals over all cases.
+# Runs tests one after the other; the last line has the totals of all cases.
 set -u
 
 usage() {
 	cat <<USAGE
 Usage: run_all.sh [TEST]...
 
-Runs each TEST ("load" or "test-load.sh"; default: all of them) and prints its
-KTAP lines and, at the end, the totals of all. Status 1 if any case failed or
-any test ended without its totals.
+Runs each TEST ("load" or "test-load.sh"; default: all of them) and prints its KTAP
+lines and, at the end, the totals of all tests. Status 1 if a case failed or a test
+ended without its totals; a test or case that was skipped is no failure.
 USAGE
 }
 

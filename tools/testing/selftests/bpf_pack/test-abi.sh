@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The exported C interface, through a module that plays a tiny JIT. It runs its
-# cases at insmod and reports to the kernel's log.
+# The exported C interface (I2, I10, I12, I13), through a module that is a tiny JIT. It
+# runs its cases at insmod and reports to the kernel's log.
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
@@ -16,17 +16,17 @@ client_cases() {
 		sed -E 's/^# bpf_pack_client: [0-9]+ passed.*/# Totals: &/'
 }
 
-check "insmod" load_pack
+check "insmod succeeds" load_pack
 mark_log
-check "insmod of the client" insmod "$(module bpf_pack_client)"
+check "insmod of the client succeeds" insmod "$(module bpf_pack_client)"
 client_cases >"$WORK/client"
 take_cases client <"$WORK/client"
-check "the books are right" control check
-check_fails "rmmod is refused while the client is there" 'in use|busy|temporarily' rmmod bpf_pack
-check "rmmod of the client" rmmod bpf_pack_client
-check "no image of the client stayed behind" loop_until images_are 0
-# I12. The client's images go up to 4 MiB.
-check "interrupts are off for one page of writing, and no more" \
+check "the module counts its books after the client and finds them right" control check
+check_fails "rmmod is refused while the client is loaded" "$IN_USE" rmmod bpf_pack
+check "rmmod of the client succeeds" rmmod bpf_pack_client
+check "no image of the client is left" loop_until images_are 0
+# The client's images have up to 4 MiB (I12).
+check "interrupts were off for writing one page, and no more" \
 	test "$(status_value largest_poke_bytes)" -eq "$(page_size)"
-check "rmmod" unload_pack
+check "rmmod succeeds" unload_pack
 finish_test

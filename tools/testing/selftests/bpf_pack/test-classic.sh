@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Classic programs, which everybody may load, do not use up the room near the
-# kernel's text: they get one pack of it at most, which they share.
+# Classic programs, which everybody may load, do not use up the room near the kernel's
+# text: they get one pack of it at most, and share that one with all others.
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
@@ -16,67 +16,59 @@ need_module bpf_pack
 
 # far_bytes - bytes of live images in far packs.
 far_bytes() {
-	sed -n 's/^pack 0x.*, far, .* bytes: \([0-9]*\) live.*/\1/p' "$STATUS" |
-		awk '{ sum += $1 } END { print sum + 0 }'
+	packs far | awk '{ sum += $6 } END { print sum + 0 }'
 }
 
-# image_is_in WORD - the image of the program held last is in a pack of this kind.
-image_is_in() {
-	address=$(sed -n 's/^image \(0x[0-9a-f]*\) .*/\1/p' "$HOLD_LOG" | head -n 1)
-	pack_of "$address"
-	pack_of "$address" | grep -q ", $1, "
+# first_image LABEL - the address of the first image of a hold_progs.
+first_image() {
+	held_images "$1" | sed -n '1s/ .*//p'
 }
 
-# not_with_classic - it is in none of the packs that were there before.
+# not_with_classic LABEL - that image is in a pack that was not there before.
 not_with_classic() {
-	range=$(pack_of "$address" | sed 's/:.*//')
-	echo "$range"
-	[ -n "$range" ] && ! grep -q "^$range:" "$WORK/classic"
+	start=$(pack_of "$(first_image "$1")") || return
+	echo "$start"
+	! grep -q "^$start " "$WORK/classic"
 }
 
-packs_are() {
-	echo "packs: $(status_value packs), wanted: $1"
-	[ "$(status_value packs)" -eq "$1" ]
-}
+check "net.core.optmem_max can be raised" set_setting net.core.optmem_max 4194304
 
-check "net.core.optmem_max is raised" set_setting net.core.optmem_max 4194304
-
-check "insmod" load_pack retain_seconds=0
-check "a few classic programs" start_tool few_classic hold_classic 5 8
+check "insmod succeeds" load_pack retain_seconds=0
+check "5 classic programs work" start_tool few_classic hold_classic 5 8
 classic=$HOLDER
-check "a few others" hold_start few --count 5
-check "they are served" loop_until images_are 10
-check "in one pack" packs_are 1
-check "which is near" test "$(packs_that_are near)" -eq 1
-check "the others end" hold_stop "$HOLDER"
-check "the classic ones end, right to the last" hold_stop "$classic"
-check "nothing stays" loop_until images_are 0
+check "5 other programs work beside them" hold_start few --count 5
+check "the 10 programs have 10 images in packs" loop_until images_are 10
+check "the 10 programs share one pack" packs_are 1
+check "the pack that they share is near" test "$(count_packs near)" -eq 1
+check "the 5 other programs end, with right results" hold_stop "$HOLDER"
+check "the 5 classic programs end, with right results" hold_stop "$classic"
+check "no image of the 10 programs is left" loop_until images_are 0
 
-check "one large classic program" start_tool one hold_classic 1 "$INSNS"
+check "a large classic program works" start_tool one hold_classic 1 "$INSNS"
 each=$(status_value live_bytes)
-check "it ends" hold_stop "$HOLDER"
-check "it is gone" loop_until images_are 0
+check "the large classic program ends, with right results" hold_stop "$HOLDER"
+check "no image of the large classic program is left" loop_until images_are 0
 count=$((3 * PACK / (each > 0 ? each : PACK)))
 echo "a classic program of $INSNS instructions takes $each bytes; $count of them" | comment
-check "so many that they need three packs" start_tool many hold_classic "$count" "$INSNS"
+check "classic programs for three packs work" start_tool many hold_classic "$count" "$INSNS"
 classic=$HOLDER
-check "all are served" images_are "$count"
-grep '^pack 0x' "$STATUS" >"$WORK/classic"
+check "all classic programs for three packs are in packs" images_are "$count"
+packs >"$WORK/classic"
 comment <"$WORK/classic"
-check "one pack of them is near" test "$(packs_that_are near)" -eq 1
-check "the others are far" test "$(far_bytes)" -ge $((3 * PACK / 2))
-# Larger than any hole that they left.
-check "another program comes" hold_start other --insns 40000
+check "one pack of classic programs is near" test "$(count_packs near)" -eq 1
+check "the other packs of classic programs are far" test "$(far_bytes)" -ge $((3 * PACK / 2))
+# Its image is larger than any hole between theirs.
+check "a large program that is not classic works" hold_start other --insns 40000
 comment <"$HOLD_LOG"
-check "it is near" image_is_in near
-check "in a pack that it does not share with them" not_with_classic
-check "a small one comes" hold_start small --count 1
-check "it is near, too" image_is_in near
-check "the classic ones end, right to the last, too" hold_stop "$classic"
+check "that large program is near" pack_of "$(first_image other)" near
+check "it shares no pack with classic programs" not_with_classic other
+check "a small program that is not classic works" hold_start small --count 1
+check "that small program is near" pack_of "$(first_image small)" near
+check "the classic programs for three packs end, with right results" hold_stop "$classic"
 for holder in $HOLDERS; do
 	kill "$holder" 2>/dev/null || true
 done
-check "nothing stays of any" loop_until images_are 0
-check "no pack but one stays" loop_until packs_are 1
-check "rmmod" unload_pack
+check "no image is left at last" loop_until images_are 0
+check "one pack is left at last" loop_until packs_are 1
+check "rmmod succeeds" unload_pack
 finish_test

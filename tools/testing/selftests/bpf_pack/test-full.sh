@@ -1,22 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# When no more packs may be made, the stock allocator serves at once: nobody pays
-# for another look, let alone for a synchronisation of all CPUs.
+# When the module may make no more packs, the stock allocator serves at once: a refused
+# load costs no synchronisation of all CPUs (I8).
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
 
 PACK=2097152
 PROGRAMS=60
-# About 24 KiB: more than what the images of the keeper leave.
+# About 24 KiB: more than the images of the keeper leave free.
 INSNS=2000
 
 start_test full
 need_tool hold_progs
 need_module bpf_pack_test bpf_pack_keeper
 
-# counts - remembers them, as ..._before.
+# counts - remembers the counters in variables ..._before.
 counts() {
 	stock_before=$(status_value to_stock_no_memory)
 	syncs_before=$(status_value synchronisations)
@@ -24,12 +24,12 @@ counts() {
 	made_before=$(status_value regions_made)
 }
 
-# more KEY BEFORE - how many more since.
+# more KEY BEFORE - by how much a counter grew.
 more() {
 	echo $(($(status_value "$1") - $2))
 }
 
-# few_syncs - as many as images that were finalized, and a few of the background.
+# few_syncs - one synchronisation for each image finalized, and a few of the background.
 few_syncs() {
 	syncs=$(more synchronisations "$syncs_before")
 	finals=$(more images_finalized "$finals_before")
@@ -44,44 +44,42 @@ no_more_packs() {
 
 served_again() {
 	served=$(images_served)
-	"$TOOLS/hold_progs" --count 5 >"$WORK/again" 2>&1 &
-	again=$!
-	loop_until grep -q '^ready' "$WORK/again" && hold_stop "$again" &&
+	hold_start again --count 5 && hold_stop "$HOLDER" &&
 		[ "$(images_served)" -ge $((served + 5)) ]
 }
 
-check "insmod" load_test_pack max_packs=2 retain_seconds=0
+check "insmod succeeds" load_test_pack max_packs=2 retain_seconds=0
 mark_log
 # Room for small programs stays, but not for large ones.
-check "two packs are filled" keep 4 $((PACK / 2 - 4096))
-check "every image was served" test "$(kept)" -eq 4
-check "there are two packs" test "$(status_value packs)" -eq 2
-check "a small program still fits" hold_start small --count 1
-check "it is served" images_are 5
-check "it ends, and its memory waits for the CPUs" hold_stop "$HOLDER"
+check "4 large images fill 2 packs" keep 4 $((PACK / 2 - 4096))
+check "packs served each of the 4 large images" test "$(kept)" -eq 4
+check "there are 2 packs" packs_are 2
+check "a small program works beside the large images" hold_start small --count 1
+check "the small program is in a pack" images_are 5
+check "the small program ends, with right results" hold_stop "$HOLDER"
 
 counts
-check "$PROGRAMS large programs work" hold_start large --count "$PROGRAMS" --insns "$INSNS"
-# Small ones come, too: libbpf tries what the kernel can.
-check "none of them is in a pack" loop_until images_are 4
-check "status counts each" test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
-check "they did not synchronise all CPUs" few_syncs
-check "nor make packs" no_more_packs
-check "they end, right to the last" hold_stop "$HOLDER"
+check "packs full: $PROGRAMS large programs work" hold_start large --count "$PROGRAMS" --insns "$INSNS"
+# libbpf loads small programs, too, to see what the kernel can.
+check "packs full: no large program is in a pack" loop_until images_are 4
+check "packs full: status counts each large program" test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
+check "packs full: large programs did not synchronise all CPUs" few_syncs
+check "packs full: large programs made no packs" no_more_packs
+check "packs full: the large programs end, with right results" hold_stop "$HOLDER"
 
 counts
-check "$PROGRAMS large programs work, with a small one that ends before each" \
+check "memory retired: $PROGRAMS large programs work, with a small one that ends before each" \
 	hold_start between --count "$PROGRAMS" --insns "$INSNS" --between
-check "small ones were served" test "$(more images_finalized "$finals_before")" -gt 0
-check "none of the large ones is in a pack" loop_until images_are 4
-check "status counts each large one" \
+check "memory retired: packs served small programs" test "$(more images_finalized "$finals_before")" -gt 0
+check "memory retired: no large program is in a pack" loop_until images_are 4
+check "memory retired: status counts each large program" \
 	test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
-check "they did not synchronise all CPUs, with memory waiting for it" few_syncs
-check "nor make packs, either" no_more_packs
-check "these end, right to the last, too" hold_stop "$HOLDER"
+check "memory retired: large programs did not synchronise all CPUs" few_syncs
+check "memory retired: large programs made no packs" no_more_packs
+check "memory retired: the large programs end, with right results" hold_stop "$HOLDER"
 
-check "the images leave" keep_no_more
+check "the 4 large images are freed" keep_no_more
 sleep 2
-check "programs are served again" served_again
-check "rmmod" unload_pack
+check "packs serve programs after the large images are freed" served_again
+check "rmmod succeeds" unload_pack
 finish_test

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What is charged against net.core.bpf_jit_limit is what the stock kernel would
-# charge, to the byte, and comes back to where it was (I9).
+# The bytes charged against net.core.bpf_jit_limit are those that the stock kernel
+# charges, and all of them are given back (I9).
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
@@ -16,8 +16,8 @@ start=$(cat "$WORK/charge")
 SAMPLE='socket_filter fentry fexit freplace subprograms tail_calls struct_ops classic_socket
 classic_seccomp over_64_KiB'
 
-# some_times COMMAND... - images are freed some time after their programs end, and a
-# measurement, which takes a second or two, may be too early.
+# some_times COMMAND... - tries COMMAND up to five times: the kernel frees images some
+# time after their programs end, and a measurement of a second or two may come before.
 some_times() {
 	for _ in 1 2 3 4 5; do
 		if "$@"; then
@@ -27,7 +27,7 @@ some_times() {
 	return 1
 }
 
-# charged_is BYTES - measured from outside the module.
+# charged_is BYTES - jit_charge, which measures from outside the module, says so.
 charged_is() {
 	some_times charged_is_now "$1"
 }
@@ -49,30 +49,30 @@ status_agrees_now() {
 }
 
 hold_start stock --count 25
-check "25 programs of the stock allocator are charged" test "$("$TOOLS/jit_charge")" -gt "$start"
+check "stock kernel: 25 programs are charged" test "$("$TOOLS/jit_charge")" -gt "$start"
 with_25=$("$TOOLS/jit_charge")
-check "they end" hold_stop "$HOLDER"
-check "the charge is back" charged_is "$start"
+check "stock kernel: the 25 programs end, with right results" hold_stop "$HOLDER"
+check "stock kernel: the charge for 25 programs is given back" charged_is "$start"
 
-check "insmod" load_pack
-check "the charge has not changed" charged_is "$start"
-check "25 programs in packs" hold_start ours --count 25
-check "they are charged what the stock kernel charges" charged_is "$with_25"
-check "status agrees" status_agrees
-check "they end" hold_stop "$HOLDER"
-check "the charge is back again" charged_is "$start"
-check "attached programs with trampolines" hold_start attached --count 1 --attach fentry --attach kprobe --attach tracepoint
-check "they end too" hold_stop "$HOLDER"
-check "the charge is back after them" charged_is "$start"
+check "insmod succeeds" load_pack
+check "insmod leaves the charge as it was" charged_is "$start"
+check "25 programs work in packs" hold_start ours --count 25
+check "25 programs in packs are charged what the stock kernel charges" charged_is "$with_25"
+check "status shows the charge that is measured from outside" status_agrees
+check "25 programs in packs end, with right results" hold_stop "$HOLDER"
+check "the charge for 25 programs in packs is given back" charged_is "$start"
+check "attached programs with trampolines work" hold_start attached --count 1 --attach fentry --attach kprobe --attach tracepoint
+check "attached programs with trampolines end, with right results" hold_stop "$HOLDER"
+check "the charge for attached programs is given back" charged_is "$start"
 # shellcheck disable=SC2086 # a list of names
-check "programs of many kinds" "$TOOLS/run_progs" $SAMPLE
-check "the charge is back after many kinds" charged_is "$start"
-check "rmmod" unload_pack
-check "the charge is back without the module" charged_is "$start"
+check "programs of many kinds work" "$TOOLS/run_progs" $SAMPLE
+check "the charge for programs of many kinds is given back" charged_is "$start"
+check "rmmod succeeds" unload_pack
+check "rmmod leaves the charge as it was" charged_is "$start"
 
-check "a program that lives across insmod" hold_start across --count 25
-check "insmod after it" load_pack
-check "it ends" hold_stop "$HOLDER"
-check "the charge is back although another allocator made it" charged_is "$start"
-check "rmmod again" unload_pack
+check "25 programs that outlive insmod are made" hold_start across --count 25
+check "insmod succeeds while they live" load_pack
+check "the programs that outlived insmod end, with right results" hold_stop "$HOLDER"
+check "the charge for programs that outlived insmod is given back" charged_is "$start"
+check "rmmod succeeds after them" unload_pack
 finish_test

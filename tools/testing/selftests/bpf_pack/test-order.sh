@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What cannot be seen from results: the order of things, from trace events of the
-# module and of the kernel and from probes on what the module calls. An image is
-# final only after maintenance and a synchronisation of all CPUs (I3), memory is
-# used again only after one since it was overwritten (I4), freeing allocates
-# nothing (I6), the pool lock is not held across work (I11), and interrupts are
-# off for one page at a time (I12). order/judge.awk has the rules.
+# The order of the module's steps, which no result shows: from trace events of the module
+# and of the kernel, and from probes on the functions that the module calls. An image is
+# final only after cache maintenance and a synchronisation of all CPUs (I3), freed memory
+# is used again only after another one (I4), freeing allocates nothing (I6), the pool lock
+# is not held across work (I11), and interrupts are off for one page at a time (I12).
+# order/judge.awk has the rules, also those for I1, I2 and I10.
 #
-# Environment: KEEP_TRACES is a folder that gets a copy of what was recorded.
+# Environment: KEEP_TRACES names a folder that gets a copy of the recorded traces.
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
@@ -16,16 +16,15 @@ set -eu
 start_test order
 need_tool hold_progs run_progs stress_progs
 need_module bpf_pack
-TRACING=$(first_of /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace) || skip_all "no tracefs"
-TRACING=${TRACING%/trace}
+need_tracefs
 [ -e "$TRACING/kprobe_events" ] || skip_all "no kprobe events"
 [ -e "$TRACING/events/csd" ] || skip_all "no trace events for calls of other CPUs"
 
 EVENTS="$TRACING/events"
 PROBES=bpf_pack_order
-# Kilobytes for each CPU; a trace with holes proves nothing.
+# Kilobytes for each CPU; a trace from which events are lost proves nothing.
 BUFFER=16384
-CPUS=$(grep -c '^processor' /proc/cpuinfo)
+CPUS=$(count_cpus)
 
 # --- what is traced ----------------------------------------------------------
 
@@ -36,7 +35,7 @@ add_probe() {
 	echo "p:$PROBES/$name $function $*" >>"$TRACING/kprobe_events"
 }
 
-# The registers are the functions' arguments.
+# add_probes - x0 to x7 are the functions' arguments.
 add_probes() {
 	add_probe order_lock mutex_lock 'lock=%x0:x64' 'caller=%x30:symbol' &&
 		add_probe order_unlock mutex_unlock 'lock=%x0:x64' &&
@@ -50,7 +49,7 @@ add_probes() {
 		add_probe order_free bpf_prog_pack_free 'image=%x0:x64'
 }
 
-# pool_lock - the address of the one lock that reading the status takes.
+# pool_lock - the address of the pool lock: reading the status takes no other one.
 pool_lock() {
 	echo 1 >"$EVENTS/$PROBES/order_lock/enable"
 	# shellcheck disable=SC2153 # functions.sh sets it
@@ -61,7 +60,7 @@ pool_lock() {
 	[ "$(wc -l <"$WORK/locks")" -eq 1 ] && cat "$WORK/locks"
 }
 
-# trace_setup - chooses the events; nothing is recorded yet.
+# trace_setup - chooses the events, but records none yet.
 trace_setup() {
 	echo nop >"$TRACING/current_tracer"
 	echo global >"$TRACING/trace_clock"
@@ -75,13 +74,13 @@ trace_setup() {
 	for event in lock unlock; do
 		echo "lock == $lock" >"$EVENTS/$PROBES/order_$event/filter"
 	done
-	# Programs are freed by workers; what others allocate is of no interest.
+	# Workers free programs; allocations by other tasks are of no interest.
 	for event in kmalloc kmem_cache_alloc mm_page_alloc; do
 		echo 'comm ~ "kworker*"' >"$EVENTS/kmem/$event/filter"
 	done
 }
 
-# trace_switch VALUE - all the events on (1) or off (0).
+# trace_switch VALUE - switches all the events on (1) or off (0).
 trace_switch() {
 	for event in bpf_pack "$PROBES" csd/csd_function_entry kmem/kmalloc kmem/kmem_cache_alloc \
 		kmem/mm_page_alloc; do
@@ -89,7 +88,7 @@ trace_switch() {
 	done
 }
 
-# trace_clear - leaves no probe and no filter behind; what was not set fails.
+# trace_clear - removes all probes and filters, as far as they were set.
 trace_clear() {
 	trace_switch 0 2>/dev/null || true
 	echo 1 >"$TRACING/tracing_on"
@@ -103,8 +102,8 @@ trace_clear() {
 	echo 1 >"$TRACING/buffer_size_kb"
 }
 
-# record NAME COMMAND... - the trace of COMMAND goes to $WORK/NAME.trace. It begins and
-# ends at once for all events, which are switched one by one.
+# record NAME COMMAND... - writes the trace of COMMAND to $WORK/NAME.trace. tracing_on
+# begins and ends it for all events at once, which are switched one by one.
 record() {
 	record_name=$1
 	shift
@@ -123,6 +122,7 @@ record() {
 	return "$status"
 }
 
+# is_complete TRACE - no event was lost.
 is_complete() {
 	sed -n 's|^# entries-in-buffer/entries-written: \([0-9]*/[0-9]*\).*|\1|p' "$1" >"$WORK/entries"
 	cat "$WORK/entries"
@@ -131,18 +131,18 @@ is_complete() {
 
 # --- the rules ---------------------------------------------------------------
 
-# judge TRACE - one line "RULE: what happened" for each violation, and "count WHAT
-# N" for what there was to judge.
+# judge TRACE - a line "RULE: what happened" for each violation, and "count WHAT N" for
+# each kind of step that the trace has.
 judge() {
 	awk -v cpus="$CPUS" -f "$DIR/order/judge.awk" "$1"
 }
 
-# obeys NAME RULE - no violation of RULE in what was recorded as NAME.
+# obeys NAME RULE - the recording NAME has no violation of RULE.
 obeys() {
 	! grep "^$2:" "$WORK/$1.verdict" | head -n 5 | grep .
 }
 
-# saw NAME WHAT - there was something to judge.
+# saw NAME WHAT - the recording NAME has steps of this kind.
 saw() {
 	grep '^count' "$WORK/$1.verdict"
 	[ "$(sed -n "s/^count $2 //p" "$WORK/$1.verdict")" -gt 0 ]
@@ -152,28 +152,31 @@ saw() {
 rules() {
 	judge "$WORK/$1.trace" >"$WORK/$1.verdict"
 	check "$1: no event was lost" is_complete "$WORK/$1.trace"
-	for what in finalized freed released reused windows; do
-		check "$1: the trace shows $what" saw "$1" "$what"
-	done
+	check "$1: the trace has images that became final" saw "$1" finalized
+	check "$1: the trace has images that were freed" saw "$1" freed
+	check "$1: the trace has memory released after synchronisation" saw "$1" released
+	check "$1: the trace has memory that was used again" saw "$1" reused
+	check "$1: the trace has pages mapped for writing" saw "$1" windows
 	check "$1: no page is left writable (I1)" obeys "$1" I1
-	check "$1: what is freed is overwritten (I2)" obeys "$1" I2
-	check "$1: final after copy, maintenance and synchronisation, in this order (I3)" obeys "$1" I3
-	check "$1: reuse and release after synchronisation (I4)" obeys "$1" I4
+	check "$1: freed images are overwritten (I2)" obeys "$1" I2
+	check "$1: images are final after copy, maintenance and synchronisation, in this order (I3)" obeys "$1" I3
+	check "$1: memory is released and used again after synchronisation (I4)" obeys "$1" I4
 	check "$1: freeing allocates nothing (I6)" obeys "$1" I6
 	check "$1: every image starts a chunk (I10)" obeys "$1" I10
-	check "$1: no work with the pool lock held (I11)" obeys "$1" I11
+	check "$1: no work is done with the pool lock held (I11)" obeys "$1" I11
 	check "$1: interrupts are off for one page at a time (I12)" obeys "$1" I12
 }
 
 # --- the load ----------------------------------------------------------------
 
+# hold_and_stop LABEL ARGUMENT... - programs that come and go.
 hold_and_stop() {
 	# shellcheck disable=SC2119
 	hold_start "$@" && hold_stop "$HOLDER"
 }
 
-# Programs come and go, some with trampolines, one of many pages; in the end all
-# packs are reused memory.
+# one_by_one - programs come and go, some with trampolines, one of many pages; the last
+# ones get memory that was used before.
 one_by_one() {
 	hold_and_stop first --count 20 || return
 	hold_and_stop second --count 20 --attach fentry || return
@@ -183,13 +186,7 @@ one_by_one() {
 	hold_and_stop third --count 20
 }
 
-nothing_retired() {
-	for state in retiring retired syncing; do
-		[ "$(status_value "${state}_images")" -eq 0 ] || return
-	done
-}
-
-# Two waves: the second is sure to find memory that the first gave back.
+# at_once - two waves of programs on all CPUs; the second gets memory of the first.
 at_once() {
 	for _ in 1 2; do
 		"$TOOLS/stress_progs" --workers $((2 * CPUS)) --rounds "${ROUNDS:-15}" || return
@@ -198,18 +195,18 @@ at_once() {
 	done
 }
 
-# No pack is given back and made anew elsewhere meanwhile.
-check "insmod" load_pack retain_seconds=250
+# Packs stay: none is given back and made anew at another address.
+check "insmod succeeds" load_pack retain_seconds=250
 trap 'trace_clear; cleanup' EXIT
-check "events and probes" trace_setup
-# The last probe: without all of them the rules say nothing.
+check "all events and probes can be set" trace_setup
+# The last probe: if one is missing, the rules prove nothing.
 if [ -e "$EVENTS/$PROBES/order_free" ]; then
-	check "programs come and go one by one" record one_by_one one_by_one
+	check "one_by_one: programs come and go one by one, with right results" record one_by_one one_by_one
 	rules one_by_one
-	check "the trace would show allocations by the workers that free" saw one_by_one allocations
-	check "programs come and go on all CPUs at once" record at_once at_once
+	check "one_by_one: the trace has allocations by workers, so that it would show theirs while freeing" saw one_by_one allocations
+	check "at_once: programs come and go on all CPUs, with right results" record at_once at_once
 	rules at_once
 fi
 trace_clear
-check "rmmod" unload_pack
+check "rmmod succeeds" unload_pack
 finish_test

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Every kind of tracer can be on the redirected functions, and counts there what
-# it counts on the stock kernel, with one difference while packs serve: the stock
-# bpf_jit_binary_pack_finalize() calls bpf_arch_text_copy() for each image, and
-# ours does not. Programs of others that come and go meanwhile would be counted
-# too: this wants a machine on which nobody else uses BPF.
+# Every kind of tracer can be on the redirected functions and counts there the calls that
+# it counts on the stock kernel (I14), with one difference while packs serve: the stock
+# bpf_jit_binary_pack_finalize() calls bpf_arch_text_copy() for each image, and ours does
+# not. BPF programs of others that come and go during the test would be counted, too: it
+# wants a machine on which nobody else uses BPF.
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
 
-# The numbers are instances of a return probe.
+# The numbers are those of instances of a return probe.
 KINDS=${KINDS:-kprobe kretprobe kretprobe_1 kretprobe_1024 fprobe fprobe_return fentry fexit \
 	kprobe.multi kretprobe.multi function function_graph profiler fmod_ret}
 ROUNDS=${ROUNDS:-3}
@@ -18,22 +18,21 @@ ROUNDS=${ROUNDS:-3}
 start_test tracers
 need_tool call_hooked trace_hooked run_progs
 need_module bpf_pack
-TRACING=$(first_of /sys/kernel/tracing/trace /sys/kernel/debug/tracing/trace) || skip_all "no tracefs"
-TRACING=${TRACING%/trace}
+need_tracefs
 [ -e "$TRACING/kprobe_profile" ] || skip_all "no kprobe events"
 [ -e "$TRACING/instances" ] || skip_all "no instances of the tracing buffer"
 
-# The redirected ones. The rule for bpf_arch_text_copy() knows its place here.
+# The redirected functions; want() knows that bpf_arch_text_copy() is the fourth.
 FUNCTIONS="bpf_prog_pack_alloc bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_arch_text_copy \
 bpf_arch_text_poke"
-# The group of our events; they are called SET__FUNCTION.
+# The group of our trace events, whose names are SET__FUNCTION.
 GROUP=bpf_pack_tracers
 # The kinds that are attached.
 ATTACHED=''
 
 # --- probes and instances ----------------------------------------------------
 
-# instance SET - the folder of the tracing instance that a set of events or a tracer has.
+# instance SET - the folder of the tracing instance for a set of events or a tracer.
 instance() {
 	echo "$TRACING/instances/$GROUP.$1"
 }
@@ -60,21 +59,21 @@ drop_events() {
 	rmdir "$(instance "$1")"
 }
 
-# hits SET - for each probe a line "FUNCTION CALLS", with those that were missed.
+# hits SET - a line "FUNCTION CALLS" for each probe; CALLS includes those it missed.
 hits() {
 	awk -v begin="$1__" 'index($1, begin) == 1 { print substr($1, length(begin) + 1), $2 + $3 }' \
 		"$TRACING/kprobe_profile"
 }
 
-# --- who sees images come and go, whatever is on the redirected functions ----
+# --- images made and freed, counted without the redirected functions ---------
 
-# The callers of the functions that make and free images.
+# witness_start - counts calls of the callers of the functions that make and free images.
 witness_start() {
 	add_events made p bpf_jit_binary_pack_alloc arch_alloc_bpf_trampoline &&
 		add_events gone r bpf_jit_binary_pack_free arch_free_bpf_trampoline
 }
 
-# witness - how many images were made and are gone, on one line.
+# witness - the numbers of images made and freed so far, on one line.
 witness() {
 	awk '/^ *made__/ { made += $2 + $3 } /^ *gone__/ { gone += $2 + $3 } END { print made + 0, gone + 0 }' \
 		"$TRACING/kprobe_profile"
@@ -93,8 +92,8 @@ alive_are() {
 	[ "$alive" -eq "$1" ]
 }
 
-# settle - waits until no images are left but those of others and of the attached
-# tracers: five programs for each kind of BPF, and the trampolines of five functions.
+# settle - waits until only the images of others and of the attached tracers are left:
+# five programs for each kind of BPF tracer, and the trampolines of five functions.
 settle() {
 	wanted=$OTHERS trampolines=0
 	for settling in $ATTACHED; do
@@ -106,7 +105,8 @@ settle() {
 	loop_until alive_are $((wanted + trampolines))
 }
 
-# Counts what others have alive, once nothing has come or gone for some time.
+# find_others - waits until no image has come or gone for half a second, and counts those
+# that are alive.
 find_others() {
 	OTHERS='' same=0
 	while [ "$same" -lt 5 ]; do
@@ -121,7 +121,7 @@ find_others() {
 
 # --- tracers -----------------------------------------------------------------
 
-# lacking KIND - says why this kernel has no such tracer; fails where it has.
+# lacking KIND - says why this kernel has no such tracer; fails if it has one.
 lacking() {
 	case $1 in
 	fprobe*) ! grep -q '^[[:space:]]*f\[' "$TRACING/README" && echo "no fprobe events" ;;
@@ -137,7 +137,7 @@ attach_tracer() {
 	for function in $FUNCTIONS; do
 		echo "$function" >>"$(instance "$1")/set_ftrace_filter" || return
 	done
-	# Then the end of a call says whose it is.
+	# With this option the end of a call names its function.
 	if [ "$1" = function_graph ]; then
 		echo 1 >"$(instance "$1")/options/funcgraph-tail" || return
 	fi
@@ -160,9 +160,9 @@ detach_profiler() {
 	echo >"$TRACING/set_ftrace_filter"
 }
 
-# attach_bpf KIND - in a process of its own, which says that it is ready or why not.
+# attach_bpf KIND - starts trace_hooked, which prints "ready" or why it cannot be.
 attach_bpf() {
-	# What it said the last time must not be read.
+	# A "ready" of the last time must not count.
 	: >"$WORK/bpf.$1"
 	"$TOOLS/trace_hooked" "$1" >"$WORK/bpf.$1" 2>&1 &
 	echo $! >"$WORK/pid.$1"
@@ -209,12 +209,12 @@ detach() {
 	esac
 }
 
-# answers FILE COUNT - whether that many answers are in it.
+# answers FILE COUNT - the file has COUNT answers or more.
 answers() {
 	[ "$(grep -c '^end' "$1")" -ge "$2" ]
 }
 
-# ask_bpf KIND
+# ask_bpf KIND - has trace_hooked print its counts.
 ask_bpf() {
 	answer=$(($(grep -c '^end' "$WORK/bpf.$1") + 1))
 	kill -USR1 "$(cat "$WORK/pid.$1")" &&
@@ -222,7 +222,7 @@ ask_bpf() {
 		tail -n 6 "$WORK/bpf.$1"
 }
 
-# raw_calls KIND - what it has counted: lines "FUNCTION CALLS", any number for each.
+# raw_calls KIND - the counts of a tracer: lines "FUNCTION CALLS", any number for each function.
 raw_calls() {
 	case $1 in
 	kprobe | kretprobe | kretprobe_*)
@@ -238,7 +238,7 @@ raw_calls() {
 		sed -n 's/.*: \([a-z_]*\) <-.*/\1 1/p' "$(instance "$1")/trace"
 		;;
 	function_graph)
-		# Begin and end of a call: half a call each.
+		# The beginning and the end of a call are half a call each.
 		sed -n 's/.* \([a-z_]*\)();.*/\1 1/p; s/.* \([a-z_]*\)() {.*/\1 0.5/p
 			s|.*} /\* \([a-z_]*\) .*|\1 0.5|p' "$(instance "$1")/trace"
 		;;
@@ -248,7 +248,7 @@ raw_calls() {
 	esac
 }
 
-# calls KIND - the calls of each of FUNCTIONS on one line.
+# calls KIND - the calls of each of FUNCTIONS, on one line.
 calls() {
 	raw_calls "$1" >"$WORK/raw" || return
 	awk -v names="$FUNCTIONS" '
@@ -262,7 +262,7 @@ calls() {
 
 # --- measuring ---------------------------------------------------------------
 
-# minus FILE FILE - the numbers of the first line of one less those of the other.
+# minus FILE FILE - the numbers in the one line of each, subtracted.
 minus() {
 	paste -d ' ' "$1" "$2" | awk '{
 		for (i = 1; i <= NF / 2; i++)
@@ -279,9 +279,9 @@ finalized() {
 	fi
 }
 
-# measure KIND... - lets the workload run once. $WORK/count.KIND gets what each has
-# counted, the variable COPIES the calls of bpf_arch_text_copy() that were saved;
-# it stays empty if this fails. Buffers are emptied before: they do not hold all.
+# measure KIND... - runs call_hooked once. $WORK/count.KIND gets the calls that each kind
+# counted, the variable COPIES the calls of bpf_arch_text_copy() that packs save; it is
+# empty after a failure. Trace buffers, which cannot hold all, are emptied before.
 measure() {
 	COPIES=''
 	settle || return
@@ -299,18 +299,19 @@ measure() {
 	COPIES=$copies
 }
 
-# want KIND - what it should have counted in the last measurement.
+# want KIND - the calls that it should have counted in the last measurement.
 want() {
 	awk -v copies="$COPIES" '{ $4 -= copies; print }' "$WORK/stock.$1"
 }
 
-# same_counts KIND
+# same_counts KIND - it counted these.
 same_counts() {
 	echo "calls: $(cat "$WORK/count.$1"), wanted: $(want "$1")"
 	[ "$(cat "$WORK/count.$1")" = "$(want "$1")" ]
 }
 
-# sees_images KIND - as many as the callers made and freed; and something of the rest.
+# sees_images KIND - it counted as many images made and freed as their callers did, and
+# some calls of the other functions.
 sees_images() {
 	images=$(minus "$WORK/after" "$WORK/before")
 	echo "calls: $(cat "$WORK/count.$1"); images made and gone: $images"
@@ -318,7 +319,8 @@ sees_images() {
 		"$WORK/count.$1"
 }
 
-# measure_serving KIND... and measure_draining KIND... - packs took part, or did not.
+# measure_serving KIND... and measure_draining KIND... - measure, and see that packs
+# served, or did not.
 measure_serving() {
 	measure "$@" || return
 	echo "images finalized in packs: $COPIES"
@@ -337,13 +339,13 @@ drain_and_measure() {
 
 # --- what is tested ----------------------------------------------------------
 
-# cases STATE KIND COMMAND... - a case for COMMAND, which measures, and one for
-# what KIND counted at each function.
+# cases STATE KIND COMMAND... - a case for COMMAND, which measures, and one for the calls
+# of each function that KIND counted.
 cases() {
 	state=$1 counting=$2
 	shift 2
 	COPIES=''
-	check "$counting, $state" "$@"
+	check "$counting, $state: the workload gives the right results" "$@"
 	[ -n "$COPIES" ] || return 0
 	want "$counting" | awk -v names="$FUNCTIONS" '
 		NR == FNR { split($0, got) }
@@ -353,18 +355,18 @@ cases() {
 				print name[i], got[i], $i
 		}' "$WORK/count.$counting" - >"$WORK/compared"
 	while read -r place got wanted; do
-		check "$counting, $state: $place" test "$got" = "$wanted"
+		check "$counting, $state: counts the right calls of $place" test "$got" = "$wanted"
 	done <"$WORK/compared"
 }
 
-# leave_off KIND... - as far as they were attached.
+# leave_off KIND... - detaches them, as far as they are attached.
 leave_off() {
 	for each; do
 		detach "$each" || true
 	done >/dev/null 2>&1
 }
 
-# count_stock KIND - on the stock kernel.
+# count_stock KIND - measures on the stock kernel.
 count_stock() {
 	cat "$WORK/attach.log"
 	! is_loaded bpf_pack && measure "$1" && cp "$WORK/count.$1" "$WORK/stock.$1" && sees_images "$1"
@@ -387,8 +389,8 @@ detach_and_rmmod() {
 	detach "$1" && unload_pack
 }
 
-# one_kind KIND - it is there before the module and comes after it. Kinds that
-# count on the stock kernel are WORKING.
+# one_kind KIND - a tracer that is attached before insmod, and then after it. WORKING
+# collects the kinds that count on the stock kernel.
 one_kind() {
 	if reason=$(lacking "$1") || {
 		! attach "$1" >"$WORK/attach.log" 2>&1 && reason=$(lacking "$1")
@@ -397,7 +399,7 @@ one_kind() {
 		leave_off "$1"
 		return
 	fi
-	check "$1, stock kernel" count_stock "$1"
+	check "$1, stock kernel: counts the images that come and go" count_stock "$1"
 	if [ ! -e "$WORK/stock.$1" ]; then
 		leave_off "$1"
 		return
@@ -405,10 +407,10 @@ one_kind() {
 	WORKING="$WORKING $1"
 	cases "tracer first, serving" "$1" insmod_and_measure "$1"
 	cases "tracer first, draining" "$1" drain_and_measure "$1"
-	check "$1, tracer first, detached" detach_and_serve "$1"
+	check "$1, tracer first: it can be detached" detach_and_serve "$1"
 	cases "module first, serving" "$1" attach_and_measure "$1"
 	cases "module first, draining" "$1" drain_and_measure "$1"
-	check "$1, module first, detached and removed" detach_and_rmmod "$1"
+	check "$1, module first: the tracer can be detached and the module removed" detach_and_rmmod "$1"
 }
 
 attach_all() {
@@ -423,54 +425,55 @@ detach_all() {
 	done
 }
 
-# cases_all STATE COMMAND - a case for COMMAND, which measures, and one for each kind.
+# cases_all STATE COMMAND - a case for COMMAND, which measures, and one for the calls that
+# each kind counted.
 cases_all() {
 	COPIES=''
 	# shellcheck disable=SC2086 # a list of names
-	check "all kinds, $1" "$2" $WORKING
+	check "all kinds, $1: the workload gives the right results" "$2" $WORKING
 	[ -n "$COPIES" ] || return 0
 	for each in $WORKING; do
-		check "all kinds, $1: $each" same_counts "$each"
+		check "all kinds, $1: $each counts the right calls" same_counts "$each"
 	done
 }
 
-# all_kinds - the module comes and goes below all of them.
+# all_kinds - the module comes and goes while tracers of all kinds are attached.
 all_kinds() {
-	check "all kinds, attached" attach_all
+	check "all kinds: they can be attached together" attach_all
 	cases_all "stock kernel" measure
 	for round in $(seq "$ROUNDS"); do
-		check "all kinds, round $round: insmod" load_pack
+		check "all kinds, round $round: insmod succeeds" load_pack
 		cases_all "round $round, serving" measure_serving
 		if [ "$round" -eq 1 ]; then
 			run_cases "all kinds, serving" "$TOOLS/run_progs" fentry
 			cases_all "round $round, draining" drain_and_measure
 			run_cases "all kinds, draining" "$TOOLS/run_progs" --expect stock freplace
 		fi
-		check "all kinds, round $round: rmmod" unload_pack
+		check "all kinds, round $round: rmmod succeeds" unload_pack
 		cases_all "round $round, removed" measure
 	done
-	check "all kinds, detached" detach_all
+	check "all kinds: they can be detached" detach_all
 }
 
-# modify STATE - what the kernel says to programs that modify what the functions return.
+# modify STATE - notes how the kernel refuses programs that modify return values.
 modify() {
 	"$TOOLS/trace_hooked" --modify >"$WORK/modify.$1"
 }
 
-# says_alike STATE FUNCTION
+# says_alike STATE FUNCTION - the refusal is that of the stock kernel.
 says_alike() {
 	grep "^$2:" "$WORK/modify.stock" >"$WORK/said" && grep -Fx -f "$WORK/said" "$WORK/modify.$1"
 }
 
 # modify_cases STATE
 modify_cases() {
-	check "fmod_ret, $1" modify "$1"
+	check "fmod_ret, $1: the kernel refuses all programs" modify "$1"
 	for place in $FUNCTIONS; do
-		check "fmod_ret, $1: $place" says_alike "$1" "$place"
+		check "fmod_ret, $1: the kernel refuses as ever for $place" says_alike "$1" "$place"
 	done
 }
 
-# modify_refused - none of the functions is for that, whoever is in them.
+# modify_refused - no program may modify what the redirected functions return.
 modify_refused() {
 	failure=0
 	modify stock || failure=$?
@@ -478,15 +481,15 @@ modify_refused() {
 		skip_case "fmod_ret" "$(cat "$WORK/modify.stock")"
 		return
 	fi
-	check "fmod_ret, stock kernel" test "$failure" -eq 0
-	check "fmod_ret: insmod" load_pack
+	check "fmod_ret, stock kernel: the kernel refuses all programs" test "$failure" -eq 0
+	check "fmod_ret: insmod succeeds" load_pack
 	modify_cases serving
-	check "fmod_ret: drain" control drain
+	check "fmod_ret: control takes \"drain\"" control drain
 	modify_cases draining
-	check "fmod_ret: rmmod" unload_pack
+	check "fmod_ret: rmmod succeeds" unload_pack
 }
 
-# leave - takes away what is left of ours, however the test ended.
+# leave - detaches and removes everything of this test, however it ended.
 leave() {
 	# shellcheck disable=SC2086 # a list of names
 	leave_off $ATTACHED
@@ -499,7 +502,7 @@ leave() {
 trap leave EXIT
 load_walk || true
 WORKING=''
-check "probes that see images come and go" witness_start
+check "probes that count images made and freed can be set" witness_start
 find_others
 for kind in $KINDS; do
 	[ "$kind" = fmod_ret ] || one_kind "$kind"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Large images: beyond a page of 64 KiB, beyond a pack, and the largest. */
-#include "run.h"
+/* Large images: of more than 64 KiB, of more than a pack, and the largest. */
+#include "cases.h"
 #include "generate.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 static void straight_line(struct run *run, size_t count, __u64 least)
 {
-	struct image_list list = {};
+	struct seen_images list = {};
 	__u32 want, got;
 	int fd, err;
 

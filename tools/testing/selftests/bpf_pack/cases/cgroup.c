@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Programs attached to a control group that a child process enters. */
-#include "run.h"
+#include "cases.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ struct group {
 	int fd;
 };
 
-/* The mount point of the version 2 hierarchy; NULL where there is none. */
+/* The mount point of cgroup2; NULL if there is none. */
 static const char *cgroup_root(void)
 {
 	static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
@@ -59,7 +59,7 @@ static void group_remove(struct group *group)
 	rmdir(group->path);
 }
 
-/* What @act returns in a child inside the group; 99 where it did not get in. */
+/* What @act returns in a child inside the group; 99 if the child did not get in. */
 static int in_group(const struct group *group, int (*act)(void))
 {
 	char path[128], text[16];
@@ -112,7 +112,7 @@ static int send_open(void)
 	return send_to(OPEN_PORT);
 }
 
-/* Makes a child in the group run @blocked with the program and without, and @open with it. */
+/* A child in the group runs @blocked with the program and without it, and @open with it. */
 static void with_program(struct run *run, const char *name, const char *prog_name,
 			 const struct state *state, int (*blocked)(void), int (*open)(void))
 {
@@ -140,7 +140,7 @@ static void with_program(struct run *run, const char *name, const char *prog_nam
 
 static void cgroup_sock(struct run *run)
 {
-	/* The program sees the children: any process of the group counts. */
+	/* The program counts all processes of the group. */
 	struct state state = {};
 
 	with_program(run, "cgroup_sock", "cgroup_sock", &state, make_datagram_socket,

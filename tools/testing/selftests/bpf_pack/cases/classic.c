@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Classic BPF: socket filters and seccomp. The kernel shows no address of such
- * images, so only the counters of bpf_pack tell where they went.
+ * Classic BPF: socket filters and seccomp. The kernel shows no address of such images:
+ * the counters of bpf_pack say how many of them it served.
  */
-#include "run.h"
+#include "cases.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -49,7 +49,7 @@ static void socket_classic(struct run *run)
 	close(pair[1]);
 }
 
-/* In a child: the errno of getppid() under a filter, 250 and up for trouble. */
+/* In a child: the errno of getppid() under a filter, or 250 and up for an error. */
 static int filtered_getppid(void)
 {
 	struct sock_filter code[] = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Programs of several images that call, replace or serve one another. */
-#include "run.h"
+#include "cases.h"
+#include "attach.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ static void subprograms(struct run *run)
 	run_expect(run, "result", run_packet(run, run_prog_fd(run, object, "subprogs")),
 		   2 * (3 * PACKET + 3 * (PACKET + 1)) + 99 * 100 / 2);
 	run_place_object(run, object);
-	/* The entry, global, twice, leaf and the callback. */
+	/* The entry, global(), twice(), leaf() and the callback. */
 	run_expect(run, "images", run->images, 5);
 	bpf_object__close(object);
 }
@@ -46,39 +47,32 @@ static void tail_calls(struct run *run)
 
 static void freplace(struct run *run)
 {
-	struct bpf_object *target = run_load(run, "freplace_target"), *object = NULL;
-	struct bpf_program *prog;
+	struct bpf_object *target = run_load(run, "freplace_target"), *object;
 	struct bpf_link *link;
 	int fd;
 
 	if (!target)
 		return;
 	fd = run_prog_fd(run, target, "freplace_target");
-	object = run_open(run, "freplace");
-	if (!object)
-		goto out;
-	prog = bpf_object__next_program(object, NULL);
-	if (bpf_program__set_attach_target(prog, fd, "replaceable") || bpf_object__load(object)) {
-		run_fail(run, "load the replacement: %s", strerror(errno));
-		goto out;
+	object = attach_load(run, "freplace", fd, 0);
+	if (object) {
+		run_expect(run, "result before", run_packet(run, fd), TARGET_ORIGINAL);
+		link = bpf_program__attach_freplace(bpf_object__next_program(object, NULL), 0, NULL);
+		if (!link)
+			run_fail(run, "attach: %s", strerror(errno));
+		run_expect(run, "result while replaced", run_packet(run, fd), TARGET_REPLACED);
+		run_place_object(run, target);
+		run_place_object(run, object);
+		bpf_link__destroy(link);
+		run_expect(run, "result after", run_packet(run, fd), TARGET_ORIGINAL);
 	}
-	run_expect(run, "result before", run_packet(run, fd), 101);
-	link = bpf_program__attach_freplace(prog, 0, NULL);
-	if (!link)
-		run_fail(run, "attach: %s", strerror(errno));
-	run_expect(run, "result while replaced", run_packet(run, fd), 201 + PACKET);
-	run_place_object(run, target);
-	run_place_object(run, object);
-	bpf_link__destroy(link);
-	run_expect(run, "result after", run_packet(run, fd), 101);
-out:
 	bpf_object__close(object);
 	bpf_object__close(target);
 }
 
 static void probe_mem(struct run *run)
 {
-	/* Not canonical, the last page, and one that a user could map. */
+	/* Not canonical; in the last page; one that a user could map. */
 	static const __u64 bad[] = { 0xdead000000000000, -4096UL, 4096 };
 	struct bpf_object *object = run_load(run, "probe_mem");
 	struct state state = {};

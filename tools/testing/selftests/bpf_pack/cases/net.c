@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Programs that the kernel runs on packets. */
-#include "run.h"
+#include "cases.h"
 
 #include <linux/pkt_cls.h>
 #include <string.h>
-
-#define PACKET 64
 
 static void fill(unsigned char *packet)
 {
@@ -23,7 +21,7 @@ static void socket_filter(struct run *run)
 		return;
 	fill(packet);
 	fd = run_prog_fd(run, object, "socket_filter");
-	/* The Ethernet header is pulled off first: bytes 15 to 22. */
+	/* The kernel removes the Ethernet header: the program adds bytes 15 to 22. */
 	run_expect(run, "sum", run_test(run, fd, packet, sizeof(packet)), 148);
 	run_place_object(run, object);
 	bpf_object__close(object);
@@ -45,9 +43,9 @@ static void xdp(struct run *run)
 	    memcmp(packet + 12, sent + 12, PACKET - 12))
 		run_fail(run, "the addresses were not swapped");
 	/*
-	 * From two runs on, and for an XDP program on a device, the kernel makes the
-	 * image of its XDP dispatcher. It never frees that: were it ours, the module
-	 * could not be removed, which the end of the test would see.
+	 * For two runs or more, and for an XDP program on a device, the kernel makes the
+	 * image of its XDP dispatcher, which it never frees. If that image were ours, the
+	 * module could not be removed at the end of the test.
 	 */
 	run_expect(run, "verdict of the last of two",
 		   run_test_repeated(run, fd, packet, sizeof(packet), 2), XDP_TX);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Programs that trace the kernel: attached, fired by real events, detached. */
-#include "run.h"
+/* Programs that trace the kernel: they are attached, run at real events, and detached. */
+#include "cases.h"
 
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -41,7 +41,7 @@ static void detach(struct traced *traced)
 	bpf_object__close(traced->object);
 }
 
-/* Counts the getppid() calls that a program sees, by their number. */
+/* For a program at system calls: it counts those of this process. */
 static void syscalls(struct run *run, const char *name)
 {
 	struct traced traced = attach(run, name, 0);
@@ -50,12 +50,12 @@ static void syscalls(struct run *run, const char *name)
 	if (traced.link) {
 		__u64 seen = 0;
 
-		/* The kernel drops events on a CPU where another task is inside BPF code. */
+		/* The kernel drops events if another task is inside BPF code on that CPU. */
 		for (int tries = 0; seen != 11 && tries < MAX_TRIES; tries++) {
 			state = state_read(run, traced.object);
 			for (int i = 0; i < 10; i++)
 				syscall(SYS_getppid);
-			/* The read above ends and the one below begins with bpf(). */
+			/* Ten calls of getppid(), and the bpf() of the read below. */
 			seen = state_read(run, traced.object).hits - state.hits;
 		}
 		run_expect(run, "system calls seen", seen, 11);
@@ -74,7 +74,7 @@ static void raw_tracepoint(struct run *run)
 	syscalls(run, "raw_tracepoint");
 }
 
-/* For a program on one of the functions that test runs call. */
+/* For a program at one of the functions that a test run calls. */
 static void on_test_function(struct run *run, const char *name, __u64 value, bool trampoline)
 {
 	struct traced traced = attach(run, name, 0);
@@ -140,7 +140,7 @@ static void fmod_ret(struct run *run)
 	traced = attach(run, "fmod_ret", 77);
 	if (traced.link) {
 		after = run_test(run, fd, NULL, 0);
-		/* 77 in the place of 1 + 3, and b was left alone. */
+		/* The function returns 77 instead of 4, and does not change b. */
 		run_expect(run, "return values", (short)after, (short)before + 77 - 4);
 		run_expect(run, "side effects", after >> 16, (before >> 16) - 1);
 		run_place_object(run, traced.object);
@@ -215,7 +215,7 @@ static void perf_event(struct run *run)
 		run_fail(run, "attach: %s", strerror(errno));
 		close(fd);
 	}
-	/* Burns time of its own until a sample was taken; 10 s is ample. */
+	/* Uses CPU time until there is a sample, for 10 s at most. */
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		state = state_read(run, object);

@@ -35,7 +35,7 @@ static int limit_write(long long value)
 		return -errno;
 	if (fprintf(file, "%lld\n", value) < 0)
 		err = -errno;
-	/* The kernel's answer comes with the flush. */
+	/* fclose() writes, and so gets the kernel's answer. */
 	if (fclose(file) && !err)
 		err = -errno;
 	return err;
@@ -54,7 +54,7 @@ void charge_finish(void)
 		limit_write(saved_limit);
 }
 
-/* The jited length of a program, 0 where it is interpreted. */
+/* The jited length of a program, 0 if it is interpreted. */
 static long long jited_length(int fd)
 {
 	struct bpf_prog_info info = {};
@@ -81,20 +81,20 @@ int charge_try(long long limit, bool *jited)
 	return err ?: fd;
 }
 
-/* Closes a program and waits until its memory is uncharged. */
-static void settle(int fd, unsigned int milliseconds)
+/* Closes a program and waits until the kernel has given its charge back. */
+static void close_and_wait(int fd, unsigned int milliseconds)
 {
 	close(fd);
-	/* The kernel frees it after a grace period, in a worker. */
+	/* A worker frees it after a grace period. */
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	usleep(milliseconds * 1000);
 }
 
 /*
- * What the program of charge_try() is charged: its code, 8 bytes for the
- * target of a far call, 8 of header and 16 of room for a random start, in
- * chunks of 64 (bpf_jit_binary_pack_alloc() and the arm64 JIT).
+ * The charge for the program of charge_try(): its code, 8 bytes for the target of a far
+ * call, 8 of header and 16 for a random start, rounded up to chunks of 64
+ * (bpf_jit_binary_pack_alloc() and the arm64 JIT).
  */
 static long long own_charge(long long length)
 {
@@ -102,14 +102,14 @@ static long long own_charge(long long length)
 	return (length + 8 + 16 + 63) & ~63LL;
 }
 
-/* Not jited with a limit of @least, jited with one of @most: narrows that. */
+/* Finds the lowest limit at which the program is jited, and with it the charge. */
 static long long bisect(unsigned int milliseconds)
 {
 	long long least = 0, most = 0, own = 0, middle;
 	bool jited = false;
 	int fd;
 
-	/* Upwards first: a program that is not jited needs no waiting for. */
+	/* Not jited with @least, jited with @most. Upwards first: that needs no waiting. */
 	while (!most || most - least > 1) {
 		middle = most ? least + (most - least) / 2 : 2 * least + 1;
 		if (middle > saved_limit)
@@ -120,7 +120,7 @@ static long long bisect(unsigned int milliseconds)
 		if (jited) {
 			own = own_charge(jited_length(fd));
 			most = middle;
-			settle(fd, milliseconds);
+			close_and_wait(fd, milliseconds);
 		} else {
 			least = middle;
 			close(fd);
@@ -133,7 +133,7 @@ long long charge_measure(void)
 {
 	long long first, second;
 
-	/* A free that is late looks like a charge: measure until two agree. */
+	/* A free that comes late looks like a charge: measures until two agree. */
 	for (unsigned int milliseconds = 10; milliseconds < 700; milliseconds *= 2) {
 		first = bisect(milliseconds);
 		second = bisect(milliseconds);

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel has charged against net.core.bpf_jit_limit, measured from
- * outside: nothing shows it, but a program of a limited process is jited
- * exactly when the charge and its own size together stay within the limit, so
- * moving the limit step by step finds it to the byte.
+ * Measures the bytes that the kernel has charged against net.core.bpf_jit_limit. The
+ * kernel shows them nowhere, but it jits a program of a limited process only while the
+ * charge and the program's own size together are within the limit: a search for the
+ * lowest limit at which it does gives the charge to the byte.
  */
 #ifndef BPF_PACK_CHARGE_H
 #define BPF_PACK_CHARGE_H
 
 #include <stdbool.h>
 
-/* Makes ready to measure and cleans up; 0 or a negative errno. */
+/* Start and end of measuring. charge_prepare() returns 0 or a negative errno. */
 int charge_prepare(void);
 void charge_finish(void);
 
-/* The bytes charged now, or a negative errno; -EAGAIN where it never settled. */
+/* The bytes charged now, or a negative errno: -EAGAIN if no two measurements agree. */
 long long charge_measure(void);
 
 /*
- * Makes a limited process load a program that returns 42 while the limit is
- * @limit bytes; its file descriptor or a negative errno. @jited says whether
- * the kernel compiled it.
+ * Makes the limited process load a program that returns 42 while the limit is @limit
+ * bytes; its file descriptor or a negative errno. @jited gets true if the kernel
+ * compiled it.
  */
 int charge_try(long long limit, bool *jited);
 

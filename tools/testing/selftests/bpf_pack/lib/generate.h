@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Programs made of raw instructions, of any size and with a known result. */
+/* Programs of raw instructions, of any size and with a known result. */
 #ifndef BPF_PACK_GENERATE_H
 #define BPF_PACK_GENERATE_H
 
@@ -21,15 +21,15 @@
 int load_constant(int value);
 
 /*
- * Loads a socket filter of @count instructions without a branch, of about 12
- * bytes each when compiled; @result gets what it returns. As load_constant().
+ * Loads a socket filter of @count instructions without a branch, each of about 12 bytes
+ * when compiled; @result gets what it returns. Returns as load_constant() does.
  */
 int load_straight_line(size_t count, __u32 *result);
 
-/* Loads any socket filter. As load_constant(). */
+/* Loads any socket filter. Returns as load_constant() does. */
 int load_filter(const struct bpf_insn *insns, size_t count);
 
-/* Runs program @fd once; its result, or a negative errno in @err. */
+/* Runs program @fd once; its result. @err gets 0 or a negative errno. */
 __u32 run_filter(int fd, int *err);
 
 #endif /* BPF_PACK_GENERATE_H */

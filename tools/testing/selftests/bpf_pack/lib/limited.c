@@ -16,11 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* One end of a socket pair for each of the two processes. */
+/* Each of the two processes has one end of a socket pair. */
 static int channel = -1;
 static pid_t loader = -1;
 
-/* A number, with file descriptor @fd beside it where that is not negative. */
+/* Sends a number, and file descriptor @fd unless that is negative. */
 static int send_message(int number, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {};
@@ -40,7 +40,7 @@ static int send_message(int number, int fd)
 	return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* @number and @fd get what the other side sent, -1 where it sent no descriptor. */
+/* Receives them; @fd gets -1 if the other side sent no descriptor. */
 static int receive_message(int *number, int *fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {};
@@ -82,7 +82,7 @@ static int enter_user_namespace(void)
 	return err ?: write_file("/proc/self/gid_map", "0 0 1");
 }
 
-/* Opens a BPF file system of this namespace, which the other side delegates to. */
+/* Opens a BPF file system of this namespace, which the parent mounts, and gets a token. */
 static int get_token(void)
 {
 	int fs, mount, number, root, token, err;
@@ -105,7 +105,7 @@ static int get_token(void)
 	return err ?: token;
 }
 
-/* The loader: answers each value with a program, or an errno. */
+/* The loader: answers each value with a program or an errno. */
 static void serve(void)
 {
 	int token = get_token(), value, unused, fd;
@@ -122,7 +122,7 @@ static void serve(void)
 	}
 }
 
-/* Mounts the loader's BPF file system with everything delegated to it. */
+/* Mounts the loader's BPF file system so that everything is delegated to it. */
 static int delegate(int fs)
 {
 	static const char *const options[] = { "delegate_cmds", "delegate_maps", "delegate_progs",
@@ -163,7 +163,7 @@ int limited_start(void)
 	err = send_message(number, mount);
 	if (mount >= 0)
 		close(mount);
-	/* The last word is the loader's: it has its token. */
+	/* The loader says that it has its token. */
 	err = err ?: receive_message(&number, &fs);
 fail:
 	if (err || number)

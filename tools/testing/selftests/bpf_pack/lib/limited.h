@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A process that may load programs and yet is bound by net.core.bpf_jit_limit:
- * root is exempt from the limit, and nobody else may load. So it lives in a
- * user namespace and holds a BPF token. The machine's own rules on
- * unprivileged BPF stay as they are.
+ * A process that may load programs and to which net.core.bpf_jit_limit applies. Root is
+ * exempt from the limit, and nobody else may load: the process is in a user namespace
+ * and has a BPF token. The machine's own rules on unprivileged BPF stay as they are.
  */
 #ifndef BPF_PACK_LIMITED_H
 #define BPF_PACK_LIMITED_H
@@ -15,8 +14,8 @@ int limited_start(void);
 void limited_stop(void);
 
 /*
- * Makes it load a socket filter that returns @value; the program's file
- * descriptor or a negative errno.
+ * Makes it load a socket filter that returns @value; the file descriptor of that
+ * program, or a negative errno.
  */
 int limited_load(int value);
 

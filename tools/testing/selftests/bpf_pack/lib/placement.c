@@ -2,7 +2,6 @@
 #include "placement.h"
 
 #include <bpf/bpf.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,17 +10,16 @@
 #include <unistd.h>
 
 #define WALK "/sys/kernel/debug/bpf_pack_ptwalk/walk"
-#define STATUS "/sys/kernel/debug/bpf_pack/status"
 
-static int images_add(struct image_list *list, uint64_t address, uint64_t length)
+static int images_add(struct seen_images *list, uint64_t address, uint64_t length)
 {
 	if (list->count == MAX_IMAGES)
 		return -E2BIG;
-	list->image[list->count++] = (struct image){ address, length };
+	list->image[list->count++] = (struct seen_image){ address, length };
 	return 0;
 }
 
-int images_of_program(int fd, struct image_list *list)
+int images_of_program(int fd, struct seen_images *list)
 {
 	uint64_t address[MAX_IMAGES] = {};
 	uint32_t length[MAX_IMAGES] = {};
@@ -36,7 +34,7 @@ int images_of_program(int fd, struct image_list *list)
 
 	if (bpf_prog_get_info_by_fd(fd, &info, &size))
 		return -errno;
-	/* Not jited, or the kernel hides addresses. */
+	/* The program is not jited, or the kernel hides addresses. */
 	if (!info.jited_prog_len || !info.nr_jited_ksyms || !address[0])
 		return -ENODATA;
 	for (uint32_t i = 0; i < info.nr_jited_ksyms && i < MAX_IMAGES; i++) {
@@ -47,7 +45,7 @@ int images_of_program(int fd, struct image_list *list)
 	return 0;
 }
 
-int images_of_trampolines(struct image_list *list)
+int images_of_trampolines(struct seen_images *list)
 {
 	FILE *file = fopen("/proc/kallsyms", "re");
 	char *line = NULL;
@@ -73,8 +71,8 @@ int images_of_trampolines(struct image_list *list)
 	return err;
 }
 
-void images_new(const struct image_list *before, const struct image_list *now,
-		struct image_list *fresh)
+void images_new(const struct seen_images *before, const struct seen_images *now,
+		struct seen_images *fresh)
 {
 	for (size_t i = 0; i < now->count; i++) {
 		bool known = false;
@@ -130,64 +128,11 @@ int leaf_of(uint64_t address, struct leaf *leaf)
 	if (length < 0)
 		return -errno;
 	text[length] = '\0';
-	/* An address behind which there is no leaf has neither span nor permissions. */
+	/* Where nothing is mapped, the answer has neither span nor permissions. */
 	if (!field(text, "leaf=", leaf->name, sizeof(leaf->name)))
 		snprintf(leaf->name, sizeof(leaf->name), "%.*s", (int)strcspn(text, "\n"), text);
 	if (field(text, "span=", span, sizeof(span)))
 		leaf->span = strtoull(span, NULL, 0);
 	field(text, "perm=", leaf->perm, sizeof(leaf->perm));
 	return 0;
-}
-
-long long status_value(const char *key)
-{
-	FILE *file = fopen(STATUS, "re");
-	long long value = -ENOENT;
-	char line[512];
-
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file)) {
-		const char *text = line + strspn(line, " \t");
-		size_t length = strlen(key);
-
-		if (strncmp(text, key, length))
-			continue;
-		text += length;
-		text += strspn(text, " \t");
-		if (*text++ != ':')
-			continue;
-		text += strspn(text, " \t");
-		if (isdigit((unsigned char)*text))
-			value = strtoll(text, NULL, 0);
-		break;
-	}
-	fclose(file);
-	return value;
-}
-
-bool status_has_address(uint64_t address)
-{
-	FILE *file = fopen(STATUS, "re");
-	char line[512];
-	bool found = false;
-
-	if (!file)
-		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
-		/* A range is two kernel addresses with one dash between them. */
-		const char *dash = line;
-
-		while (!found && (dash = strchr(dash + 1, '-'))) {
-			unsigned long long start, end;
-			const char *text = dash;
-
-			while (text > line && (isxdigit((unsigned char)text[-1]) || text[-1] == 'x'))
-				text--;
-			if (sscanf(text, "%llx-%llx", &start, &end) == 2 && start >> 63)
-				found = address >= start && address < end;
-		}
-	}
-	fclose(file);
-	return found;
 }

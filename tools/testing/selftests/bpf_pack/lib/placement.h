@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where an image is and how that address is mapped, as the kernel says it:
- * addresses from bpf_prog_info and kallsyms, page tables from the debugfs
- * files of bpf_pack_ptwalk, counters and packs from those of bpf_pack.
+ * Where images are, and how these addresses are mapped: addresses come from
+ * bpf_prog_info and kallsyms, page tables from the debugfs files of
+ * bpf_pack_ptwalk.
  */
 #ifndef BPF_PACK_PLACEMENT_H
 #define BPF_PACK_PLACEMENT_H
@@ -14,18 +14,18 @@
 #define PACK_SIZE (2UL << 20)
 #define MAX_IMAGES 64
 
-/* One executable image; @length is 0 where the kernel does not tell it. */
-struct image {
+/* An image as the kernel shows it to root; @length is 0 if the kernel does not tell it. */
+struct seen_image {
 	uint64_t address;
 	uint64_t length;
 };
 
-struct image_list {
+struct seen_images {
 	size_t count;
-	struct image image[MAX_IMAGES];
+	struct seen_image image[MAX_IMAGES];
 };
 
-/* The page-table leaf behind an address. */
+/* The page-table leaf that maps an address. */
 struct leaf {
 	uint64_t span;	/* bytes that one TLB entry can map; 0: not mapped */
 	char perm[8];	/* "r-x" and the like */
@@ -33,28 +33,19 @@ struct leaf {
 };
 
 /* Adds the images of program @fd to @list; 0 or a negative errno. */
-int images_of_program(int fd, struct image_list *list);
+int images_of_program(int fd, struct seen_images *list);
 
-/* Adds every trampoline image that kallsyms shows; 0 or a negative errno. */
-int images_of_trampolines(struct image_list *list);
+/* Adds all trampolines that kallsyms shows; 0 or a negative errno. */
+int images_of_trampolines(struct seen_images *list);
 
-/* The members of @now that are not in @before. */
-void images_new(const struct image_list *before, const struct image_list *now,
-		struct image_list *fresh);
+/* Adds to @fresh the members of @now that are not in @before. */
+void images_new(const struct seen_images *before, const struct seen_images *now,
+		struct seen_images *fresh);
 
-/* True where leaf_of() can work: bpf_pack_ptwalk is loaded. */
+/* True if leaf_of() can work: bpf_pack_ptwalk is loaded. */
 bool leaf_available(void);
 
 /* Walks the live page tables for @address; 0 or a negative errno. */
 int leaf_of(uint64_t address, struct leaf *leaf);
-
-/*
- * The number after "KEY:" in bpf_pack's status file, or a negative errno;
- * -ENOENT where the module is not loaded or has no such line.
- */
-long long status_value(const char *key);
-
-/* True where @address is in one of the ranges that status lists. */
-bool status_has_address(uint64_t address);
 
 #endif /* BPF_PACK_PLACEMENT_H */

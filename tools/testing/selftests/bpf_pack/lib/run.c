@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Whether kallsyms leaves out what the JIT made. */
+/* True if kallsyms leaves out what the JIT made. */
 static bool hardened;
 
 void run_prepare(void)
@@ -27,7 +27,7 @@ void run_prepare(void)
 	fclose(file);
 }
 
-static void settle(enum outcome *outcome, char *why, size_t size, enum outcome value,
+static void decide(enum outcome *outcome, char *why, size_t size, enum outcome value,
 		   const char *format, va_list args)
 {
 	/* A failure outranks a skip; otherwise the first reason counts. */
@@ -42,7 +42,7 @@ void run_fail(struct run *run, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	settle(&run->result, run->why, sizeof(run->why), FAIL, format, args);
+	decide(&run->result, run->why, sizeof(run->why), FAIL, format, args);
 	va_end(args);
 }
 
@@ -51,7 +51,7 @@ void run_skip(struct run *run, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	settle(&run->result, run->why, sizeof(run->why), SKIP, format, args);
+	decide(&run->result, run->why, sizeof(run->why), SKIP, format, args);
 	va_end(args);
 }
 
@@ -61,7 +61,7 @@ static void place(struct run *run, enum outcome value, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	settle(&run->place, run->place_why, sizeof(run->place_why), value, format, args);
+	decide(&run->place, run->place_why, sizeof(run->place_why), value, format, args);
 	va_end(args);
 }
 
@@ -182,11 +182,11 @@ static void place_address(struct run *run, uint64_t address)
 	else if (run->expect != EXPECT_ANY && pack != (leaf.span >= PACK_SIZE))
 		place(run, FAIL, "%llx is in a %s", (unsigned long long)address, leaf.name);
 	else if (pack != status_has_address(address))
-		place(run, FAIL, "%llx is %s a range that status lists",
+		place(run, FAIL, "%llx is %s a pack that status lists",
 		      (unsigned long long)address, pack ? "not in" : "in");
 }
 
-static void place_image(struct run *run, const struct image *image)
+static void place_image(struct run *run, const struct seen_image *image)
 {
 	uint64_t last = image->address + (image->length ? image->length - 1 : 0);
 
@@ -200,7 +200,7 @@ static void place_image(struct run *run, const struct image *image)
 	place_address(run, last);
 }
 
-static void place_list(struct run *run, const struct image_list *list)
+static void place_list(struct run *run, const struct seen_images *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 		place_image(run, &list->image[i]);
@@ -208,7 +208,7 @@ static void place_list(struct run *run, const struct image_list *list)
 
 void run_place_fd(struct run *run, int fd)
 {
-	struct image_list list = {};
+	struct seen_images list = {};
 	int err = images_of_program(fd, &list);
 
 	if (err == -ENODATA)
@@ -229,7 +229,7 @@ void run_place_object(struct run *run, struct bpf_object *object)
 
 void run_place_trampolines(struct run *run)
 {
-	struct image_list now = {}, fresh = {};
+	struct seen_images now = {}, fresh = {};
 	int err = images_of_trampolines(&now);
 
 	if (err) {
@@ -242,7 +242,7 @@ void run_place_trampolines(struct run *run)
 	else if (!fresh.count)
 		place(run, FAIL, "kallsyms shows no trampoline");
 	place_list(run, &fresh);
-	/* Those of struct_ops share an allocation. */
+	/* Several trampolines of struct_ops share an allocation. */
 	run->served++;
 }
 
@@ -253,7 +253,7 @@ void run_place_by_counter(struct run *run, long long served_before, size_t image
 	if (run->expect == EXPECT_STOCK && served < 0)
 		place(run, SKIP, "the kernel tells no address of such a program");
 	else if (served < 0 || served_before < 0)
-		place(run, FAIL, "status has no line \"images served\"");
+		place(run, FAIL, "status has no line \"images_served\"");
 	else if (run->expect == EXPECT_STOCK && served != served_before)
 		place(run, FAIL, "%lld images served", served - served_before);
 	else if (run->expect != EXPECT_STOCK && served - served_before < (long long)images)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Judges a trace that test-order.sh recorded, as tracefs shows it: prints one line
-# "RULE: what happened" for each violation, and "count WHAT N" for what there was to
-# judge. The rules are those of Documentation/invariants.md.
+# Judges a trace that test-order.sh recorded, as tracefs shows it. Prints a line "RULE:
+# what happened" for each violation, and "count WHAT N" for each kind of step that the
+# trace has. The rules are those of Documentation/invariants.md.
 #
 #   awk -v cpus=N -f judge.awk TRACE
 #
-# It must run with busybox awk (the guest's), mawk and gawk. Addresses are reduced to 48
-# bits: awk's numbers have 53. scripts/tests/order-judge.sh tests it on spoilt traces.
+# It runs with busybox awk (the guest's), mawk and gawk. Addresses are cut to 48 bits:
+# awk's numbers have 53. scripts/tests/order-judge.sh tests it with spoilt traces.
 
-# Addresses are indices, too, and mawk makes text of a large number with all its digits
-# only if told to: one index would stand for many addresses.
+# Addresses are array indices, too. Without this, mawk writes a large number with few
+# digits, and one index would stand for many addresses.
 BEGIN { CONVFMT = "%.17g" }
 
 function number(hex,    i, value) {
@@ -56,7 +56,7 @@ function mark_dead(start, size, when,    at) {
 	}
 }
 
-# Whether all that this task wrote was made fetchable, from start to end or beyond.
+# True if maintenance from start to end or further followed the last write of this task.
 function fetchable(start, end) {
 	return cleaned[start] > born[start] && cleaned_to[start] >= end &&
 		written[task] < cleaned[start]
@@ -87,8 +87,8 @@ event == "order_map:" { work("mapping") }
 event == "order_alias:" { work("changing the linear map") }
 event == "order_synchronise:" { work("synchronising"); called[task] = now }
 
-# By task: the probe is at the entry of the function that takes the lock, where
-# the task may still move to another CPU.
+# By task, not by CPU: the probe is at the entry of the function that takes the lock,
+# where the task may still move to another CPU.
 event == "order_poke:" {
 	work("writing")
 	written[task] = now
@@ -111,7 +111,7 @@ event == "order_clean:" {
 	start = address_of("start")
 	cleaned[start] = now
 	cleaned_to[start] = address_of("end")
-	# Only freeing does this to a final image.
+	# Only freeing writes to a final image.
 	if (state[start] == "live" && cleaned_to[start] == start + size[start] &&
 	    written[task] > born[start]) {
 		mark_dead(start, size[start], now)
@@ -145,7 +145,7 @@ event == "bpf_pack_reserve:" {
 event == "bpf_pack_finalize:" {
 	start = address_of("address")
 	size[start] = field("size") + 0
-	# The last chunk may have a rest that was not copied.
+	# The end of the last chunk may not have been copied.
 	if (written[task] < born[start] || !fetchable(start, start + size[start] - 63))
 		bad("I3", "final without maintenance after the copy")
 	if (!synchronised_since(cleaned[start]))

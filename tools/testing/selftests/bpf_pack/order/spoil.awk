@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Spoils a trace: edits the lines that are read from standard input, as the arguments
-# say, from left to right.
+# Spoils a trace: edits the lines of standard input. The arguments are the edits, which
+# are made from left to right.
 #
 #   awk -f spoil.awk EDIT... <good.trace
 #
@@ -12,8 +12,8 @@
 #   change-all FROM TO       the same in every line
 #
 # A PLACE is one pattern or more with " > " between them: the first line that matches the
-# first, after it the first one that matches the second, and so on. A line keeps its time
-# stamp where it goes; the judge goes by the order of lines.
+# first pattern, the first line after it that matches the second one, and so on. A line
+# that moves keeps its time stamp: the judge looks only at the order of lines.
 
 function fail(what) {
 	print "spoil.awk: " what >"/dev/stderr"
@@ -47,7 +47,7 @@ function insert(at, text,    i) {
 	line[at + 1] = text
 }
 
-# Both places are looked up before anything moves.
+# Both places are line numbers from before the move.
 function move(from, to,    text) {
 	text = line[from]
 	insert(to, text)
@@ -66,7 +66,7 @@ function change_all(from, to,    at, changed) {
 		fail("no " from " in any line")
 }
 
-# What are arguments here are files to awk.
+# awk takes arguments for names of files: they are kept and emptied.
 BEGIN {
 	for (words = 0; words < ARGC - 1; words++) {
 		word[words + 1] = ARGV[words + 1]

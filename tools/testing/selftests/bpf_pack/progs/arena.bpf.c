@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Stores and loads in an arena; a page that is not there reads as zero. */
+/* Stores to an arena and loads from it; a freed page reads as zero. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "state.h"

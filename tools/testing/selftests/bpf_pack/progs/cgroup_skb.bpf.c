@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Drops what a control group sends to the UDP port that the test names. */
+/* Drops packets of a control group to the UDP port that the test names. */
 #include <linux/bpf.h>
 #include <linux/in.h>
 #include <linux/ip.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Forbids datagram sockets to the processes of a control group. */
+/* Forbids the processes of a control group to make datagram sockets. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "state.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A trampoline on another BPF program: freplace_target.bpf.c's function. */
+/* Traces a function of another BPF program, freplace_target.bpf.c. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>

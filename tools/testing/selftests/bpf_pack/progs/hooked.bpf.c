@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counts the calls of the functions that the module redirects. The test loads
- * the programs of one kind only and finds the counts by their order here.
+ * Counts the calls of the functions that the module redirects. The test loads the
+ * programs of one kind and knows the order of the counts.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the programs here share with the test that loads them: one array
- * element through which they say what they saw.
+ * The map that programs here share with the test that loads them: one array element,
+ * in which a program writes what it saw.
  */
 #ifndef BPF_PACK_PROGS_STATE_H
 #define BPF_PACK_PROGS_STATE_H
@@ -12,8 +12,8 @@
  * struct state - the only element of the map "state"
  * @pid: process whose events count; set by the test
  * @input: argument of the program; set by the test
- * @hits: how often the program saw an event of @pid
- * @value: what the program saw last
+ * @hits: events of @pid that the program saw
+ * @value: the value of the last event
  */
 struct state {
 	__u64 pid;
@@ -38,7 +38,7 @@ static __always_inline struct state *state_get(void)
 	return bpf_map_lookup_elem(&state, &zero);
 }
 
-/* Counts an event of the test's own process; the hooks are system-wide. */
+/* Counts an event if it is of the test's process: programs run at those of all. */
 static __always_inline int state_hit(__u64 value)
 {
 	struct state *s = state_get();

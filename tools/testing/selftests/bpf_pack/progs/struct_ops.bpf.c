@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A TCP congestion control: Reno that counts what it is asked. */
+/* A TCP congestion control: Reno, which counts its calls. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "state.h"
 
-/* The parts of the kernel's types that are used here; libbpf matches by name. */
+/* The fields of the kernel's types that are used here; libbpf finds them by name. */
 struct sock {
 	int unused;
 } __attribute__((preserve_access_index));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Attaches classic filters to sockets and keeps them until it gets SIGTERM. Ends with
- * status 1 if any of them was ever wrong.
+ * status 1 if one of them ever cut a packet to a wrong length.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -20,11 +20,14 @@
 static const char usage[] =
 	"Usage: hold_classic COUNT INSNS\n"
 	"\n"
-	"Attaches COUNT socket filters of INSNS classic instructions (2 to 4096) each, sees\n"
-	"that each works, prints \"ready\", waits for SIGTERM, and looks at them again.\n"
-	"Large ones need a higher net.core.optmem_max.\n";
+	"Attaches COUNT socket filters of INSNS classic instructions (2 to 4096) each, tests\n"
+	"each, prints \"ready\", waits for SIGTERM, and tests each again. Large ones need a\n"
+	"higher net.core.optmem_max.\n";
 
 static volatile sig_atomic_t stopped;
+
+/* The sockets of each filter: packets go in at [0] and come out at [1]. */
+static int pairs[MAX_COUNT][2];
 
 static void stop(int signal)
 {
@@ -32,13 +35,13 @@ static void stop(int signal)
 	stopped = 1;
 }
 
-/* What the filter of this number cuts packets to. */
+/* The length to which filter @number cuts packets. */
 static unsigned int kept_bytes(unsigned int number)
 {
 	return 1 + number % (PACKET - 1);
 }
 
-/* A socket pair with a filter on the end that receives; 0 or a negative errno. */
+/* Makes a socket pair with a filter at the receiving end; 0 or a negative errno. */
 static int attach(int pair[2], unsigned int number, unsigned int insns)
 {
 	struct sock_filter *code = calloc(insns, sizeof(*code));
@@ -47,7 +50,7 @@ static int attach(int pair[2], unsigned int number, unsigned int insns)
 
 	if (!code)
 		return -ENOMEM;
-	/* Loads of the packet become the most instructions. */
+	/* The JIT makes the most instructions of loads from the packet. */
 	for (unsigned int i = 0; i < insns - 1; i++)
 		code[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, i % 16 * 4);
 	code[insns - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, kept_bytes(number));
@@ -58,7 +61,7 @@ static int attach(int pair[2], unsigned int number, unsigned int insns)
 	return err;
 }
 
-/* Whether the filter cuts a packet as it should. */
+/* True if the filter cuts a packet to its length. */
 static bool works(const int pair[2], unsigned int number)
 {
 	char packet[PACKET] = {};
@@ -72,12 +75,28 @@ static bool works(const int pair[2], unsigned int number)
 	return false;
 }
 
+/* Attaches and tests @count filters of @insns instructions; false if one fails. */
+static bool attach_all(unsigned int count, unsigned int insns)
+{
+	bool ok = true;
+
+	for (unsigned int i = 0; i < count; i++) {
+		int err = attach(pairs[i], i, insns);
+
+		if (err) {
+			printf("attach filter %u: %s\n", i, strerror(-err));
+			return false;
+		}
+		ok &= works(pairs[i], i);
+	}
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files = { .rlim_cur = 2 * MAX_COUNT + 16, .rlim_max = 2 * MAX_COUNT + 16 };
 	unsigned int count, insns;
-	static int pair[MAX_COUNT][2];
-	bool ok = true;
+	bool ok;
 
 	if (argc != 3) {
 		fputs(usage, stderr);
@@ -95,19 +114,13 @@ int main(int argc, char **argv)
 		printf("open files: %s\n", strerror(errno));
 		return 1;
 	}
-	for (unsigned int i = 0; i < count; i++) {
-		int err = attach(pair[i], i, insns);
-
-		if (err) {
-			printf("attach filter %u: %s\n", i, strerror(-err));
-			return 1;
-		}
-		ok &= works(pair[i], i);
-	}
+	ok = attach_all(count, insns);
+	if (!ok)
+		return 1;
 	puts("ready");
 	while (!stopped)
 		usleep(10000);
 	for (unsigned int i = 0; i < count; i++)
-		ok &= works(pair[i], i);
+		ok &= works(pairs[i], i);
 	return !ok;
 }

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads programs and keeps running them until it gets SIGTERM, so that a test
- * can do things meanwhile. Ends with status 1 if any result was ever wrong.
+ * Loads programs and runs them until it gets SIGTERM, while a test does something else.
+ * Ends with status 1 if a result was ever wrong.
  */
 #include "run.h"
 #include "generate.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MAX_FILTERS 1000
@@ -26,11 +23,11 @@ static const char usage[] =
 	"Usage: hold_progs [--count N] [--insns N] [--between] [--attach NAME]...\n"
 	"\n"
 	"Loads N socket filters (default 1), prints \"image ADDRESS LENGTH\" for each, runs them\n"
-	"all, prints \"ready\", goes on running them until SIGTERM, and then prints how often.\n"
+	"all, prints \"ready\", runs them until SIGTERM, and prints the number of rounds.\n"
 	"\n"
 	"  --insns N      of N instructions (default 2), about 12 bytes each when compiled\n"
-	"  --between      loads and ends a small one before each, so that something is always\n"
-	"                 freed meanwhile\n"
+	"  --between      loads and closes a small one before each, so that the kernel frees\n"
+	"                 images at the same time\n"
 	"  --attach NAME  attaches progs/NAME.bpf.o as well and fires it each time; NAME is\n"
 	"                 fentry, fexit, kprobe or tracepoint\n";
 
@@ -50,7 +47,7 @@ static void stop(int signal)
 	stopped = 1;
 }
 
-/* A filter to keep, and what it returns. */
+/* Loads filter @number; @value gets what it returns. */
 static int load(size_t number, size_t insns, __u32 *value)
 {
 	if (insns)
@@ -59,7 +56,7 @@ static int load(size_t number, size_t insns, __u32 *value)
 	return load_constant(*value);
 }
 
-static void load_and_end(void)
+static void load_and_close(void)
 {
 	int fd = load_constant(1);
 
@@ -69,7 +66,7 @@ static void load_and_end(void)
 
 static void print_images(int fd)
 {
-	struct image_list list = {};
+	struct seen_images list = {};
 
 	images_of_program(fd, &list);
 	for (size_t i = 0; i < list.count; i++)
@@ -94,9 +91,9 @@ static void start_firing(struct firing *firing)
 }
 
 /*
- * Makes the event of each program happen and sees that each saw it. The kernel
- * drops events on a CPU where another task is inside BPF code at that moment
- * (bpf_prog_active), so it may take more than one.
+ * Makes the event of each program happen and sees that each program counted it. The
+ * kernel drops an event if another task is inside BPF code on that CPU at that moment
+ * (bpf_prog_active), so that it may take more than one.
  */
 static void fire(struct firing *firing, size_t count, int fentry)
 {
@@ -115,7 +112,17 @@ static void fire(struct firing *firing, size_t count, int fentry)
 		run_fail(&run, "%zu of the attached programs did not fire", silent);
 }
 
-int main(int argc, char **argv)
+/* What the command line asks for. */
+struct request {
+	size_t count;
+	size_t insns;
+	bool between;
+	size_t attached;
+	struct firing firing[MAX_ATTACHED];
+};
+
+/* Reads the command line; -1, or the exit status of a program that has to end. */
+static int parse(int argc, char **argv, struct request *request)
 {
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
@@ -125,68 +132,92 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	struct firing firing[MAX_ATTACHED] = {};
-	struct bpf_object *trigger = NULL;
-	size_t count = 1, insns = 0, attached = 0;
-	unsigned long rounds = 0;
-	int fds[MAX_FILTERS], option, fentry = -1, err;
-	__u32 values[MAX_FILTERS];
-	bool between = false;
+	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'c') {
-			count = strtoul(optarg, NULL, 0);
+			request->count = strtoul(optarg, NULL, 0);
 		} else if (option == 'i') {
-			insns = strtoul(optarg, NULL, 0);
+			request->insns = strtoul(optarg, NULL, 0);
 		} else if (option == 'b') {
-			between = true;
-		} else if (option == 'a' && attached < MAX_ATTACHED) {
-			firing[attached++].name = optarg;
+			request->between = true;
+		} else if (option == 'a' && request->attached < MAX_ATTACHED) {
+			request->firing[request->attached++].name = optarg;
 		} else {
 			fputs(usage, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;
 		}
 	}
-	if (count > MAX_FILTERS) {
+	if (request->count > MAX_FILTERS) {
 		fprintf(stderr, "at most %d\n", MAX_FILTERS);
 		return 2;
 	}
-	setlinebuf(stdout);
-	signal(SIGTERM, stop);
-	if (run_enter_folder())
-		return 1;
+	return -1;
+}
 
-	for (size_t i = 0; i < count; i++) {
-		if (between)
-			load_and_end();
-		fds[i] = load(i, insns, &values[i]);
+/* The filters, and what each returns. */
+static int fds[MAX_FILTERS];
+static __u32 values[MAX_FILTERS];
+
+static bool load_filters(const struct request *request)
+{
+	for (size_t i = 0; i < request->count; i++) {
+		if (request->between)
+			load_and_close();
+		fds[i] = load(i, request->insns, &values[i]);
 		if (fds[i] < 0) {
 			printf("load: %s\n", strerror(-fds[i]));
-			return 1;
+			return false;
 		}
 		print_images(fds[i]);
 	}
-	for (size_t i = 0; i < attached; i++)
-		start_firing(&firing[i]);
-	/* A test run of a tracing program calls the functions they are on. */
-	if (attached && run.result == PASS) {
-		trigger = run_load(&run, "fentry");
-		fentry = trigger ? run_prog_fd(&run, trigger, "fentry") : -1;
-	}
+	return true;
+}
+
+/* Runs all programs until SIGTERM or a wrong result; returns the number of rounds. */
+static unsigned long run_all(struct request *request, int fentry)
+{
+	unsigned long rounds = 0;
+	int err;
+
 	while (!stopped && run.result == PASS) {
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; i < request->count; i++) {
 			run_expect(&run, "result", run_filter(fds[i], &err), values[i]);
 			run_expect(&run, "error", err, 0);
 		}
-		if (attached)
-			fire(firing, attached, fentry);
+		if (request->attached)
+			fire(request->firing, request->attached, fentry);
 		if (!rounds++ && run.result == PASS)
 			puts("ready");
 		usleep(1000);
 	}
-	for (size_t i = 0; i < attached; i++) {
-		bpf_link__destroy(firing[i].link);
-		bpf_object__close(firing[i].object);
+	return rounds;
+}
+
+int main(int argc, char **argv)
+{
+	struct request request = { .count = 1 };
+	struct bpf_object *trigger = NULL;
+	int status = parse(argc, argv, &request), fentry = -1;
+	unsigned long rounds;
+
+	if (status >= 0)
+		return status;
+	setlinebuf(stdout);
+	signal(SIGTERM, stop);
+	if (run_enter_folder() || !load_filters(&request))
+		return 1;
+	for (size_t i = 0; i < request.attached; i++)
+		start_firing(&request.firing[i]);
+	/* A test run of a tracing program calls the functions to which they are attached. */
+	if (request.attached && run.result == PASS) {
+		trigger = run_load(&run, "fentry");
+		fentry = trigger ? run_prog_fd(&run, trigger, "fentry") : -1;
+	}
+	rounds = run_all(&request, fentry);
+	for (size_t i = 0; i < request.attached; i++) {
+		bpf_link__destroy(request.firing[i].link);
+		bpf_object__close(request.firing[i].object);
 	}
 	bpf_object__close(trigger);
 	printf("%lu rounds\n", rounds);

@@ -13,7 +13,7 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		puts("Usage: jit_charge\n\n"
 		     "Prints the bytes that are charged against net.core.bpf_jit_limit, found by\n"
-		     "lowering the limit for a moment. Needs root. Status 4: cannot be tried here.");
+		     "lowering the limit for a moment. Needs root. Status 4: this cannot be measured here.");
 		return strcmp(argv[1], "--help") ? 2 : 0;
 	}
 	err = charge_prepare();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Makes the kernel's JIT fail in the ways that a program from outside can, and
- * sees that the program still runs, in the interpreter, and that no image and
- * no charged byte stays behind.
+ * Makes the kernel's JIT fail in all ways that need nothing but a program, and sees
+ * that the program runs in the interpreter, and that no image and no charged byte is
+ * left.
  */
 #include "charge.h"
 #include "generate.h"
-#include "placement.h"
+#include "status.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -19,10 +19,10 @@
 #include "kselftest.h"
 
 #define HARDEN "/proc/sys/net/core/bpf_jit_harden"
-/* As far as a conditional branch of BPF can go, less what it jumps over. */
+/* Instructions of a body: a conditional branch of BPF can just jump over them. */
 #define BODY 32760
 #define MAX_TRIES 5
-/* Takes two instructions to add to an address. */
+/* An offset that the JIT cannot add to an address with one instruction. */
 #define FAR_OFFSET 4104
 
 #ifndef HWCAP_ATOMICS
@@ -33,9 +33,9 @@
 typedef void body_fn(struct bpf_insn *insns, size_t count);
 
 /*
- * Without LSE each is nine instructions, so that BODY of them are out of a
- * conditional branch's reach of 1 MiB. The JIT sees that after it has got
- * memory for the image.
+ * Without LSE atomics each becomes nine instructions, and the branch over BODY of
+ * them has more than the 1 MiB that a conditional branch reaches. The JIT sees that
+ * when it has memory for the image already.
  */
 static void body_atomics(struct bpf_insn *insns, size_t count)
 {
@@ -45,8 +45,8 @@ static void body_atomics(struct bpf_insn *insns, size_t count)
 }
 
 /*
- * With bpf_jit_harden each becomes three, out of reach of a BPF branch, before
- * the JIT asks for memory.
+ * With bpf_jit_harden each becomes three instructions of BPF, too many for a branch
+ * of BPF. The JIT sees that before it asks for memory.
  */
 static void body_constants(struct bpf_insn *insns, size_t count)
 {
@@ -55,8 +55,8 @@ static void body_constants(struct bpf_insn *insns, size_t count)
 }
 
 /*
- * A function that returns 7, with @body between a branch and its target; called
- * by a main function that adds 100 where @nested.
+ * Loads a function that returns 7, with @body between a branch and its target. If
+ * @nested, a main function calls it and adds 100.
  */
 static int load_body(body_fn *body, bool nested)
 {
@@ -75,7 +75,7 @@ static int load_body(body_fn *body, bool nested)
 	/* R6 = the address of the map's value. */
 	*insn++ = INSN(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_6, BPF_PSEUDO_MAP_VALUE, 0, map);
 	*insn++ = INSN(0, 0, 0, 0, 0);
-	/* Never taken, which the verifier must not see. */
+	/* The branch is never taken, but the verifier does not know the random number. */
 	*insn++ = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_prandom_u32);
 	*insn++ = INSN(BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_0, 0, 0, 31);
 	*insn++ = MOV_IMM(BPF_REG_1, 0);
@@ -92,26 +92,26 @@ static int load_body(body_fn *body, bool nested)
 	return fd;
 }
 
-/* What must be the same before and after; @images is an errno without bpf_pack. */
-struct counters {
+/* Memory in use for images; @images is a negative errno without bpf_pack. */
+struct footprint {
 	long long images;
 	long long charged;
 };
 
-static struct counters before;
+static struct footprint before;
 
-static struct counters counters_now(void)
+static struct footprint footprint_now(void)
 {
-	/* The charge first: it waits until freed images are gone. */
+	/* The charge first: measuring it waits until freed images are gone. */
 	long long charged = charge_measure();
 
-	return (struct counters){ status_value("images"), charged };
+	return (struct footprint){ status_value("images"), charged };
 }
 
-/* Reports what became of program @fd, and then that nothing stayed behind. */
+/* Two cases for program @fd: how it runs, and what is left when it is closed. */
 static void report(const char *name, int fd, __u32 want)
 {
-	struct counters after;
+	struct footprint after;
 	struct bpf_prog_info info = {};
 	__u32 size = sizeof(info), got = 0;
 	int err = fd < 0 ? fd : 0;
@@ -129,23 +129,23 @@ static void report(const char *name, int fd, __u32 want)
 		ksft_print_msg("%s: got %u, not %u\n", name, got, want);
 	ksft_test_result(!err && !info.jited_prog_len && got == want,
 			 "%s: not jited, runs in the interpreter\n", name);
-	/* What was freed goes some time later. */
+	/* The kernel frees images some time later. */
 	for (int tries = 0; tries < MAX_TRIES; tries++) {
-		after = counters_now();
+		after = footprint_now();
 		if (!memcmp(&after, &before, sizeof(after)))
 			break;
 	}
 	if (memcmp(&after, &before, sizeof(after)))
 		ksft_print_msg("%s: images %lld -> %lld, charged bytes %lld -> %lld\n", name,
 			       before.images, after.images, before.charged, after.charged);
-	ksft_test_result(!memcmp(&after, &before, sizeof(after)), "%s: nothing stayed behind\n",
+	ksft_test_result(!memcmp(&after, &before, sizeof(after)), "%s: no image and no charge is left\n",
 			 name);
 }
 
 static void skip(const char *name, const char *why)
 {
 	static const char *const what[] = { "not jited, runs in the interpreter",
-					    "nothing stayed behind" };
+					    "no image and no charge is left" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
 		ksft_cnt.ksft_xskip++;
@@ -213,7 +213,7 @@ int main(void)
 	if (err)
 		ksft_exit_skip("no process bound by the limit: %s\n", strerror(-err));
 	ksft_set_plan(10);
-	before = counters_now();
+	before = footprint_now();
 	branch_out_of_range();
 	blinding_out_of_range();
 	beyond_limit();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reads kernel memory through /proc/kcore, as debuggers do, and says whether it
- * is all zeroes.
+ * Reads kernel memory through /proc/kcore, as debuggers do, and says if it is all
+ * zeroes.
  */
 #include <elf.h>
 #include <err.h>
@@ -16,9 +16,9 @@
 static const char usage[] =
 	"Usage: kcore_read ADDRESS LENGTH\n"
 	"\n"
-	"Prints \"zeroes\" or \"data\". Status 3 where there is no such memory in " KCORE ".\n";
+	"Prints \"zeroes\" or \"data\". Status 3 if there is no such memory in " KCORE ".\n";
 
-/* offset_of - where the file has @address; -1 where it has not. */
+/* The offset of @address in the file, -1 if it has no such memory. */
 static off_t offset_of(int fd, unsigned long address, unsigned long length)
 {
 	Elf64_Phdr segment;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Opens the debugfs files of bpf_pack again and again, keeps whatever it got open until
- * it gets SIGTERM, and says how many that are: what can be opened of a module whose
- * insmod then fails outlives it.
+ * Opens the debugfs files of bpf_pack again and again, keeps them open until it gets
+ * SIGTERM, and prints their number. A file that can be opened while insmod fails
+ * outlives the module.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads and runs one program of each kind, checks its result, and looks where
- * its images lie: two KTAP lines for each kind. The same programs run on the
- * stock allocator with --expect stock, so that results can be compared.
+ * Loads and runs one program of each kind, checks its results, and looks where its
+ * images lie: two KTAP lines for each kind. With --expect stock the same programs
+ * run without bpf_pack, for comparison. The cases are in cases/.
  */
-#include "run.h"
+#include "cases/cases.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -22,7 +22,7 @@ static const struct test_case *const groups[] = {
 	cases_net, cases_trace, cases_cgroup, cases_link, cases_classic, cases_big,
 };
 
-/* The values of --expect, and what a case then says of its images. */
+/* The values of --expect, and the words of a case for where its images lie. */
 static const struct {
 	const char *name;
 	const char *images_in;
@@ -57,24 +57,24 @@ static void report(enum outcome outcome, const char *name, const char *what, con
 		ksft_test_result_fail("%s: %s: %s\n", name, what, why);
 		break;
 	case SKIP:
-		/* Name first and directive last, as KTAP wants it. */
+		/* ksft_test_result_skip() prints the directive before the name. */
 		ksft_cnt.ksft_xskip++;
 		printf("ok %u %s: %s # SKIP %s\n", ksft_test_num(), name, what, why);
 		break;
 	}
 }
 
-/* How many trampolines others have. */
+/* The number of trampolines that others have. */
 static size_t trampolines_of_others;
 
 /*
- * Waits, 10 s at most, until those of the last case are gone: one that vanishes
- * during a case may leave its place to the new one, which then does not look new.
+ * Waits, 10 s at most, until the trampolines of the last case are gone: a new one at
+ * the address of an old one would not look new.
  */
 static void wait_for_trampolines(void)
 {
 	for (int i = 0; i < 100; i++) {
-		struct image_list now = {};
+		struct seen_images now = {};
 
 		if (images_of_trampolines(&now) || now.count <= trampolines_of_others)
 			return;
@@ -82,32 +82,36 @@ static void wait_for_trampolines(void)
 	}
 }
 
+/* Completes run->place with what the counters say; @served is images_served of status. */
+static void judge_place(struct run *run, long long served_before, long long served_after)
+{
+	if (run->result == SKIP) {
+		run->place = SKIP;
+		snprintf(run->place_why, sizeof(run->place_why), "%.200s", run->why);
+	} else if (!run->images && run->place == PASS) {
+		run->place = FAIL;
+		snprintf(run->place_why, sizeof(run->place_why), "no image was seen");
+	} else if (run->place == PASS && run->expect != EXPECT_STOCK &&
+		   served_after - served_before < (long long)run->served) {
+		run->place = FAIL;
+		snprintf(run->place_why, sizeof(run->place_why),
+			 "images_served went from %lld to %lld", served_before, served_after);
+	}
+}
+
 static void run_case(const struct test_case *test, enum expect expect)
 {
 	struct run run = { .expect = expect };
-	long long before = status_value("images_served"), after;
+	long long before = status_value("images_served");
 	char what[64];
 
 	wait_for_trampolines();
 	images_of_trampolines(&run.trampolines);
 	test->go(&run);
-	after = status_value("images_served");
-	report(run.result, test->name, "result", run.why);
-
+	judge_place(&run, before, status_value("images_served"));
+	report(run.result, test->name, "gives the right results", run.why);
 	snprintf(what, sizeof(what), "%zu image%s in %s", run.images, run.images == 1 ? "" : "s",
 		 expected[expect].images_in);
-	if (run.result == SKIP) {
-		run.place = SKIP;
-		snprintf(run.place_why, sizeof(run.place_why), "%.200s", run.why);
-	} else if (!run.images && run.place == PASS) {
-		run.place = FAIL;
-		snprintf(run.place_why, sizeof(run.place_why), "no image was seen");
-	} else if (run.place == PASS && expect != EXPECT_STOCK &&
-		   after - before < (long long)run.served) {
-		run.place = FAIL;
-		snprintf(run.place_why, sizeof(run.place_why), "images served went from %lld to %lld",
-			 before, after);
-	}
 	report(run.place, test->name, what, run.place_why);
 }
 
@@ -121,7 +125,7 @@ static bool wanted(const struct test_case *test, char **names)
 	return false;
 }
 
-/* Calls @visit, where given, for each wanted case; how many there are. */
+/* Calls @visit, if not NULL, for each wanted case; returns their number. */
 static unsigned int each_case(char **names, enum expect expect,
 			      void (*visit)(const struct test_case *, enum expect))
 {
@@ -172,7 +176,7 @@ int main(int argc, char **argv)
 		{},
 	};
 	enum expect expect = EXPECT_PACK;
-	struct image_list others = {};
+	struct seen_images others = {};
 	bool list = false;
 	int option;
 

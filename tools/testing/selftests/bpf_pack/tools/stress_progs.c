@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads, runs and unloads programs on all CPUs at once. Each program returns a
- * number of its own, so memory given to two programs, freed while in use, or
- * executed stale shows as a wrong result.
+ * Loads, runs and frees programs on all CPUs at once. Each program returns a number of
+ * its own: memory that two programs have, that is freed in use, or of which a CPU
+ * executes old instructions, gives a wrong number.
  */
 #include "generate.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static const char usage[] =
 	"Each of N workers (default: one for each CPU) loads N programs (default 400) of\n"
 	"different sizes, keeps the last few, and checks all of them after each load.\n";
 
-/* A program and what it returns; fd -1: none. */
+/* A program and what it returns; @fd is -1 for none. */
 struct kept {
 	int fd;
 	__u32 value;
@@ -39,11 +40,12 @@ static unsigned int random_below(unsigned int limit)
 	return rand_r(&seed) / 2 % limit;
 }
 
+/* Loads a program of random size with a number of its own. */
 static struct kept load(unsigned int worker, unsigned int round)
 {
 	struct kept kept;
 
-	/* Mostly one-constant programs, where stale code is seen best. */
+	/* Mostly programs of one constant: old instructions give another constant. */
 	if (random_below(4)) {
 		kept.value = worker << 24 | round;
 		kept.fd = load_constant(kept.value);
@@ -53,11 +55,29 @@ static struct kept load(unsigned int worker, unsigned int round)
 	return kept;
 }
 
-/* What a worker does; its exit status. */
+/* True if each program still returns its own number. */
+static bool all_right(const struct kept *kept, unsigned int worker, unsigned int round)
+{
+	for (int i = 0; i < KEPT; i++) {
+		__u32 got;
+		int err;
+
+		if (kept[i].fd < 0)
+			continue;
+		got = run_filter(kept[i].fd, &err);
+		if (err || got != kept[i].value) {
+			printf("# worker %u round %u: got %#x, not %#x (error %d)\n",
+			       worker, round, got, kept[i].value, err);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The work of one worker; its exit status. */
 static int work(unsigned int worker, unsigned int rounds)
 {
 	struct kept kept[KEPT];
-	int err;
 
 	for (int i = 0; i < KEPT; i++)
 		kept[i].fd = -1;
@@ -72,20 +92,29 @@ static int work(unsigned int worker, unsigned int rounds)
 			       strerror(-kept[slot].fd));
 			return 1;
 		}
-		for (int i = 0; i < KEPT; i++) {
-			__u32 got;
-
-			if (kept[i].fd < 0)
-				continue;
-			got = run_filter(kept[i].fd, &err);
-			if (err || got != kept[i].value) {
-				printf("# worker %u round %u: got %#x, not %#x (error %d)\n",
-				       worker, round, got, kept[i].value, err);
-				return 1;
-			}
-		}
+		if (!all_right(kept, worker, round))
+			return 1;
 	}
 	return 0;
+}
+
+/* Starts a worker on a CPU of its own, as far as there are enough; its process. */
+static pid_t start_worker(unsigned int worker, unsigned int rounds, unsigned int first_seed)
+{
+	pid_t child = fork();
+	cpu_set_t cpus;
+	int status;
+
+	if (child)
+		return child;
+	seed = first_seed + worker;
+	CPU_ZERO(&cpus);
+	CPU_SET(worker % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
+	/* Only spreads the load: a refusal does not matter. */
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	status = work(worker, rounds);
+	fflush(stdout);
+	_exit(status);
 }
 
 int main(int argc, char **argv)
@@ -120,24 +149,8 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	ksft_print_msg("seed %u\n", first_seed);
 	ksft_set_plan(workers);
-	for (unsigned int i = 0; i < workers; i++) {
-		child[i] = fork();
-		if (!child[i]) {
-			cpu_set_t cpus;
-
-			seed = first_seed + i;
-			CPU_ZERO(&cpus);
-			CPU_SET(i % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
-			/* Only spreads the load: a refusal does not matter. */
-			sched_setaffinity(0, sizeof(cpus), &cpus);
-			{
-				int failed = work(i, rounds);
-
-				fflush(stdout);
-				_exit(failed);
-			}
-		}
-	}
+	for (unsigned int i = 0; i < workers; i++)
+		child[i] = start_worker(i, rounds, first_seed);
 	for (unsigned int i = 0; i < workers; i++) {
 		waitpid(child[i], &status, 0);
 		ksft_test_result(WIFEXITED(status) && !WEXITSTATUS(status),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Traces the functions that the module redirects with BPF programs and says how
- * often each was called; or sees that their return values cannot be modified.
+ * Traces the functions that the module redirects with BPF programs and counts their
+ * calls; or sees that the kernel refuses programs that modify their return values.
  */
 #include "run.h"
 #include "generate.h"
@@ -17,7 +17,7 @@
 #include "kselftest.h"
 
 #define FUNCTIONS 5
-/* The kernel's own "not supported", which no user should see. */
+/* An errno of the kernel, "not supported", that libc does not know. */
 #define KERNEL_ENOTSUPP 524
 
 static const char usage[] =
@@ -31,7 +31,7 @@ static const char usage[] =
 	"  --modify  prints for each function the error with which the kernel refuses a\n"
 	"            program that modifies its return value\n"
 	"\n"
-	"Status 4 where the kernel lacks such programs.\n";
+	"Status 4 if the kernel lacks such programs.\n";
 
 /* In the order of hooked.bpf.c. */
 static const char *const functions[FUNCTIONS] = {
@@ -55,7 +55,7 @@ static int failed(const char *what, int err)
 	return missing ? KSFT_SKIP : KSFT_FAIL;
 }
 
-/* Leaves the programs of @kind for loading and finds out which is for what. */
+/* Leaves only the programs of @kind to be loaded, and finds that of each function. */
 static void choose(struct bpf_object *object, const char *kind)
 {
 	struct bpf_program *prog;
@@ -79,13 +79,13 @@ static struct bpf_link *attach(int index, const char *kind)
 		.retprobe = !strcmp(kind, "kretprobe.multi"),
 	);
 
-	/* By itself, libbpf would read all of kallsyms for each. */
+	/* Without a symbol in @opts, libbpf reads all of kallsyms for each. */
 	if (strstr(kind, ".multi"))
 		return bpf_program__attach_kprobe_multi_opts(progs[index], NULL, &opts);
 	return bpf_program__attach(progs[index]);
 }
 
-/* Calls at which the kernel left out the program count too. */
+/* Prints the calls of each function, also those at which the kernel skipped the program. */
 static void print_calls(void)
 {
 	for (int i = 0; i < FUNCTIONS; i++) {
@@ -163,7 +163,7 @@ static int modify(void)
 
 	if (!btf)
 		return failed("vmlinux BTF", errno);
-	/* Made for that: otherwise a refusal says nothing. */
+	/* A function made for that: if it is refused, too, refusals prove nothing. */
 	err = try_modify(btf, "bpf_modify_return_test");
 	if (err) {
 		printf("bpf_modify_return_test: %s\n", strerror(err));
