@@ -7,7 +7,7 @@ set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
 
-# More than the room near the kernel ever holds.
+# More packs than there is ever room for near the kernel.
 IMAGES=150
 PACK=2097152
 REACH=134217728

@@ -26,7 +26,7 @@ PROBES=bpf_pack_order
 BUFFER=16384
 CPUS=$(count_cpus)
 
-# --- what is traced ----------------------------------------------------------
+# --- events and probes -------------------------------------------------------
 
 # add_probe NAME FUNCTION [ARGUMENT]...
 add_probe() {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Programs that are attached to another BPF program: to the function "replaceable"
- * of freplace_target.bpf.c. What goes wrong is noted with run_fail().
+ * of freplace_target.bpf.c. Errors are noted with run_fail().
  */
 #ifndef BPF_PACK_ATTACH_H
 #define BPF_PACK_ATTACH_H

@@ -38,7 +38,7 @@ static __always_inline struct state *state_get(void)
 	return bpf_map_lookup_elem(&state, &zero);
 }
 
-/* Counts an event if it is of the test's process: programs run at those of all. */
+/* Counts an event of the test's process; the programs run at events of all others, too. */
 static __always_inline int state_hit(__u64 value)
 {
 	struct state *s = state_get();

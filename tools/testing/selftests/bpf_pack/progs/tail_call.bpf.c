@@ -49,7 +49,7 @@ SEC("tc")
 int tail_second(struct __sk_buff *skb)
 {
 	note(3);
-	bpf_tail_call(skb, &next, 3); /* empty: goes on here */
+	bpf_tail_call(skb, &next, 3); /* empty: returns here */
 	bpf_tail_call(skb, &next, 2);
 	return -2;
 }

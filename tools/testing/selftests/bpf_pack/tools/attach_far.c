@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Attaches replacements and trampolines to a program out of whose branch range they
- * are: the program lies in a pack near the kernel's text and they in the stock
- * allocator's memory, or they in a pack and the program elsewhere. The branch then
- * goes through the program's PLT, whose target is data in its image.
+ * Attaches replacements and trampolines that a program cannot reach with a branch: the
+ * program lies in a pack near the kernel's text and they in the stock allocator's
+ * memory, or the reverse. The branch then goes through the program's PLT, whose target
+ * is data in its image.
  */
 #include "attach.h"
 
@@ -18,7 +18,7 @@
 #define CONTROL "/sys/kernel/debug/bpf_pack/control"
 #define ROUNDS 5
 
-/* Says where new images go: "drain" or "serve". */
+/* Writes "drain" or "serve" to control, which says where new images go. */
 static void control(struct run *run, const char *word)
 {
 	int fd = open(CONTROL, O_WRONLY | O_CLOEXEC);

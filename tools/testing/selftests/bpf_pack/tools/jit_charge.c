@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Prints how many bytes are charged against net.core.bpf_jit_limit. */
+/* Prints the number of bytes charged against net.core.bpf_jit_limit. */
 #include "charge.h"
 
 #include <stdio.h>

@@ -37,8 +37,8 @@ void image_drop(struct client_image *image);
 
 /*
  * image_free - frees the image; true if its bytes trap at once. Others must not
- * allocate at the same time: they may get the memory and make it final before the
- * look at it.
+ * allocate at the same time: they may get the memory and make it final before
+ * image_free() looks at it.
  */
 bool image_free(struct client_image *image);
 

@@ -33,7 +33,7 @@ static u32 random_size(u32 *state)
 	return IMAGE_MIN + next_random(state) % (SZ_2K - IMAGE_MIN + 1);
 }
 
-/* Makes every image of @images from @first on in steps of @step; how many failed. */
+/* Makes the images @first, @first + @step and so on; returns the number that failed. */
 static u32 make_some(struct client_image *images, u32 first, u32 step, u32 value, u32 *state)
 {
 	u32 bad = 0, i;
@@ -43,7 +43,7 @@ static u32 make_some(struct client_image *images, u32 first, u32 step, u32 value
 	return bad;
 }
 
-/* Frees them; how many of them did not trap. */
+/* Frees these images; returns the number of those that did not trap. */
 static u32 free_some(struct client_image *images, u32 first, u32 step)
 {
 	u32 bad = 0, i;
@@ -53,7 +53,7 @@ static u32 free_some(struct client_image *images, u32 first, u32 step)
 	return bad;
 }
 
-/* How many images are damaged. */
+/* The number of damaged images. */
 static u32 damaged(const struct client_image *images)
 {
 	u32 bad = 0, i;
