@@ -54,7 +54,7 @@ static void attach(const char *name, const char *target_word, const char *other_
 	control(&run, "serve");
 	if (run.result == FAIL)
 		ksft_print_msg("%s: %s\n", name, run.why);
-	ksft_test_result(run.result == PASS, "%s\n", name);
+	ksft_test_result(run.result == PASS, "%s: right results before, meanwhile and after\n", name);
 }
 
 int main(void)
@@ -64,11 +64,11 @@ int main(void)
 	if (run_enter_folder())
 		ksft_exit_fail_msg("own folder: %s\n", strerror(errno));
 	run_prepare();
-	attach("a replacement and its target, both in packs", "serve", "serve", attach_replacement);
-	attach("a replacement far from its target in a pack", "serve", "drain", attach_replacement);
-	attach("a replacement in a pack, far from its target", "drain", "serve", attach_replacement);
-	attach("a trampoline and its target, both in packs", "serve", "serve", trampoline);
-	attach("a trampoline far from its target in a pack", "serve", "drain", trampoline);
-	attach("a trampoline in a pack, far from its target", "drain", "serve", trampoline);
+	attach("target and replacement in packs", "serve", "serve", attach_replacement);
+	attach("target in a pack, replacement far from it", "serve", "drain", attach_replacement);
+	attach("replacement in a pack, target far from it", "drain", "serve", attach_replacement);
+	attach("target and trampoline in packs", "serve", "serve", trampoline);
+	attach("target in a pack, trampoline far from it", "serve", "drain", trampoline);
+	attach("trampoline in a pack, target far from it", "drain", "serve", trampoline);
 	ksft_finished();
 }
