@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs tests one after the other; the last line has the totals of all cases.
-set -u
+set -eu
 
 usage() {
 	cat <<USAGE
