@@ -33,8 +33,8 @@ runs left in build/tlb-model/known-answers.
 Without bpf_pack.ko in build/module/arm64 the rows about it are skipped.
 
 Environment:
-  BPF_PACK_HEAVY_LOCK   a file to lock while a guest runs, so that several
-                        sessions on one machine take turns
+  BPF_PACK_HEAVY_LOCK   a file to lock while a guest runs, so that several runs
+                        on one machine take turns
 USAGE
 }
 
@@ -76,9 +76,8 @@ locked() {
 	fi
 }
 
-# image - a build directory for scripts/vm in which modules and self-tests have
-# not been built: runs that are compared need the same guest, whatever else is
-# being built meanwhile.
+# image - a build directory for scripts/vm without modules and self-tests: runs that
+# are compared need the same guest image, whatever is built at the same time.
 image() {
 	local entry
 	rm -rf "$OUT/image"
@@ -88,23 +87,18 @@ image() {
 	done
 }
 
-# guest CPU TESTS ARGUMENT PLUGIN - runs the tests on one CPU in the
-# deterministic configuration: virtual time counts instructions, and nothing
-# random or from the host's clock reaches the guest. PLUGIN may be empty.
+# guest CPU TESTS ARGUMENT PLUGIN - runs the tests on the machine on which runs
+# repeat. PLUGIN may be empty.
 guest() {
-	local cpu=$1 tests=$2 argument=$3 plugin=$4 qemu arguments=()
-	for qemu in -M virt,gic-version=3,dtb-randomness=off -cpu "$cpu" \
-		-accel tcg,thread=single -icount shift=0,sleep=off \
-		-rtc base=2026-01-01T00:00:00,clock=vm -seed 1 \
-		${plugin:+-plugin "$plugin"}; do
-		arguments+=(--qemu-arg "$qemu")
-	done
+	local cpu=$1 tests=$2 argument=$3 plugin=$4
+	local arguments=(--repeatable --qemu-arg -cpu --qemu-arg "$cpu")
+	[ -z "$plugin" ] || arguments+=(--qemu-arg -plugin --qemu-arg "$plugin")
 	if [ "$tests" = module ]; then
 		mkdir -p "$OUT/module"
 		cp "$MODULE" "$OUT/module/"
 		arguments+=(--overlay "$OUT/module")
 	fi
-	locked env BPF_PACK_BUILD="$OUT/image" "$ROOT/scripts/vm" --cpus 1 --timeout "$TIMEOUT" --overlay "$OUT/guest" \
+	locked env BPF_PACK_BUILD="$OUT/image" "$ROOT/scripts/vm" --timeout "$TIMEOUT" --overlay "$OUT/guest" \
 		"${arguments[@]}" -- "$(guest_script "$tests" "$argument")"
 }
 
