@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random allocations and frees of the size mix, and where the images then are. The
- * same operations run in a model on the host (pack_core's example `fragmentation`):
+ * same operations run in a model on the host (pack_core's benchmark `fragmentation`):
  * both must put every image into the same place.
  */
 #include <linux/jiffies.h>

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Random allocations and frees of a realistic size mix: how many packs the stock allocator and
-//! this one need, and how much of them is lost.
+//! this one need, and how much memory is lost in them.
 //!
-//! Usage: `fragmentation LIVE:OPERATIONS:SEED...`
+//! `cargo bench --bench fragmentation -- LIVE:OPERATIONS:SEED...`
 //!
-//! For each argument LIVE images are made, then so many operations follow, each of which makes an
-//! image or frees one, so that there are about LIVE. One line of JSON for each allocator before the
-//! operations and one after them. `digest` is of the place of each image; the guest's side
-//! (tools/bench/guest/module/random_ops.c) must come to the same.
+//! For each argument the benchmark makes LIVE images and then does OPERATIONS operations, each of
+//! which makes an image or frees one, so that there are about LIVE. It prints one line of JSON for
+//! each allocator before the operations and one after them. `digest` is a digest of the places of
+//! all images; the guest's module (tools/bench/guest/module/random_ops.c) must come to the same.
 //!
-//! Modelled: an image reserves what the arm64 JIT would reserve for it, without the random gap
-//! behind its header. Ours gives whole chunks that it does not need back when it is finalized, and
-//! retired memory is free again when the next image is finalized (the all-CPU synchronisation of
-//! which everybody has the use); the sixteen first packs are near the kernel's text and filled
-//! first. Stock frees an empty pack at once; ours keeps it, because there is no time here: an empty
-//! pack counts as reserved. Not modelled: that a JIT may reserve more than the final image needs.
+//! What is modelled: an image reserves what the arm64 JIT reserves for it, without the random gap
+//! after its header. Our allocator takes back whole chunks that an image does not need when it is
+//! finalized, and frees retired memory when the next image is finalized (all CPUs are synchronised
+//! then). The first sixteen packs are near the kernel's text and are filled first. The stock
+//! allocator frees an empty pack at once; ours keeps it, because the model has no time, and the
+//! empty pack counts as reserved. What is not modelled: a JIT that reserves more than the final
+//! image needs.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -34,8 +35,8 @@ use pack_core::PACK_CHUNKS;
 use pack_core::PACK_SIZE;
 use std::collections::BTreeMap;
 
-/// The jited bytes of real programs, as C: a number and a comma at the start of each line that has
-/// one.
+/// The jited bytes of real programs, as C source: a line begins with a number and a comma, or has
+/// no number.
 const REALISTIC: &str = include_str!("../../../tools/bench/guest/sizes.h");
 /// Packs at most, as in the module.
 const MAX_PACKS: usize = 512;
@@ -50,12 +51,12 @@ fn realistic() -> Vec<usize> {
         .collect()
 }
 
-/// Bytes that the arm64 JIT reserves for so many jited ones.
+/// Bytes that the arm64 JIT reserves for `length` jited bytes.
 fn reserved_bytes(length: usize) -> usize {
     (length + 32).next_multiple_of(CHUNK_SIZE)
 }
 
-/// Bytes of these that are written.
+/// Bytes that are written for `length` jited bytes.
 fn used_bytes(length: usize) -> usize {
     length + 16
 }
@@ -67,17 +68,17 @@ type Place = (usize, usize);
 trait Allocator {
     /// The name in the output.
     const NAME: &'static str;
-    /// What it needs to know about an image.
+    /// What the allocator must know about an image.
     type Image;
-    /// Makes an image of so many jited bytes.
+    /// Makes an image of `length` jited bytes.
     fn make(&mut self, length: usize) -> Self::Image;
-    /// Frees it.
+    /// Frees an image.
     fn free(&mut self, image: Self::Image);
-    /// Where it is.
+    /// The place of an image.
     fn place(image: &Self::Image) -> Place;
-    /// Its jited bytes, and the chunks it has.
+    /// The jited bytes of an image, and its chunks.
     fn sizes(image: &Self::Image) -> (usize, usize);
-    /// Packs that are reserved.
+    /// How many packs are reserved.
     fn packs(&self) -> usize;
 }
 
@@ -106,7 +107,7 @@ impl Allocator for Stock {
     }
 }
 
-/// The module, as far as it decides anything.
+/// The module's decisions, without a kernel.
 struct Ours {
     /// The books.
     pool: HostPool,
@@ -115,7 +116,7 @@ struct Ours {
 }
 
 impl Ours {
-    /// No pack yet.
+    /// An allocator without packs.
     fn new() -> Self {
         Self {
             pool: common::pool(MAX_PACKS),
@@ -189,18 +190,19 @@ impl Allocator for Ours {
     }
 }
 
-/// What to do.
+/// One argument: what to do.
 #[derive(Clone, Copy)]
 struct Task {
-    /// About how many images.
+    /// How many images there are, about.
     live: u32,
     /// How many operations.
     operations: u32,
-    /// What the random numbers begin with.
+    /// The seed of the random numbers.
     seed: u64,
 }
 
-/// A digest of all places, with packs numbered as they are met; and how many packs these are.
+/// The digest of all places, and how many packs have images. Packs are numbered in the order in
+/// which the images name them.
 fn digest<A: Allocator>(images: &[A::Image]) -> (u64, usize) {
     let mut numbers = BTreeMap::new();
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
@@ -215,7 +217,7 @@ fn digest<A: Allocator>(images: &[A::Image]) -> (u64, usize) {
     (digest, numbers.len())
 }
 
-/// Prints a line about the images that there are.
+/// Prints a line about the live images.
 fn print<A: Allocator>(allocator: &A, images: &[A::Image], task: Task, operations: u32) {
     let (digest, packs) = digest::<A>(images);
     let sizes = images.iter().map(A::sizes);
@@ -274,7 +276,11 @@ fn parse(text: &str) -> Option<Task> {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo passes an option, `--bench`, before the arguments.
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
     let tasks: Option<Vec<Task>> = arguments.iter().map(|text| parse(text)).collect();
     match tasks {
         Some(tasks) if !tasks.is_empty() => {
