@@ -72,7 +72,7 @@ def hot_rows(runs, suffix=""):
 def life_of(run):
     """Costs in one run: {(live, bytes): {...}}."""
     result = {}
-    lines = [(line, counts(run.region(line))) for line in run.said("life")]
+    lines = [(line, counts(run.region(line))) for line in run.said("load_free")]
     for index, (line, region) in enumerate(lines):
         entry = result.setdefault((line["live"], line["bytes"]), {"first": None, "load": {}, "frees": {}})
         if line["what"] == "first":

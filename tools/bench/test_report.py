@@ -31,7 +31,7 @@ def model_of_total(line, what):
 
 def slower_clock(line):
     """A load's virtual time that disagrees with the counted instructions."""
-    if line["line"] == "life" and line["what"] == "load":
+    if line["line"] == "load_free" and line["what"] == "load":
         line["ns"] += 1000
     return line
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the distance between program memory and the kernel's text costs: the length
- * and the instructions of programs that call helpers, and the instructions that an
- * empty program at the entry of a function adds to that function.
+ * Measures the cost of the distance between program memory and the kernel's text: the
+ * length and the instructions of programs that call helpers, and the instructions that
+ * an empty program at the entry of a function adds to that function.
  *
- * Regions from ID on; one JSON line for each.
+ * Regions are numbered from ID on, and each has one JSON line.
  */
-#include "images.h"
+#include "text_pages.h"
 
 #define RUNS 1000
 #define FUNCTION "__arm64_sys_getpid"
 
-/* Of a kernel's type information (BTF): what is needed to find a function. */
+/* The parts of the kernel's type information (BTF) that lead to a function. */
 #define BTF_KIND(info) ((info) >> 24 & 0x1f)
 #define BTF_COUNT(info) ((info) & 0xffff)
 #define KIND_FUNC 12
@@ -26,7 +26,7 @@ struct btf_type {
 	uint32_t name, info, size;
 };
 
-/* after - bytes that follow a type of this kind. */
+/* after - the number of bytes that follow a type of this kind. */
 static unsigned int after(uint32_t info)
 {
 	switch (BTF_KIND(info)) {
@@ -80,8 +80,8 @@ static unsigned int function_id(const char *name)
 	errx(1, "%s: no function %s", path, name);
 }
 
-/* helpers - a program that calls @calls helpers; the JIT has none of them inline. */
-static struct image helpers(unsigned int calls)
+/* helpers - loads a program that calls @calls helpers, which the JIT does not inline. */
+static struct program helpers(unsigned int calls)
 {
 	static struct bpf_insn insns[64];
 	unsigned int n = 0;
@@ -108,7 +108,7 @@ static void test_run(int fd, unsigned int repeat)
 
 static void measure_helpers(unsigned long id, unsigned int calls)
 {
-	struct image image = helpers(calls);
+	struct program image = helpers(calls);
 
 	classify(&image, 1);
 	rest(100);
@@ -136,7 +136,7 @@ static void measure_getpid(unsigned long id, const char *what)
 	printf("{\"line\":\"entry\",\"region\":%lu,\"what\":\"%s\",\"calls\":%u}\n", id, what, RUNS);
 }
 
-/* attach - an empty program at the entry of FUNCTION, until the result is closed. */
+/* attach - attaches an empty program to the entry of FUNCTION, until the result is closed. */
 static int attach(void)
 {
 	struct bpf_insn insns[] = {

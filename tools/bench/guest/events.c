@@ -32,7 +32,7 @@ static const struct {
 
 static int fds[MAX_CPUS][EVENTS];
 
-/* The kernel opens any number; which ones count something it says in sysfs. */
+/* The kernel opens an event of any number; sysfs lists those that the machine counts. */
 static bool has_event(const char *file)
 {
 	char pattern[128];
@@ -58,7 +58,7 @@ static int open_event(unsigned int number, int cpu)
 	return syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* total - the event on all CPUs; -1 where it was not counted all the time. */
+/* total - the event's count on all CPUs; -1 if a CPU did not count it all the time. */
 static int64_t total(unsigned int event, int cpus)
 {
 	uint64_t value[3];

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads LIVE programs of a size mix and runs some of them over and over: the
- * instruction TLB's share of having programs on few or many pages.
+ * Loads LIVE programs of a size mix and runs some of them again and again, to see how
+ * many TLB misses programs on few and on many pages have.
  *
  * SCENARIO is HOT[/PLACE[/TEMPERATURE]]. PLACE: "spread" (default) takes the hot
  * programs evenly from all live ones, "dense" the first ones. TEMPERATURE:
  * "warm" (default), "flush" (an empty model before each system call), "evict64"
- * and "evict2000" (calls into so many pages of user code before each round).
+ * and "evict2000" (calls into 64 or 2000 pages of user code before each round).
  *
  * A round runs each hot program once, in order of loading, CHAIN of them in one
- * system call. A round that is not counted comes first. Each scenario is a
- * region, from ID on, and one JSON line.
+ * system call. The first round is not counted. Each scenario is a region, numbered
+ * from ID on, and has one JSON line.
  */
 #include <stdbool.h>
 
-#include "images.h"
+#include "text_pages.h"
 
 #define MAX_LIVE 20000
 
 static struct bpf_insn insns[MAX_INSNS];
-static struct image images[MAX_LIVE], sorted[MAX_LIVE];
+static struct program images[MAX_LIVE], sorted[MAX_LIVE];
 static unsigned int live, bytes;
 static int map;
 
-/* The sizes of real tools' programs; the programs here only have these sizes. */
+/* Sizes of real tools' programs. The programs here have their sizes, not their code. */
 static const unsigned int recorded[] = {
 #include "sizes.h"
 };
@@ -34,8 +34,8 @@ static const unsigned int large[5] = { 4096, 8192, 16384, 32768, 65536 };
 #define RECORDED (sizeof(recorded) / sizeof(*recorded))
 
 /*
- * Programs here cannot be shorter than a tail call, which depends on the CPU and on the
- * map's address: one bound, so that the sizes are the same everywhere.
+ * A program here ends in a tail call, whose length depends on the CPU and on the map's
+ * address. One bound for all, so that the sizes are the same everywhere.
  */
 #define SHORTEST 216
 
@@ -52,7 +52,7 @@ static unsigned int size(const char *mix, unsigned int index)
 	return bytes < SHORTEST ? SHORTEST : bytes;
 }
 
-/* raised - how many of the recorded programs are shorter than a program can be here. */
+/* raised - how many recorded programs are shorter than SHORTEST. */
 static unsigned int raised(void)
 {
 	unsigned int count = 0, i;
@@ -62,7 +62,7 @@ static unsigned int raised(void)
 	return count;
 }
 
-/* mean - of the recorded sizes. */
+/* mean - the mean of the recorded sizes. */
 static unsigned int mean(void)
 {
 	unsigned int total = 0, i;
@@ -76,7 +76,10 @@ static void load_all(const char *mix)
 {
 	unsigned int base = shortest(map), wide, narrow, i;
 
-	/* Its memory is free after a grace period: the images shall be contiguous. */
+	/*
+	 * shortest() freed a program, whose memory is free after a grace period. Without
+	 * this rest the images would not be contiguous.
+	 */
 	rest(2500);
 	for (i = 0; i < live; i++) {
 		unsigned int wanted = size(mix, i);
@@ -104,7 +107,7 @@ static void choose(unsigned int hot, bool dense)
 	}
 }
 
-/* fd_of - the hot program at @index. */
+/* fd_of - the hot program number @index. */
 static int fd_of(unsigned int index, unsigned int hot, bool dense)
 {
 	return images[dense ? index : (unsigned long)index * live / hot].fd;

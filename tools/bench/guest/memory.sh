@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# memory.sh WHEN - what is reserved for BPF images now: packs and areas of their own
-# of the stock allocator, and the module's packs if it is there.
+# memory.sh WHEN - prints the memory that is reserved for BPF images: packs and areas of
+# the stock allocator, and the module's packs if the module is loaded. WHEN is a word for
+# the line.
 set -eu
 status=/sys/kernel/debug/bpf_pack/status
 page=$(awk '/^KernelPageSize:/ { print $2 * 1024; exit }' /proc/self/smaps)
 
-# An area's last page is a guard that has no memory.
+# The last page of an area is a guard page without memory.
 awk -v at="$1" -v page="$page" '/ bpf_prog_pack_alloc| bpf_jit_alloc_exec/ { bytes += $2 - page; areas++ }
 	END { printf "{\"line\":\"memory\",\"at\":\"%s\",\"who\":\"stock\",\"packs\":%d,\"bytes\":%d}\n", at, areas, bytes }' /proc/vmallocinfo
 [ ! -e "$status" ] ||

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The workload of BPF-Allocator-Bench, from its description: each of N processes
- * loads eight programs and attaches them: five tracepoints of cheap system calls,
- * one of openat, a kprobe and a kretprobe. Then the five system calls in a loop.
+ * The workload of BPF-Allocator-Bench, written from its description. Each of N
+ * processes loads eight programs and attaches them: to the tracepoints of five cheap
+ * system calls, to that of openat, to a kprobe and to a kretprobe. Then the five system
+ * calls are made in a loop.
  *
  * Deviations: one process makes the calls, because each call runs the programs of
  * all processes anyway; the probes are on the function that took the place of
- * do_unlinkat(). "light" programs call another helper where "faithful" ones call
- * trace_printk, so that they are as long.
+ * do_unlinkat(). Where "faithful" programs call trace_printk, "light" programs call
+ * another helper, so both have the same length.
  *
- * With a COMMAND: one region, which begins with it and ends when it has ended, while
+ * With a COMMAND there is one region, which begins and ends with the command, while
  * another process makes the calls without a pause.
  */
 #include <linux/perf_event.h>
@@ -19,7 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "images.h"
+#include "text_pages.h"
 
 #define PROGRAMS 8
 #define TRACEPOINTS 6
@@ -33,7 +34,7 @@ static const char *const calls[TRACEPOINTS] = {
 
 struct shared {
 	volatile unsigned long rounds;
-	struct image images[MAX_PROCESSES][PROGRAMS];
+	struct program images[MAX_PROCESSES][PROGRAMS];
 	unsigned int ids[MAX_PROCESSES][PROGRAMS];
 };
 
@@ -159,7 +160,7 @@ static int load_tracing(enum bpf_prog_type type, const struct bpf_insn *insns, u
 	return fd;
 }
 
-/* attach - a program to an event of all processes on this CPU. */
+/* attach - attaches a program to an event of all processes on this CPU. */
 static void attach(int program, struct perf_event_attr *attr)
 {
 	int event;
@@ -208,7 +209,7 @@ static unsigned long runs_of(unsigned int id)
 	return info.run_cnt;
 }
 
-/* stress - what each process does: loads and attaches its eight programs. */
+/* stress - the work of each process: loads and attaches its eight programs. */
 static void stress(unsigned int process)
 {
 	unsigned long probe = read_number("/sys/bus/event_source/devices/kprobe/type");
@@ -240,7 +241,7 @@ static void stress(unsigned int process)
 	}
 }
 
-/* start - a process that has attached its programs when this returns. */
+/* start - starts a process and returns when it has attached its programs. */
 static void start(unsigned int process)
 {
 	int ready[2];
@@ -279,7 +280,7 @@ static void round_once(bool flush)
 	}
 }
 
-/* check_runs - one more round, with the kernel's statistics on. */
+/* check_runs - checks, in one more round, that all programs ran: the kernel counts them. */
 static void check_runs(unsigned int processes)
 {
 	unsigned long before = 0, after = 0;
@@ -294,12 +295,12 @@ static void check_runs(unsigned int processes)
 	for (i = 0; i < processes; i++)
 		for (j = 0; j < HOT; j++)
 			after += runs_of(shared->ids[i][j]);
-	/* Others may make these calls, too. */
+	/* Other processes may make these calls, too. */
 	if (after - before < HOT * processes)
 		errx(1, "%lu programs ran in a round, not %u", after - before, HOT * processes);
 }
 
-/* start_calls - a process that makes the calls over and over, and counts rounds. */
+/* start_calls - starts a process that makes the calls again and again, and counts rounds. */
 static pid_t start_calls(void)
 {
 	pid_t pid = fork();
@@ -331,10 +332,10 @@ static void run(char **command)
 		errx(1, "%s failed", *command);
 }
 
-/* beside - the calls beside a command: the same work of the command in each layout. */
+/* beside - runs a command beside the calls; the command's work is the same in each layout. */
 static void beside(unsigned long id, unsigned int processes, unsigned int touched, char **command)
 {
-	const struct image *image = shared->images[0];
+	const struct program *image = shared->images[0];
 	pid_t caller = start_calls();
 	unsigned long rounds;
 
@@ -358,7 +359,7 @@ int main(int argc, char **argv)
 	static const struct { const char *name; bool flush; unsigned int evict; } temperatures[] = {
 		{ "warm", false, 0 }, { "flush", true, 0 }, { "evict64", false, 64 }, { "evict2000", false, 2000 },
 	};
-	static struct image hot[MAX_PROCESSES * HOT], all[MAX_PROCESSES * PROGRAMS];
+	static struct program hot[MAX_PROCESSES * HOT], all[MAX_PROCESSES * PROGRAMS];
 	unsigned int processes, rounds, touched, bytes = 0, i, j;
 	unsigned long id;
 
@@ -374,7 +375,7 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED)
 		err(1, "mmap");
 	formats = create_formats();
-	/* What ends the processes must not end the script that runs this. */
+	/* The signal that ends the processes must not end the script that runs this. */
 	if (setpgid(0, 0))
 		err(1, "setpgid");
 	for (i = 0; i < processes; i++)

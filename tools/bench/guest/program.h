@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * BPF programs of exact jited sizes, on raw bpf(2): the guest has no libbpf, and
- * nothing else should load programs.
+ * BPF programs of exact jited sizes, on raw bpf(2): the guest has no libbpf, and libbpf
+ * would load programs of its own.
  *
- * Each program is straight-line code that ends in a tail call to the program
- * after it: the index of the running program is in skb->mark. Any order of any
- * of the loaded programs is thus a matter of filling the program array.
+ * Each program is straight-line code that ends in a tail call to the next program of the
+ * program array; skb->mark holds the index of the running program. Whoever fills the
+ * array chooses which of the loaded programs run, and in which order.
  */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
@@ -28,7 +28,8 @@
 #define INSN(c, d, s, o, i) ((struct bpf_insn) {			\
 	.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
 
-struct image {
+/* A loaded program, and the address and length of its image. */
+struct program {
 	int fd;
 	unsigned int length;
 	unsigned long address;
@@ -65,7 +66,7 @@ static inline void put(int map, uint32_t key, int fd)
 		err(1, "BPF_MAP_UPDATE_ELEM");
 }
 
-/* Deletes an element; it may be missing. */
+/* drop - deletes an element, if the array has it. */
 static inline void drop(int map, uint32_t key)
 {
 	union bpf_attr attr = { 0 };
@@ -124,10 +125,10 @@ static inline int load(const struct bpf_insn *insns, unsigned int n)
 	return fd;
 }
 
-/* inspect - where the image of the program @fd is. */
-static inline struct image inspect(int fd)
+/* inspect - the program @fd, with the address of its image. */
+static inline struct program inspect(int fd)
 {
-	struct image image = { .fd = fd };
+	struct program image = { .fd = fd };
 	struct bpf_prog_info info = { 0 };
 	union bpf_attr attr = { 0 };
 	uint64_t address = 0;
@@ -153,15 +154,15 @@ static inline struct image inspect(int fd)
 static inline unsigned int shortest(int map)
 {
 	static struct bpf_insn insns[32];
-	struct image image = inspect(load(insns, assemble(insns, map, 0, 0)));
+	struct program image = inspect(load(insns, assemble(insns, map, 0, 0)));
 
 	close(image.fd);
 	return image.length;
 }
 
 /*
- * fillers - how many make a program of @bytes where @base is without any. The JIT
- * pads images to eight bytes.
+ * fillers - how many fillers make a program of @bytes, if a program without fillers has
+ * @base. The JIT pads images to eight bytes.
  */
 static inline void fillers(unsigned int bytes, unsigned int base, unsigned int *wide,
 			   unsigned int *narrow)
@@ -187,7 +188,7 @@ static inline unsigned long nanoseconds(void)
 	return now.tv_sec * 1000000000UL + now.tv_nsec;
 }
 
-/* allow_files - one program is one open file. */
+/* allow_files - allows this many open files: each program is one. */
 static inline void allow_files(unsigned long count)
 {
 	struct rlimit limit = { count, count };

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# The benchmark's guest side. The kernel command line says what to do, so that the
-# guest's image is the same in all runs: bench.layout=LAYOUT bench.suite=SUITE.
-# JSON lines on standard output; the last one is the sentinel.
+# The work of the benchmark's guests. The kernel command line says what to do
+# (bench.layout=LAYOUT bench.suite=SUITE), so the guest's image is the same in all runs.
+# Prints JSON lines; the last one says that the guest came to its end.
 set -eu
 cd "$(dirname "$0")"
 DIRECT=/sys/kernel/debug/bench_direct
@@ -12,8 +12,8 @@ word() {
 	sed -n "s/.*bench\.$1=\([a-z0-9]*\).*/\1/p" /proc/cmdline
 }
 
-# insert MODULE PARAMETER... - region 1 is the insertion, region 2 a run of the same
-# program that inserts nothing.
+# insert MODULE PARAMETER... - inserts a module in region 1. Region 2 is an insmod that
+# inserts nothing.
 insert() {
 	./mark start 2
 	insmod nothing.ko 2>/dev/null || true
@@ -23,7 +23,7 @@ insert() {
 	./mark stop
 }
 
-# Background work after boot must be over before anything is counted.
+# The kernel's background work after boot must be over before anything is counted.
 sleep 15
 layout=$(word layout)
 case $layout in
@@ -41,14 +41,14 @@ page) insert bpf_pack_test.ko align=4096 leaf=2 ;;
 esac
 sleep 5
 
-# life_suite BASE LIVE - costs of loading and freeing beside LIVE programs.
-life_suite() {
-	./life "$1" "$2" 256 1024 4096 16384
+# load_suite ID LIVE - costs of loading and freeing beside LIVE programs.
+load_suite() {
+	./load_free "$1" "$2" 256 1024 4096 16384
 	sleep 3
 }
 
-# direct WHAT ARGUMENT... - the allocator called without BPF programs: through
-# the JIT's entry points and, where the module is, through its own.
+# direct WHAT ARGUMENT... - calls the allocator without BPF programs: through the JIT's
+# entry points and, if the module is loaded, through the module's own functions.
 direct() {
 	what=$1
 	shift
@@ -59,18 +59,18 @@ direct() {
 	done
 }
 
-# direct_suite SUITE - stock, and the module as it is by default.
+# direct_suite SUITE - direct calls, only of stock and of the module with its defaults.
 direct_suite() {
 	case $layout in
 	stock | near | timed) ;;
 	*) return ;;
 	esac
 	[ -e "$DIRECT" ] || insmod bench_direct.ko
-	# What ran before is freed, and the pack that it left empty is given back.
+	# By then the programs that ran before are freed, and empty packs are given back.
 	sleep 10
 	case $1 in
 	smp)
-		direct calls 256 65536
+		direct alone 256 65536
 		return
 		;;
 	quick)
@@ -82,18 +82,18 @@ direct_suite() {
 	full) lives=10000 ;;
 	huge) lives=100000 ;;
 	holds)
-		direct life 10000 256
+		direct beside 10000 256
 		return
 		;;
 	esac
 	for live in $lives; do
-		direct life "$live" 256 1024 4096 16384 65536
+		direct beside "$live" 256 1024 4096 16384 65536
 	done
 }
 
 quick_suite() {
-	life_suite 1000 0
-	life_suite 1100 1000
+	load_suite 1000 0
+	load_suite 1100 1000
 	# shellcheck disable=SC2046 # a list
 	./hot 2000 realistic 1000 20 $(sweep 10 20 40 60 80 100 150 200 340 500) 1000 \
 		$(temperatures 100) $(temperatures 340)
@@ -115,7 +115,7 @@ quick_suite() {
 full_suite() {
 	quick_suite
 	direct_suite full
-	life_suite 1200 10000
+	load_suite 1200 10000
 	./original 3020 1 10 faithful
 	sleep 3
 	./original 3030 40 10 faithful
@@ -130,7 +130,7 @@ full_suite() {
 	# shellcheck disable=SC2046
 	./hot 2250 large 160 20 100 160 $(temperatures 100)
 	sleep 3
-	# Pages for so many are in more places than the model can tell from other text.
+	# 10,000 pages would be in more places than the model can tell from other text.
 	[ "$layout" != page ] || return 0
 	# shellcheck disable=SC2046
 	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
@@ -140,7 +140,7 @@ full_suite() {
 	sleep 3
 }
 
-# sense_suite - how much the figures depend on what the models leave out.
+# sense_suite - scenarios for models with more details.
 sense_suite() {
 	# shellcheck disable=SC2046
 	./hot 2400 realistic 1000 20 100 340 1000 $(temperatures 340)
@@ -161,8 +161,8 @@ k16_suite() {
 	sleep 3
 }
 
-# compile ID FILE... - the original workload while these files of a real program
-# are compiled. What comes out must be the same everywhere.
+# compile ID FILE... - the original workload beside a compiler of these files of a real
+# program. The object files must be the same in all layouts.
 compile() {
 	id=$1
 	shift
@@ -176,52 +176,52 @@ compile() {
 	sleep 3
 }
 
-# calls_suite - what calls cost; for guests with KASLR, where nothing else is of use.
+# calls_suite - costs of calls. Guests with KASLR run nothing else.
 calls_suite() {
 	./calls 4500
 }
 
-# compiler_suite - some G instructions of compiling.
+# compiler_suite - a compiler with several files, some 10^9 instructions.
 compiler_suite() {
 	compile 4000 dtc/dtc.c dtc/util.c dtc/checks.c
 }
 
-# compiler1_suite - the same with one small file.
+# compiler1_suite - a compiler with one small file.
 compiler1_suite() {
 	compile 4010 dtc/fstree.c
 }
 
-# hardware_suite - the same work, counted by the machine itself.
+# hardware_suite - the work of compiler_suite, counted by the machine.
 hardware_suite() {
 	./events ./original 4700 20 0 faithful chroot compiler /usr/bin/gcc -O2 -w -DNO_YAML \
 		-Idtc -Idtc/libfdt -c dtc/dtc.c dtc/util.c dtc/checks.c
 }
 
-# smp_suite - for counting interrupts between CPUs; nothing else repeats there.
+# smp_suite - interrupts between CPUs are counted in it.
 smp_suite() {
-	./life 1900 0 256
+	./load_free 1900 0 256
 	direct_suite smp
 }
 
-# huge_suite - where the stock allocator's search takes minutes: a guest of its own.
+# huge_suite - the stock allocator searches for minutes here: a guest of its own.
 huge_suite() {
 	direct_suite huge
 }
 
-# sweep HOT... - each as every so many-th and as the first of the live programs.
+# sweep HOT... - scenarios of HOT programs, taken evenly from the live ones and the first.
 sweep() {
 	for hot in "$@"; do
 		echo "$hot $hot/dense"
 	done
 }
 
+# temperatures HOT - scenarios of HOT programs with evicted TLB entries.
 temperatures() {
 	echo "$1/spread/flush $1/spread/evict64 $1/spread/evict2000"
 }
 
-./memory.sh start
-# holds_suite - for how long a lock is held while many images come and go: the test
-# build measures that itself, by the clock, which counts instructions here.
+# holds_suite - the longest hold of the allocator's lock while many images come and go.
+# The test build measures it by the clock, which counts instructions here.
 holds_suite() {
 	direct_suite holds
 	[ "$layout" != stock ] || return 0
@@ -229,6 +229,7 @@ holds_suite() {
 		/sys/kernel/debug/bpf_pack/status | sed 's/$/}/'
 }
 
+./memory.sh start
 suite=$(word suite)
 case $suite in
 quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds) "${suite}_suite" ;;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ways to an allocator: the entry points of the BPF JIT, which with bpf_pack
- * loaded lead there through its hooks, and bpf_pack's own functions.
+ * Two ways to call an allocator: the kernel's entry points for its JIT, which bpf_pack
+ * hooks when it is loaded, and bpf_pack's own functions.
  */
 #include <linux/filter.h>
 #include <linux/kprobes.h>
@@ -84,7 +84,7 @@ static const struct allocator by_abi = {
 	.free = abi_free,
 };
 
-/* allocators_find - finds what the kernel does not export; all or nothing. */
+/* allocators_find - finds the functions that the kernel does not export; all or none. */
 int allocators_find(void)
 {
 	struct kprobe probe = {
@@ -107,7 +107,7 @@ int allocators_find(void)
 	return 0;
 }
 
-/* allocator_get - the allocator of that name, held until allocator_put(). */
+/* allocator_get - the allocator of that name; it stays until allocator_put(). */
 const struct allocator *allocator_get(const char *name)
 {
 	if (!strcmp(name, by_jit.name))
@@ -117,7 +117,7 @@ const struct allocator *allocator_get(const char *name)
 	ours.alloc = symbol_get(bpf_pack_alloc);
 	if (!ours.alloc)
 		return NULL;
-	/* The same module has them all. */
+	/* One module has all three. */
 	ours.finalize = symbol_get(bpf_pack_finalize);
 	ours.free = symbol_get(bpf_pack_free);
 	return &by_abi;
@@ -132,7 +132,7 @@ void allocator_put(const struct allocator *allocator)
 	symbol_put(bpf_pack_alloc);
 }
 
-/* pack_of - where the pack begins that @rox is in. */
+/* pack_of - finds the address of the pack that holds @rox. */
 int pack_of(const void *rox, unsigned long *base)
 {
 	struct vm_struct *area = stock.find_vm_area(rox);

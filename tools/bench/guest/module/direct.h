@@ -9,11 +9,11 @@
 #include <linux/types.h>
 
 /*
- * struct allocator - a way to get an image into memory
- * @alloc: reserves bytes; NULL on failure
- * @finalize: puts @used bytes of the buffer @rw in place; frees @rw and, if it
+ * struct allocator - an allocator, and the way to call it
+ * @alloc: reserves memory for an image; NULL on failure
+ * @finalize: copies @used bytes of the buffer @rw to the image; frees @rw and, if it
  *	      fails, the image
- * @free: frees an image of so many reserved bytes
+ * @free: frees an image for which @bytes were reserved
  */
 struct allocator {
 	const char *name;
@@ -22,7 +22,7 @@ struct allocator {
 	void (*free)(void *rox, u32 bytes);
 };
 
-struct image {
+struct made_image {
 	void *rox;
 	u32 bytes;
 };
@@ -33,7 +33,7 @@ const struct allocator *allocator_get(const char *name);
 void allocator_put(const struct allocator *allocator);
 int pack_of(const void *rox, unsigned long *base);
 
-/* images.c */
+/* made_images.c */
 struct random {
 	u64 state;
 };
@@ -44,15 +44,15 @@ u32 mix_random(struct random *random);
 u32 reserved_bytes(u32 length);
 u32 used_bytes(u32 length);
 void *image_buffer(u32 bytes, u32 used);
-int image_make(const struct allocator *by, struct image *image, u32 bytes, u32 used);
-void images_free(const struct allocator *by, struct image *images, u32 count);
-struct image *images_alloc(u32 count);
-int plug_packs(const struct allocator *by, struct image *plug);
+int make_image(const struct allocator *by, struct made_image *image, u32 bytes, u32 used);
+void free_images(const struct allocator *by, struct made_image *images, u32 count);
+struct made_image *alloc_images(u32 count);
+int plug_packs(const struct allocator *by, struct made_image *plug);
 
-/* life.c */
+/* call_costs.c */
 void known_stretch(void);
-int calls(const struct allocator *by, const u32 *sizes, u32 count);
-int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count);
+int costs_alone(const struct allocator *by, const u32 *sizes, u32 count);
+int costs_beside(const struct allocator *by, u32 live, const u32 *sizes, u32 count);
 
 /* random_ops.c */
 int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed);

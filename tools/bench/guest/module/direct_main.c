@@ -3,13 +3,13 @@
  * Calls the allocator directly, for the benchmark. Write a command to
  * bench_direct in debugfs and read its lines of JSON there:
  *
- *	life VIA LIVE BYTES...		what one image costs beside LIVE others
- *	masked				a known stretch with interrupts off
- *	calls VIA BYTES...		the calls alone, with nothing live
- *	random VIA LIVE COUNT SEED	COUNT random operations, and where images are
+ *	beside VIA LIVE BYTES...	costs of one image beside LIVE others
+ *	alone VIA BYTES...		costs of one image with nothing else live
+ *	masked				a stretch of known length with interrupts off
+ *	random VIA LIVE COUNT SEED	COUNT random operations, and a digest of places
  *
- * VIA is jit (the kernel's entry points for its JIT: the stock allocator, or
- * bpf_pack through its hooks) or abi (bpf_pack's functions).
+ * VIA is "jit" (the kernel's entry points for its JIT, which lead to the stock allocator
+ * or through bpf_pack's hooks) or "abi" (bpf_pack's own functions).
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -38,7 +38,7 @@ static DEFINE_MUTEX(lock);
 static char *lines;
 static size_t length;
 
-/* say - a line of the answer. */
+/* say - adds to the answer. */
 void say(const char *format, ...)
 {
 	va_list arguments;
@@ -58,7 +58,7 @@ int rest(unsigned int milliseconds)
 	return msleep_interruptible(milliseconds) ? -EINTR : 0;
 }
 
-/* run - a command in words. */
+/* run - runs a command. */
 static int run(char *text)
 {
 	char *command = strsep(&text, " "), *name = strsep(&text, " "), *word;
@@ -81,16 +81,16 @@ static int run(char *text)
 	by = name ? allocator_get(name) : NULL;
 	if (!by)
 		return -ENOENT;
-	if (!strcmp(command, "life") && count > 1)
-		err = life(by, numbers[0], numbers + 1, count - 1);
-	else if (!strcmp(command, "calls") && count)
-		err = calls(by, numbers, count);
+	if (!strcmp(command, "beside") && count > 1)
+		err = costs_beside(by, numbers[0], numbers + 1, count - 1);
+	else if (!strcmp(command, "alone") && count)
+		err = costs_alone(by, numbers, count);
 	else if (!strcmp(command, "random") && count == 3)
 		err = random_ops(by, numbers[0], numbers[1], numbers[2]);
 	else
 		err = -EINVAL;
 	allocator_put(by);
-	/* Cut off. */
+	/* A full buffer has cut the answer off. */
 	return err ?: length + 1 < LOG_BYTES ? err : -ENOSPC;
 }
 

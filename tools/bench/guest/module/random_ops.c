@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random allocations and frees of the size mix, and where the images then are. The
- * same operations run in a model on the host (pack_core's benchmark `fragmentation`):
- * both must put every image into the same place.
+ * Does random allocations and frees of the size mix, and prints a digest of the places
+ * of all images. A model on the host does the same operations (pack_core's benchmark
+ * `fragmentation`): every image must be at the same place in both.
  */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -15,14 +15,14 @@
 /* Longer than the module keeps an empty pack. */
 #define SETTLE 10000
 
-/* FNV-1a, a number at a time. */
+/* mix - FNV-1a, one number at a time. */
 static u64 mix(u64 digest, u64 number)
 {
 	return (digest ^ number) * 0x100000001b3ULL;
 }
 
-/* locate - the digest of all places: packs in the order in which they are met. */
-static int locate(const struct image *images, u32 count, u32 *packs, u64 *digest)
+/* locate - makes the digest of all places; packs are numbered as images name them. */
+static int locate(const struct made_image *images, u32 count, u32 *packs, u64 *digest)
 {
 	unsigned long bases[MAX_PACKS], base = 0;
 	u32 i, pack;
@@ -46,19 +46,19 @@ static int locate(const struct image *images, u32 count, u32 *packs, u64 *digest
 	return 0;
 }
 
-static int make(const struct allocator *by, struct image *image, struct random *random)
+static int make(const struct allocator *by, struct made_image *image, struct random *random)
 {
 	u32 length = mix_random(random);
 
-	return image_make(by, image, reserved_bytes(length), used_bytes(length));
+	return make_image(by, image, reserved_bytes(length), used_bytes(length));
 }
 
 int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed)
 {
 	struct random random = { seed };
-	struct image *images = images_alloc(2 * live + 1);
+	struct made_image *images = alloc_images(2 * live + 1);
 	unsigned long start;
-	struct image plug;
+	struct made_image plug;
 	u32 n, i, at, packs;
 	u64 digest;
 	int err;
@@ -73,12 +73,12 @@ int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed)
 	for (n = 0; n < live && !err; n++)
 		err = make(by, &images[n], &random);
 	for (i = 0; i < count && !err; i++) {
-		/* Never more than twice as many. */
+		/* Never more than 2 * live images. */
 		if (random_below(&random, 2 * live) >= n) {
 			err = make(by, &images[n++], &random);
 		} else {
 			at = random_below(&random, n);
-			images_free(by, &images[at], 1);
+			free_images(by, &images[at], 1);
 			images[at] = images[--n];
 			images[n].rox = NULL;
 		}
@@ -92,8 +92,8 @@ int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed)
 		say("\"packs\":%u,\"digest\":\"%016llx\",", packs, digest);
 		say("\"milliseconds\":%u}\n", jiffies_to_msecs(start));
 	}
-	images_free(by, images, 2 * live + 1);
-	images_free(by, &plug, 1);
+	free_images(by, images, 2 * live + 1);
+	free_images(by, &plug, 1);
 	if (!err)
 		err = rest(SETTLE);
 out:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to allocate, finalize and free one image beside LIVE others: after
- * these were made in order (fresh), and after a random half of them was freed and
+ * Measures the cost of allocating, finalizing and freeing one image beside LIVE others:
+ * after those were made in order (fresh), and after a random half of them was freed and
  * made again in other sizes (churn). Each call is a region of the TLB model that
  * begins right after a timer tick.
  */
@@ -17,7 +17,7 @@
 #define REPEATS 4
 #define BATCH 1000
 #define BATCH_BYTES 256
-/* Longer than the module's own timer, and longer than it keeps an empty pack. */
+/* WINDOW is longer than the module's timer, SETTLE than it keeps an empty pack. */
 #define WINDOW 2500
 #define SETTLE 10000
 #define SEED 1
@@ -29,7 +29,7 @@ struct scenario {
 	u32 live;
 };
 
-/* What must not lie in a region. */
+/* Counts of events that must not fall into a region. */
 struct disturbance {
 	unsigned long ticks, switches;
 };
@@ -42,14 +42,17 @@ static struct disturbance so_far(void)
 	};
 }
 
-/* after_tick - what the tick before this one woke has run, and the next is far away. */
+/*
+ * after_tick - returns right after a timer tick. The tasks that the tick before woke
+ * have run by then.
+ */
 static void after_tick(void)
 {
 	unsigned long start;
 
 	usleep_range(1000, 2000);
 	start = jiffies;
-	/* Not cpu_relax(): it makes an emulator stop and look around. */
+	/* Not cpu_relax(): that makes an emulator leave its loop. */
 	while (time_before_eq(jiffies, start))
 		barrier();
 }
@@ -127,10 +130,10 @@ static int one_life(const struct scenario *scenario, u32 bytes)
 	return err;
 }
 
-/* pack_life - an image that needs a new pack, where no other has room or is there. */
+/* pack_life - measures an image that needs a new pack, as no pack has room. */
 static int pack_life(const struct scenario *scenario)
 {
-	struct image plug;
+	struct made_image plug;
 	void *rox;
 	int err = plug_packs(scenario->by, &plug);
 
@@ -144,11 +147,11 @@ static int pack_life(const struct scenario *scenario)
 		else
 			err = -ENOMEM;
 	}
-	images_free(scenario->by, &plug, 1);
+	free_images(scenario->by, &plug, 1);
 	return err ?: rest(SETTLE);
 }
 
-static int window(const struct scenario *scenario, const char *what, struct image *images,
+static int window(const struct scenario *scenario, const char *what, struct made_image *images,
 		  u32 count)
 {
 	unsigned int outer = next_region(), inner = next_region();
@@ -159,7 +162,7 @@ static int window(const struct scenario *scenario, const char *what, struct imag
 	before = so_far();
 	tlb_region_start(outer);
 	tlb_region_start(inner);
-	images_free(scenario->by, images, count);
+	free_images(scenario->by, images, count);
 	tlb_region_stop();
 	err = rest(WINDOW);
 	tlb_region_stop();
@@ -170,17 +173,17 @@ static int window(const struct scenario *scenario, const char *what, struct imag
 }
 
 /*
- * batch - the whole cost of freeing many, with what is done later. The kernel's own
- * work in such a time is measured before and after it.
+ * batch - measures the whole cost of freeing many images, with the work done later. The
+ * kernel's background work is measured in windows before and after it.
  */
 static int batch(const struct scenario *scenario)
 {
-	struct image *images = images_alloc(BATCH);
+	struct made_image *images = alloc_images(BATCH);
 	int err = images ? 0 : -ENOMEM;
 	u32 i;
 
 	for (i = 0; i < BATCH && !err; i++)
-		err = image_make(scenario->by, &images[i], BATCH_BYTES, BATCH_BYTES);
+		err = make_image(scenario->by, &images[i], BATCH_BYTES, BATCH_BYTES);
 	if (!err)
 		err = rest(WINDOW);
 	if (!err)
@@ -190,22 +193,22 @@ static int batch(const struct scenario *scenario)
 	if (!err)
 		err = window(scenario, "idle", images, 0);
 	if (images)
-		images_free(scenario->by, images, BATCH);
+		free_images(scenario->by, images, BATCH);
 	kvfree(images);
 	return err;
 }
 
 static int measure(const struct scenario *scenario, const u32 *sizes, u32 count)
 {
-	struct image image;
+	struct made_image image;
 	int err = 0;
 	u32 i, j;
 
 	for (i = 0; i < count && !err; i++) {
-		/* Where nothing is live this makes a pack, which stays for a while. */
-		err = image_make(scenario->by, &image, sizes[i], sizes[i]);
+		/* With nothing live this makes a pack, which the allocator keeps for a while. */
+		err = make_image(scenario->by, &image, sizes[i], sizes[i]);
 		if (!err) {
-			images_free(scenario->by, &image, 1);
+			free_images(scenario->by, &image, 1);
 			err = rest(WINDOW);
 		}
 		for (j = 0; j < REPEATS && !err; j++)
@@ -215,26 +218,26 @@ static int measure(const struct scenario *scenario, const u32 *sizes, u32 count)
 }
 
 /* churn - frees a random half of the images and makes as many of random sizes. */
-static int churn(const struct allocator *by, struct image *images, u32 live)
+static int churn(const struct allocator *by, struct made_image *images, u32 live)
 {
 	struct random random = { SEED };
 	u32 i, j, length;
 	int err = 0;
 
-	/* Half a shuffle: the first half becomes a random one. */
+	/* Half a shuffle: it moves a random half of the images to the front. */
 	for (i = 0; i < live / 2; i++) {
 		j = i + random_below(&random, live - i);
 		swap(images[i], images[j]);
 	}
-	images_free(by, images, live / 2);
+	free_images(by, images, live / 2);
 	for (i = 0; i < live / 2 && !err; i++) {
 		length = mix_random(&random);
-		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
+		err = make_image(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	return err;
 }
 
-/* known_stretch - a known stretch with interrupts off, to see that it is counted right. */
+/* known_stretch - a stretch of known length with interrupts off, to check the model. */
 void known_stretch(void)
 {
 	unsigned long count = MASKED_ROUNDS, flags;
@@ -252,18 +255,19 @@ void known_stretch(void)
 	    2 * MASKED_ROUNDS + 1);
 }
 
-/* calls - the calls alone, with nothing live. */
-int calls(const struct allocator *by, const u32 *sizes, u32 count)
+/* costs_alone - measures the calls with nothing live. */
+int costs_alone(const struct allocator *by, const u32 *sizes, u32 count)
 {
 	struct scenario scenario = { .by = by, .state = "fresh" };
 
 	return measure(&scenario, sizes, count);
 }
 
-int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
+/* costs_beside - measures the calls beside @live images, and batches of frees. */
+int costs_beside(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
 {
 	struct scenario scenario = { .by = by, .state = "fresh", .live = live };
-	struct image *images = images_alloc(live + 1);
+	struct made_image *images = alloc_images(live + 1);
 	u32 i, length;
 	int err = images ? 0 : -ENOMEM;
 
@@ -271,7 +275,7 @@ int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
 		err = pack_life(&scenario);
 	for (i = 0; i < live && !err; i++) {
 		length = mix_length(i);
-		err = image_make(by, &images[i], reserved_bytes(length), used_bytes(length));
+		err = make_image(by, &images[i], reserved_bytes(length), used_bytes(length));
 	}
 	if (!err)
 		err = measure(&scenario, sizes, count);
@@ -284,7 +288,7 @@ int life(const struct allocator *by, u32 live, const u32 *sizes, u32 count)
 			err = measure(&scenario, sizes, count);
 	}
 	if (images)
-		images_free(by, images, live);
+		free_images(by, images, live);
 	kvfree(images);
 	return err ?: rest(SETTLE);
 }

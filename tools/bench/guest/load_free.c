@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads and frees programs while LIVE others exist. Each load is a region; so is
- * a window of time without and with the frees, because the kernel frees later.
- * The kernel's background work changes slowly: a window without frees stands
- * before and after each one with them.
+ * Loads and frees programs beside LIVE others. Each load is a region. A free is a
+ * window of time that begins with it, because the kernel frees later; the window is a
+ * region, too. The kernel's background work changes slowly, so a window without frees
+ * precedes and follows each window with frees.
  *
- * Regions from ID on; one JSON line for each, in order. "ns"
- * are instructions where virtual time counts instructions; a window's are not,
- * because the clock jumps over idle time there.
+ * Regions are numbered from ID on, and each has one JSON line, in order. Where virtual
+ * time counts instructions, the "ns" of a load are instructions. Those of a window are
+ * not, because the clock jumps over idle time.
  */
 #include "program.h"
 
 #define LOADS 4
-/* Grace periods, and the module's and the kernel's own timers of one second. */
+/* Longer than grace periods and than the timers of one second of module and kernel. */
 #define WINDOW 2500
 
 static struct bpf_insn insns[MAX_INSNS];
@@ -21,7 +21,7 @@ static unsigned long id;
 static void report(const char *what, unsigned int live, unsigned int bytes, unsigned int count,
 		   unsigned long ns)
 {
-	printf("{\"line\":\"life\",\"region\":%lu,\"what\":\"%s\",\"live\":%u,\"bytes\":%u,"
+	printf("{\"line\":\"load_free\",\"region\":%lu,\"what\":\"%s\",\"live\":%u,\"bytes\":%u,"
 	       "\"count\":%u,\"ns\":%lu}\n", id, what, live, bytes, count, ns);
 	id++;
 }
@@ -45,7 +45,7 @@ static void window(const char *what, unsigned int live, unsigned int bytes, cons
 static int timed_load(const char *what, unsigned int n, unsigned int live, unsigned int bytes)
 {
 	unsigned long start, end;
-	struct image image;
+	struct program image;
 	int fd;
 
 	after_tick();
@@ -70,7 +70,7 @@ static void measure(int map, unsigned int base, unsigned int live, unsigned int 
 	n = assemble(insns, map, wide, narrow);
 	for (i = 0; i < LOADS; i++)
 		fds[i] = timed_load("load", n, live, bytes);
-	/* What the loads left behind, such as freed buffers, is not the frees'. */
+	/* The loads leave work, such as freed buffers, that the frees must not pay for. */
 	rest(WINDOW);
 	window("idle", live, bytes, NULL, 0);
 	window("free", live, bytes, fds, 1);
@@ -85,20 +85,20 @@ int main(int argc, char **argv)
 	int map;
 
 	if (argc < 4)
-		errx(2, "usage: life ID LIVE BYTES...");
+		errx(2, "usage: load_free ID LIVE BYTES...");
 	id = number(argv[1]);
 	live = number(argv[2]);
 	allow_files(live + 64);
 	map = create_array(1);
 	base = shortest(map);
-	/* The others are as small as a program here can sensibly be. */
+	/* The live programs are small: 256 bytes. */
 	fillers(256, base, &wide, &narrow);
 	n = assemble(insns, map, wide, narrow);
 	for (i = 0; i < live; i++)
 		load(insns, n);
-	/* Longer than the module keeps the empty pack of the program freed above. */
+	/* Longer than the module keeps an empty pack: shortest() freed a program. */
 	rest(4 * WINDOW);
-	/* Where nothing is live this makes a pack; it stays until the end. */
+	/* With nothing else live, this program takes the first chunks; it stays until the end. */
 	timed_load("first", n, live, 256);
 	for (i = 3; i < (unsigned int)argc; i++)
 		measure(map, base, live, number(argv[i]));

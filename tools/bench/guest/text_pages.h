@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Where images are, and how their TLB entries are driven out. */
-#ifndef BENCH_IMAGES_H
-#define BENCH_IMAGES_H
+/* The pages of programs' text, and pages of user code that evict their TLB entries. */
+#ifndef BENCH_TEXT_PAGES_H
+#define BENCH_TEXT_PAGES_H
 
 #include <sys/mman.h>
 
 #include "program.h"
 
 #define SWEEP 2000
-/* More between two images than this is not the same stretch of program memory. */
+/* Images that are further apart than this belong to two stretches of program memory. */
 #define GAP (64 * 1024UL)
 #define SLOTS 8
 
@@ -20,16 +20,16 @@ static inline unsigned long page_size(void)
 
 static inline int by_address(const void *a, const void *b)
 {
-	const struct image *x = a, *y = b;
+	const struct program *x = a, *y = b;
 
 	return (x->address > y->address) - (x->address < y->address);
 }
 
 /*
- * classify - sorts images and tells the model where they are; returns the number of
- * stretches.
+ * classify - sorts programs and tells the model the addresses of their images; returns
+ * the number of stretches.
  */
-static inline unsigned int classify(struct image *sorted, unsigned int live)
+static inline unsigned int classify(struct program *sorted, unsigned int live)
 {
 	unsigned int slot = 0, i;
 	unsigned long low, high;
@@ -56,8 +56,8 @@ static inline unsigned int classify(struct image *sorted, unsigned int live)
 	return slot;
 }
 
-/* pages - sorts images and returns how many distinct base pages they are on. */
-static inline unsigned int pages(struct image *sorted, unsigned int count)
+/* pages - sorts programs and returns the number of distinct base pages of their images. */
+static inline unsigned int pages(struct program *sorted, unsigned int count)
 {
 	unsigned long page = page_size(), next = 0;
 	unsigned int total = 0, i;
@@ -77,6 +77,7 @@ static inline unsigned int pages(struct image *sorted, unsigned int count)
 	return total;
 }
 
+/* sweep_code - makes SWEEP pages of code, with one function on each. */
 static inline unsigned char *sweep_code(void)
 {
 	unsigned long page = page_size();
@@ -86,7 +87,7 @@ static inline unsigned char *sweep_code(void)
 
 	if (code == MAP_FAILED)
 		err(1, "mmap");
-	/* One entry for each page is the point. */
+	/* Each page must need an entry of its own. */
 	madvise(code, SWEEP * page, MADV_NOHUGEPAGE);
 	for (i = 0; i < SWEEP; i++)
 		write_code(code + i * page + i * 64 % page, 1);

@@ -12,12 +12,12 @@
 #define CHUNK 64
 #define NOP 0xd503201fU
 
-/* The size mix of ../hot.c, none of it raised: jited bytes. */
+/* The size mix of ../hot.c in jited bytes, with its short sizes as they are. */
 static const u16 realistic[] = {
 #include "../sizes.h"
 };
 
-/* SplitMix64, as pack_core's Random: a model on the host draws the same. */
+/* SplitMix64, as in pack_core's Random: the model on the host draws the same numbers. */
 static u64 random_next(struct random *random)
 {
 	u64 mixed = random->state += 0x9e3779b97f4a7c15ULL;
@@ -43,8 +43,8 @@ u32 mix_random(struct random *random)
 }
 
 /*
- * reserved_bytes - what the arm64 JIT reserves for so many jited bytes: a header of
- * 8 and the target of the PLT before and behind them, and 16 for the slack.
+ * reserved_bytes - the bytes that the arm64 JIT reserves for @length jited bytes: 8 for
+ * a header before them, 8 for the target of the PLT after them, and 16 of slack.
  */
 u32 reserved_bytes(u32 length)
 {
@@ -52,15 +52,15 @@ u32 reserved_bytes(u32 length)
 }
 
 /*
- * used_bytes - what of it is written. The JIT leaves a random gap behind the header,
- * here there is none.
+ * used_bytes - the bytes of these that are written. The JIT leaves a random gap after
+ * the header; here there is none.
  */
 u32 used_bytes(u32 length)
 {
 	return length + 16;
 }
 
-/* image_buffer - a struct bpf_binary_header as the JIT hands it over, traps at its end. */
+/* image_buffer - makes a struct bpf_binary_header like the JIT's, with traps at its end. */
 void *image_buffer(u32 bytes, u32 used)
 {
 	struct bpf_binary_header *header = kvmalloc(bytes, GFP_KERNEL);
@@ -75,7 +75,7 @@ void *image_buffer(u32 bytes, u32 used)
 	return header;
 }
 
-int image_make(const struct allocator *by, struct image *image, u32 bytes, u32 used)
+int make_image(const struct allocator *by, struct made_image *image, u32 bytes, u32 used)
 {
 	void *rw = image_buffer(bytes, used);
 	int err;
@@ -95,7 +95,7 @@ int image_make(const struct allocator *by, struct image *image, u32 bytes, u32 u
 	return err;
 }
 
-void images_free(const struct allocator *by, struct image *images, u32 count)
+void free_images(const struct allocator *by, struct made_image *images, u32 count)
 {
 	u32 i;
 
@@ -107,16 +107,16 @@ void images_free(const struct allocator *by, struct image *images, u32 count)
 	}
 }
 
-struct image *images_alloc(u32 count)
+struct made_image *alloc_images(u32 count)
 {
-	return kvcalloc(count, sizeof(struct image), GFP_KERNEL);
+	return kvcalloc(count, sizeof(struct made_image), GFP_KERNEL);
 }
 
 /*
- * plug_packs - takes all the room that is left in the stock allocator's pack of the
- * programs that the kernel made at boot, so that the next image makes a pack.
+ * plug_packs - takes all room that is left in the pack of the programs that the kernel
+ * made at boot, so that the next image needs a new pack.
  */
-int plug_packs(const struct allocator *by, struct image *plug)
+int plug_packs(const struct allocator *by, struct made_image *plug)
 {
 	unsigned long base = 0;
 	void *probe;
@@ -134,7 +134,7 @@ int plug_packs(const struct allocator *by, struct image *plug)
 	plug->rox = by->alloc(plug->bytes);
 	if (!plug->rox)
 		return -ENOMEM;
-	/* Elsewhere: more than one pack, or a hole between images. */
+	/* The plug is elsewhere: there are several packs, or holes between images. */
 	if (plug->rox != probe) {
 		by->free(plug->rox, plug->bytes);
 		plug->rox = NULL;
