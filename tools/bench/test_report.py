@@ -1,117 +1,519 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Spoils copies of the last runs and checks that no report comes of them.
+"""Tests of the plan and of the report, with the runs in sample/ or with others.
 
-Usage: test_report.py RUNS
+Usage: test_report.py [RUNS]
+       test_report.py --accept    make sample/expected.md anew, for a report that was changed
+
+Prints KTAP lines. The report of good runs must be the expected one; spoiled copies of them
+must give no report and say why; figures that were made worse must be named.
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
 import shutil
 import sys
 import tempfile
+import unittest
+import xml.etree.ElementTree
+from collections.abc import Callable
 
-import report
+import ktap
+import plan
+from report import __main__ as command, environment, readme, subjects
+
+HERE = pathlib.Path(__file__).parent
+SAMPLE = HERE / "sample"
+README = HERE.parents[1] / "README.md"
+SOURCE = SAMPLE
+Change = Callable[[dict], dict | None]
 
 
-def edit(path, change):
+def edit(path: pathlib.Path, change: Change) -> None:
     """Rewrites the JSON lines of a file; `change` returns the new line, or None to drop it."""
-    lines = [change(json.loads(line)) for line in path.read_text().splitlines() if line.startswith("{")]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines if line is not None))
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+    if path.is_symlink():
+        path.unlink()
+    changed = [line for line in map(change, lines) if line is not None]
+    path.write_text("".join(json.dumps(line) + "\n" for line in changed))
 
 
-def model_of_total(line, what):
-    """Counts one `what` in the total of the first model."""
-    if line["line"] == "total":
-        line["models"][0][what] += 1
-    return line
+def where(change: Callable[[dict], object], **wanted: object) -> Change:
+    """A change of the lines that have these members; None from `change` keeps the line's object."""
+
+    def one(line: dict) -> dict | None:
+        if all(line.get(name) == value for name, value in wanted.items()):
+            result = change(line)
+            return line if result is None else result or None
+        return line
+
+    return one
 
 
-def slower_clock(line):
-    """A load's virtual time that disagrees with the counted instructions."""
-    if line["line"] == "load_free" and line["what"] == "load":
-        line["ns"] += 1000
-    return line
+def drop(_line: dict) -> dict:
+    """A change that drops a line."""
+    return {}
 
 
-def first_hot(runs):
-    """The region of the first scenario."""
-    said = (runs / "near.guest").read_text().splitlines()
-    return next(json.loads(line)["region"] for line in said if '"hot"' in line)
+def put(**members: object) -> Callable[[dict], None]:
+    """A change that sets members of a line."""
+    return lambda line: line.update(members)
 
 
-def one_tick(line):
-    """A timer tick in the middle of a direct call."""
-    if line["line"] == "direct" and line["what"] == "finalize":
-        line["ticks"] += 1
-    return line
+def more(name: str, count: int = 1) -> Callable[[dict], None]:
+    """A change that adds to a member of a line."""
+    return lambda line: line.update({name: line[name] + count})
 
 
-def longer_stretch(line):
-    """A known stretch with interrupts off that is longer than the model says."""
-    return dict(line, instructions=line["instructions"] + 1) if line["line"] == "masked" else line
+def total(what: str) -> Change:
+    """Counts one more of something in the total of the first model."""
+    return where(lambda line: line["models"][0].update({what: 1}), line="total")
 
 
-def elsewhere(line):
-    """Random operations after which an image is elsewhere."""
-    return dict(line, digest="0" * 16) if line["line"] == "random" else line
+def region_of(runs: pathlib.Path, guest: str, **wanted: object) -> int:
+    """The region of the first line that has these members."""
+    for line in map(json.loads, (runs / f"{guest}.guest").read_text().splitlines()):
+        if all(line.get(name) == value for name, value in wanted.items()):
+            return line["region"]
+    raise LookupError(f"{guest}: no line {wanted}")
 
 
-def drop_region(runs):
-    """The model's line of a scenario is missing in both equal runs."""
-    region = first_hot(runs)
-    for name in ["near", "near-again"]:
-        edit(runs / f"{name}.json", lambda line: None if line.get("region") == region else line)
-
-
-SPOIL = {
-    "a stale hit": lambda runs: edit(runs / "stock.json", lambda line: model_of_total(line, "stale_hits")),
-    "a wrong walk": lambda runs: edit(runs / "stock.json", lambda line: model_of_total(line, "walks_wrong")),
-    "a marker error": lambda runs: edit(runs / "stock.json", lambda line: dict(line, marker_errors=1)),
-    "a run that does not repeat": lambda runs: edit(runs / "near.json", lambda line: dict(line, insns=line.get("insns", 0) + 1)),
-    "a region that is missing": drop_region,
-    "a scenario that is missing": lambda runs: edit(runs / "far.guest", lambda line: None if line["line"] == "hot" and line["hot"] == 33 else line),
-    "a guest without its end": lambda runs: edit(runs / "page.guest", lambda line: None if line["line"] == "end" else line),
-    "a run that is missing": lambda runs: (runs / "base.json").unlink(),
-    "a clock that disagrees": lambda runs: edit(runs / "stock.guest", slower_clock),
-    "a mix whose sizes are not known": lambda runs: edit(runs / "stock.guest", lambda line: {what: value for what, value in line.items() if what != "recorded"}),
-    "a compiler that did something else": lambda runs: edit(runs / "far-compiler.guest", lambda line: dict(line, sha256="0") if line["line"] == "object" else line),
-    "a compiler that nothing ran beside": lambda runs: edit(runs / "page-compiler.guest", lambda line: dict(line, rounds=0) if line["line"] == "compiler" else line),
-    "calls that are missing": lambda runs: edit(runs / "near-kaslr.guest", lambda line: None if line.get("helpers") == 20 else line),
-    "a function that is missing": lambda runs: edit(runs / "stock-kaslr.guest", lambda line: None if line["line"] == "entry" and line["what"] == "with" else line),
-    "a tick in a direct call": lambda runs: edit(runs / "stock.guest", one_tick),
-    "direct calls that are missing": lambda runs: edit(runs / "near.guest", lambda line: None if line["line"] == "direct" and line["via"] == "abi" else line),
-    "a model of fragmentation that the guest contradicts": lambda runs: edit(runs / "stock.guest", elsewhere),
-    "a stretch with interrupts off that was counted wrongly": lambda runs: edit(runs / "stock.guest", longer_stretch),
-    "memory that is missing": lambda runs: edit(runs / "near.guest", lambda line: None if line["line"] == "memory" else line),
+# What is spoiled: the file, the change, and what the report's command must say.
+SPOILED: dict[str, tuple[str, Change, str]] = {
+    "a stale hit": ("stock.json", total("stale_hits"), "stock: n1/lru: stale_hits: 1"),
+    "a wrong walk": ("stock.json", total("walks_wrong"), "stock: n1/lru: walks_wrong: 1"),
+    "a model without checks": (
+        "stock.json",
+        where(lambda line: line["models"][0].update(stale_checked=0), line="total"),
+        "n1/lru was not checked",
+    ),
+    "a marker error": (
+        "stock.json",
+        where(put(marker_errors=1), line="total"),
+        "stock: marker_errors: 1",
+    ),
+    "a run that does not repeat": (
+        "near-again.json",
+        where(more("insns"), region=1),
+        "near-again: differs from the first run",
+    ),
+    "a region twice": (
+        "stock.json",
+        where(put(region=1001), region=1000),
+        "stock: region 1001 twice",
+    ),
+    "a scenario that is missing": (
+        "far.guest",
+        where(drop, line="hot", hot=100, place="dense"),
+        "far: no row",
+    ),
+    "a scenario in which nothing runs": (
+        "stock.json",
+        where(lambda line: line.get("class") and line["class"]["bpf"].update(insns=0)),
+        "no BPF instruction was executed",
+    ),
+    "a guest without its end": (
+        "page.guest",
+        where(drop, line="end"),
+        "page: the guest did not come to its end",
+    ),
+    "a run that is missing": (
+        "base.json",
+        where(drop),
+        "base: the model's output is not complete",
+    ),
+    "a clock that disagrees": (
+        "stock.guest",
+        where(more("ns", 1000), line="load_free", what="load"),
+        "ns of virtual time",
+    ),
+    "frees without an idle window": (
+        "near.guest",
+        where(put(what="free"), line="load_free", what="idle"),
+        "near: a window with frees is not between two without",
+    ),
+    "a mix whose sizes are not known": (
+        "stock.guest",
+        where(lambda line: line.pop("recorded") and None, line="loaded"),
+        "KeyError: 'recorded'",
+    ),
+    "a compiler that did something else": (
+        "far-compiler.guest",
+        where(put(sha256="0"), line="object"),
+        "far: the compiler did something else than with stock",
+    ),
+    "a compiler that nothing ran beside": (
+        "page-compiler.guest",
+        where(put(rounds=0), line="compiler"),
+        "page-compiler: no program ran beside the compiler",
+    ),
+    "calls that are missing": (
+        "near-kaslr.guest",
+        where(drop, helpers=20),
+        "calls: not the same in all layouts",
+    ),
+    "a function that is missing": (
+        "stock-kaslr.guest",
+        where(drop, line="entry", what="with"),
+        "stock-kaslr: calls are missing",
+    ),
+    "a tick in a direct call": (
+        "stock.guest",
+        where(more("ticks"), line="direct", what="finalize"),
+        "stock: a timer tick or another task in region",
+    ),
+    "direct calls that are missing": (
+        "near.guest",
+        where(drop, line="direct", via="abi"),
+        "calls: direct calls are missing",
+    ),
+    "a model of fragmentation that the guest contradicts": (
+        "stock.guest",
+        where(put(digest="0" * 16), line="random"),
+        "digest 0000000000000000 in the guest",
+    ),
+    "a model of fragmentation without an allocator": (
+        "fragmentation.json",
+        where(drop, allocator="module"),
+        "the model of fragmentation is not complete",
+    ),
+    "a stretch with interrupts off that was counted wrongly": (
+        "stock.guest",
+        where(more("instructions"), line="masked"),
+        "instructions with interrupts off counted as",
+    ),
+    "a hold that is missing": (
+        "timed-holds.guest",
+        where(drop, line="hold"),
+        "timed-holds: no longest hold",
+    ),
+    "memory that is missing": ("near.guest", where(drop, line="memory"), "no memory of"),
+    "a guest with several CPUs that is missing": (
+        "plan",
+        where(drop, name="near-smp2-1"),
+        "not the same number for each layout",
+    ),
+    "no guest twice": ("plan", where(drop, name="near-again"), "no guest was run twice"),
+    "a layout that is missing": (
+        "plan",
+        where(drop, name="far-compiler"),
+        "no guest for compiler with layout far",
+    ),
 }
 
 
-def outcome(runs, out):
-    """The report's exit status, and whether it wrote one."""
-    sys.argv = ["report.py", str(runs), str(out)]
-    with contextlib.redirect_stderr(io.StringIO()):
-        status = report.main()
-    return status, (out / "report.md").exists()
+class Runs(unittest.TestCase):
+    """Tests with a copy of the runs."""
+
+    def setUp(self) -> None:
+        """Copies the runs."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.out = pathlib.Path(directory.name)
+        self.runs = self.out / "runs"
+        shutil.copytree(SOURCE, self.runs)
+
+    def run_command(self) -> tuple[int, str]:
+        """The exit status of the report's command, and what it said."""
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            status = command.main([str(self.runs), str(self.out)])
+        return status, said.getvalue()
+
+    def spoil(self, file: str, change: Change, message: str) -> None:
+        """A spoiled copy gives no report and a message."""
+        edit(self.runs / file, change)
+        status, said = self.run_command()
+        self.assertEqual(status, 1, said)
+        self.assertIn(message, said)
+        left = {path.name for path in self.out.iterdir()}
+        self.assertEqual(left, {"runs"}, "the command left files")
 
 
-def main():
-    """Checks everything; KTAP rows; returns the exit status."""
-    source, failed = pathlib.Path(sys.argv[1]), 0
-    print(f"KTAP version 1\n1..{len(SPOIL) + 1}")
-    for index, (name, spoil) in enumerate([("the runs as they are", None), *SPOIL.items()], 1):
+class Spoiled(Runs):
+    """Spoiled runs: one test for each entry of SPOILED."""
+
+
+def add_spoiled() -> None:
+    """Adds the tests of SPOILED."""
+    for name, spoiled in SPOILED.items():
+
+        def test(self: Spoiled, spoiled: tuple = spoiled) -> None:
+            self.spoil(*spoiled)
+
+        test.__doc__ = f"no report of {name}"
+        setattr(Spoiled, f"test_{name.replace(' ', '_')}", test)
+
+
+class Good(Runs):
+    """Good runs."""
+
+    maxDiff = None
+
+    def test_report(self) -> None:
+        """the report and the plots of good runs"""
+        self.assertEqual(self.run_command(), (0, ""))
+        data = json.loads((self.out / "report.json").read_text())
+        self.assertEqual(list(data["subjects"]), list(subjects.SUBJECTS))
+        text = (self.out / "report.md").read_text()
+        if SOURCE == SAMPLE:
+            expected = (SAMPLE / "expected.md").read_text()
+            self.assertEqual(text.splitlines(), expected.splitlines())
+        for name in ["misses", "alloc", "free"]:
+            self.assertIn(f"({name}.svg)", text)
+            xml.etree.ElementTree.parse(self.out / f"{name}.svg")
+
+    def test_tables(self) -> None:
+        """the report's tables have as many cells in each line as in their head"""
+        for table in subjects.report(subjects.collect(self.runs)).split("\n\n"):
+            lines = [line for line in table.splitlines() if line.startswith("|")]
+            self.assertLessEqual(len({line.count("|") for line in lines}), 1, table)
+
+    def test_readme(self) -> None:
+        """the tables of README.md, written from these runs, have the right form"""
+        data = subjects.collect(self.runs)
+        text, left = readme.rewrite(README.read_text(), data)
+        self.assertEqual(readme.complaints(text), [])
+        full = environment.line_of(data["environment"], "plan") == "full"
+        self.assertEqual(left, [] if full else ["figures-many"])
+        self.assertEqual(readme.rewrite(text, data)[0], text, "a second time changes something")
+
+
+class Worse(Runs):
+    """Figures that were made worse must be named, with their values."""
+
+    def grown(self, files: list[str], change: Change) -> list[dict]:
+        """The figures that a change of these files adds to the list."""
+        before = subjects.collect(self.runs)["worse"]
+        for file in files:
+            edit(self.runs / file, change)
+        data = subjects.collect(self.runs)
+        added = [one for one in data["worse"] if one not in before]
+        text = subjects.report(data)
+        for one in added:
+            self.assertIn(f"| {one['where']} | {one['what']} | ", text)
+        return added
+
+    def assert_named(self, added: list[dict], where_: str, what: str, module: float) -> None:
+        """One of the figures is this."""
+        found = [(one["where"], one["what"], one["module"]) for one in added]
+        self.assertIn((where_, what, module), found)
+
+    def grow_region(self, guests: list[str], number: int, change: Callable) -> list[dict]:
+        """The figures that a change of one region adds to the list."""
+        return self.grown([f"{guest}.json" for guest in guests], where(change, region=number))
+
+    def test_misses(self) -> None:
+        """worse: misses of a scenario"""
+        number = region_of(self.runs, "near", line="hot", hot=100, place="dense")
+
+        def change(line: dict) -> None:
+            line["models"][0]["class"]["bpf"]["misses"] = 12345
+
+        added = self.grow_region(["near", "near-again"], number, change)
+        name = "realistic, 1000 live, 100 hot, dense, warm"
+        self.assert_named(added, name, "bpf misses, n1/lru, 20 rounds", 12345)
+
+    def test_loads(self) -> None:
+        """worse: TLBI of a load, instructions of freeing"""
+        number = region_of(self.runs, "near", line="load_free", what="load", live=0)
+
+        def change(line: dict) -> None:
+            line["tlbi"].setdefault("va", {"inner": 0, "outer": 0})["inner"] = 500
+            line["tlbi_repeat"] = 0
+            line["tlbi"] = {"va": line["tlbi"]["va"]}
+
+        added = self.grow_region(["near", "near-again"], number, change)
+        self.assert_named(added, "256 B beside 0 live", "tlbi of a load, at most", 500)
+        number = region_of(self.runs, "near", line="load_free", what="free", live=0, count=1)
+        added = self.grow_region(["near", "near-again"], number, put(insns=10**9))
+        self.assertIn("insns of freeing 1", {one["what"] for one in added})
+
+    def test_direct(self) -> None:
+        """worse: a stretch with interrupts off in a direct call"""
+        call = {"line": "direct", "via": "jit", "what": "finalize", "bytes": 65536, "live": 0}
+        number = region_of(self.runs, "near", **call)
+        added = self.grow_region(["near", "near-again"], number, put(irqs_off_longest=999999))
+        name = "65536 B, direct call beside 0 live, fresh"
+        what = "longest stretch of instructions with interrupts off of a direct finalize, at most"
+        self.assert_named(added, name, what, 999999)
+
+    def test_interrupts(self) -> None:
+        """worse: interrupts between CPUs"""
+        number = region_of(self.runs, "near-smp2-1", line="load_free", what="load")
+        added = self.grow_region(["near-smp2-1"], number, put(sgi={"1": 77}))
+        what = "function-call SGI of a load, at most"
+        self.assert_named(added, "256 B beside 0 live, 2 CPUs", what, 77)
+
+    def test_compiler(self) -> None:
+        """worse: walks beside the compiler"""
+        number = region_of(self.runs, "near-compiler", line="compiler")
+
+        def change(line: dict) -> None:
+            line["models"][1]["class"]["kernel"]["walks"] = 10**8
+
+        added = self.grow_region(["near-compiler"], number, change)
+        name = "original workload beside a compiler"
+        self.assert_named(added, name, "kernel walks, n1/random=1", 10**8)
+
+    def test_others(self) -> None:
+        """worse: holds, fragmentation, calls, memory"""
+        hold = where(put(instructions=10**7), line="hold")
+        added = self.grown(["timed-holds.guest"], hold)
+        name = "10000 images made and freed"
+        self.assert_named(added, name, "longest hold of the allocator's lock", 10**7)
+        more_memory = where(put(reserved=10**9), allocator="module", operations=20000)
+        added = self.grown(["fragmentation.json"], more_memory)
+        name = "about 10000 images after 20000 random operations, model"
+        self.assert_named(added, name, "bytes reserved by the model", 10**9)
+        longer = where(put(length=4000), line="calls", helpers=7)
+        added = self.grown(["near-kaslr.guest"], longer)
+        self.assert_named(added, "7 calls of helpers, with KASLR", "jited bytes", 4000)
+        memory = where(put(bytes=10**9), line="memory", at="loaded", who="module")
+        added = self.grown(["near.guest", "near-again.guest"], memory)
+        seen = [one["what"] for one in added]
+        self.assertIn("bytes reserved", seen)
+
+
+# Whose files stand in for those of a guest that only the full plan has, by its purpose.
+STAND_INS = {
+    "compiler": "{layout}-compiler",
+    "huge": "{layout}",
+    "parallel": "{layout}-smp2-1",
+}
+EVENTS = {"ITLB_WALK": 5, "L1I_TLB": 70, "INST_RETIRED": 1000, "L1I_TLB_REFILL": None}
+
+
+class Full(Runs):
+    """The report of a full plan, with stand-ins for the guests that the short one lacks."""
+
+    def setUp(self) -> None:
+        """Makes the stand-ins."""
+        super().setUp()
+        have = {guest.name for guest in plan.read(self.runs / "plan")}
+        planned = []
+        for guest in plan.guests(full=True, hardware=True):
+            models = ("n1/lru",) if guest.models else ()
+            planned.append(dataclasses.replace(guest, models=models))
+            self.stand_in(guest, have)
+        (self.runs / "plan").write_text(plan.write(planned))
+        lines = (self.runs / "environment").read_text().replace("plan: quick", "plan: full")
+        (self.runs / "environment").write_text(lines)
+
+    def stand_in(self, guest: plan.Guest, have: set[str]) -> None:
+        """Makes the files of a guest."""
+        if guest.purpose == "hardware":
+            lines = [{"line": "events", **EVENTS}, {"line": "end"}]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            (self.runs / f"{guest.name}.guest").write_text(text)
+            return
+        if guest.name in have:
+            return
+        name = STAND_INS.get(guest.purpose, "{layout}").format(layout=guest.layout)
+        name = guest.repeats or ("base" if name == "c64" else name)
+        for kind in ["guest", "json"]:
+            shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
+        if guest.purpose == "huge":
+            edit(self.runs / f"{guest.name}.guest", where(put(live=100000), line="direct"))
+
+    def test_full(self) -> None:
+        """the report of a full plan"""
+        data = subjects.collect(self.runs)
+        found = data["subjects"]
+        self.assertEqual(
+            [name for name in found["misses"] if name != "sizes"],
+            ["main", "newer_cpu", "sensitivity", "pages_16k"],
+        )
+        self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
+        self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4, 8})
+        self.assertEqual(found["interrupts"]["guests"], 9)
+        self.assertIn(100000, {row["live"] for row in found["direct"]["lives"]})
+        self.assertEqual(len(found["hardware"]["near"]["ITLB_WALK"]), 10)
+        text = subjects.report(data)
+        self.assertIn("64 KiB runs (C64)", text)
+        self.assertIn("| ITLB_WALK | 5 (5..5) | 5 (5..5) | +0.00 % |", text)
+        self.assertIn("this machine does not count it", text)
+        self.assertNotIn("only in the full run", text)
+
+    def test_hardware_missing(self) -> None:
+        """no report of a machine that did not count"""
+        self.spoil("near-hardware-3.guest", where(drop, line="events"), "near-hardware-3: the eve")
+
+
+class Readme(unittest.TestCase):
+    """The tables of figures in README.md."""
+
+    def test_form(self) -> None:
+        """the tables of README.md have the form that scripts/bench --readme prints"""
+        self.assertEqual(readme.complaints(README.read_text()), [])
+
+    def test_complaints(self) -> None:
+        """tables of another form are found"""
+        good = README.read_text()
+        for old, new in [
+            ("| alloc after churn beside 1,000", "| alloc after churn with 1,000"),
+            ("Figures of `make", "Results of `make"),
+            ("| 2 MiB | 4 MiB |", "| 2 MiB | 4..6 MiB |"),
+            ("| walks of the same |", "| walks |"),
+        ]:
+            self.assertEqual(good.count(old) > 0, True, old)
+            self.assertNotEqual(readme.complaints(good.replace(old, new, 1)), [], old)
+
+
+class Plan(unittest.TestCase):
+    """The plan."""
+
+    def test_fields(self) -> None:
+        """names are unique, repeats repeat what is alike, words are known"""
+        script = (HERE / "guest" / "run.sh").read_text()
+        for full in [False, True]:
+            planned = plan.guests(full, hardware=full)
+            by_name = {guest.name: guest for guest in planned}
+            self.assertEqual(len(by_name), len(planned))
+            for guest in planned:
+                self.assertIn(guest.purpose, plan.PURPOSES)
+                self.assertIn(guest.layout, plan.LAYOUTS)
+                self.assertIn(f"\n{guest.layout}) ", script)
+                self.assertIn(f"\n{guest.suite}_suite() {{", script)
+                if guest.repeats:
+                    first = dataclasses.replace(guest, name=guest.repeats, repeats=None)
+                    self.assertEqual(by_name[guest.repeats], first)
+
+    def test_written(self) -> None:
+        """a plan that is written and read is the same"""
+        planned = plan.guests(full=True, hardware=True)
         with tempfile.TemporaryDirectory() as directory:
-            runs = pathlib.Path(directory) / "runs"
-            shutil.copytree(source, runs)
-            if spoil:
-                spoil(runs)
-            seen = outcome(runs, pathlib.Path(directory))
-        good = seen == ((1, False) if spoil else (0, True))
-        failed += not good
-        print(f"{'ok' if good else 'not ok'} {index} {name}: status {seen[0]}, report {'written' if seen[1] else 'not written'}")
-    return 1 if failed else 0
+            path = pathlib.Path(directory) / "plan"
+            path.write_text(plan.write(planned))
+            self.assertEqual(plan.read(path), planned)
+
+    def test_machines(self) -> None:
+        """one CPU repeats, several do not, KASLR has random numbers"""
+        for guest in plan.guests(full=True, hardware=True):
+            machine = " ".join(guest.machine)
+            self.assertEqual("--repeatable" in machine, guest.cpus == 1 and bool(guest.models))
+            self.assertEqual("dtb-randomness=on" in machine, guest.kaslr)
+
+
+def main() -> int:
+    """Runs the tests; returns the exit status."""
+    global SOURCE
+    match sys.argv[1:]:
+        case ["--accept"]:
+            (SAMPLE / "expected.md").write_text(subjects.report(subjects.collect(SAMPLE)))
+            return 0
+        case [runs]:
+            SOURCE = pathlib.Path(runs)
+        case []:
+            pass
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    add_spoiled()
+    return ktap.run(sys.modules[__name__])
 
 
 if __name__ == "__main__":

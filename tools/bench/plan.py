@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The plan of the benchmark: every guest that it boots, as fields.
+
+Usage: plan.py [--quick] [--json | --flavours]
+
+Prints a table for readers, one JSON object a line for boot.py and the report, or the
+kernel flavours that the guests need.
+Both read the fields; a guest's name only names its files and its lines of progress.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from dataclasses import dataclass
+
+# What the kernel command line calls the layouts (bench.layout=), and what they are.
+LAYOUTS = {
+    "stock": "B: the stock kernel, 4 KiB pages",
+    "near": "C near: the module, one 2 MiB block per pack, near the kernel's text",
+    "far": "C far: the module, near_packs=0",
+    "c64": "C64: the module with leaf=1: packs of 64 KiB contiguous runs, the fallback",
+    "base": "the module with leaf=2: packs of 4 KiB pages",
+    "page": "A: emulated historical scheme, a page per program (the module with align=4096 leaf=2)",
+    "timed": "C near in its test build, which measures how long it holds its lock",
+}
+
+# What a guest is for. The report picks its guests by this.
+PURPOSES = {
+    "main": "misses, costs, memory",
+    "huge": "direct calls beside 100,000 live images",
+    "newer_cpu": "the short suite on another CPU model, -cpu max",
+    "sensitivity": "coalescing and data accesses in the model",
+    "pages_16k": "the kernel with 16 KiB pages",
+    "compiler": "the original workload beside a compiler",
+    "holds": "how long the allocator's lock is held",
+    "kaslr": "what calls cost at a random place of the kernel",
+    "parallel": "interrupts between CPUs",
+    "hardware": "counters of a real machine, without the model",
+}
+
+# The suites of guest/run.sh (bench.suite=): seconds that a guest was seen to take, two at a time
+# on two cores, and what it does.
+SUITES = {
+    "calls": (25, "calls of helpers, a program at a function's entry"),
+    "hardware": (25, "the original workload beside the compiler, counted by the machine"),
+    "compiler1": (40, "the original workload beside a compiler of one small file"),
+    "smp": (45, "loads, frees and direct calls on several CPUs"),
+    "holds": (45, "many images made and freed"),
+    "sense": (80, "few scenarios"),
+    "k16": (80, "few scenarios for another page size"),
+    "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
+    "compiler": (180, "the original workload beside a compiler of three files"),
+    "huge": (200, "direct calls beside 100,000 live images"),
+    "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
+}
+
+N1_LRU = ("n1/lru",)
+SENSITIVITY = ("n1/lru", "n1/lru/coalesce=l2", "n1/lru/coalesce=both", "n1/lru/data=on")
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest of the plan."""
+
+    # The stem of its files.
+    name: str
+    # One of PURPOSES.
+    purpose: str
+    # One of LAYOUTS.
+    layout: str
+    # What it does: a suite of guest/run.sh.
+    suite: str
+    cpu: str = "neoverse-n1"
+    cpus: int = 1
+    # The kernel.
+    flavour: str = "arm64"
+    # Whether the kernel is at a random place; the same place in every run.
+    kaslr: bool = False
+    # The name of the guest that this one repeats: both must give the same bytes.
+    repeats: str | None = None
+    # Counts guests that are alike and need not give the same.
+    turn: int = 1
+    # Geometries of the TLB model; none: the guest runs without the plugin.
+    models: tuple[str, ...] = N1_LRU
+
+    @property
+    def seconds(self) -> int:
+        """How long the guest takes, about."""
+        return SUITES[self.suite][0]
+
+    def at_a_time(self, jobs: int) -> int:
+        """How many guests may run while this one does, itself included."""
+        if self.purpose == "hardware":
+            # Counters of a real machine count what else it does, too.
+            return 1
+        # Guests with several CPUs wait most of the time.
+        return jobs + 1 if self.cpus > 1 else jobs
+
+    @property
+    def machine(self) -> list[str]:
+        """The machine, as arguments of scripts/vm."""
+        if self.purpose == "hardware":
+            return ["--cpus", str(self.cpus)]
+        qemu = ["-cpu", "max,pauth-impdef=on" if self.cpu == "max" else self.cpu]
+        if self.cpus > 1:
+            choice = ["--cpus", str(self.cpus)]
+            qemu += ["-M", machine_type(random=False), "-accel", "tcg,thread=multi"]
+        else:
+            choice = ["--repeatable"]
+            qemu += ["-M", machine_type(random=True)] if self.kaslr else []
+        return choice + [word for argument in qemu for word in ("--qemu-arg", argument)]
+
+
+def machine_type(random: bool) -> str:
+    """QEMU's -M, with or without random numbers in the device tree."""
+    return f"virt,gic-version=3,dtb-randomness={'on' if random else 'off'}"
+
+
+def geometries(full: bool) -> tuple[str, ...]:
+    """The geometries of most guests; the full plan shows the spread of random replacement."""
+    found = []
+    for preset in ["n1", "v2", "small"]:
+        seeds = [1, 2, 3] if full and preset == "n1" else [1]
+        found += [f"{preset}/lru", *(f"{preset}/random={seed}" for seed in seeds)]
+    return tuple(found)
+
+
+def main_guests(suite: str, models: tuple[str, ...]) -> list[Guest]:
+    """Misses, costs and memory; two layouts at least, and one of them twice."""
+
+    def guest(layout: str, repeat: bool = False) -> Guest:
+        name = f"{layout}-again" if repeat else layout
+        repeats = layout if repeat else None
+        return Guest(name, "main", layout, suite, models=models, repeats=repeats)
+
+    # The longest first.
+    first = [guest("stock"), guest("near"), guest("near", repeat=True)]
+    rest = [guest(layout) for layout in ["far", "base", "page"]]
+    if suite == "full":
+        rest += [guest("stock", repeat=True), guest("c64")]
+    return first + rest
+
+
+def compiler_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
+    """The original workload beside a compiler."""
+    suite = "compiler" if full else "compiler1"
+    guests = [
+        Guest(f"{layout}-compiler", "compiler", layout, suite, models=models)
+        for layout in ["page", "stock", "far", "near"]
+    ]
+    if full:
+        near = guests[-1]
+        guests.append(dataclasses.replace(near, name=f"{near.name}-again", repeats=near.name))
+    return guests
+
+
+def full_guests(models: tuple[str, ...]) -> list[Guest]:
+    """What the full plan has beside larger suites."""
+    guests = []
+    for layout in ["stock", "near"]:
+        guests += [
+            Guest(f"{layout}-huge", "huge", layout, "huge"),
+            Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),
+            Guest(f"{layout}-sense", "sensitivity", layout, "sense", models=SENSITIVITY),
+            Guest(f"{layout}-16k", "pages_16k", layout, "k16", flavour="arm64-16k", models=models),
+        ]
+    return guests
+
+
+def parallel_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
+    """Interrupts between CPUs need several CPUs, and then nothing repeats."""
+    return [
+        Guest(
+            f"{layout}-smp{cpus}-{turn}", "parallel", layout, "smp",
+            cpus=cpus, turn=turn, models=models,
+        )
+        for cpus in ([2, 4, 8] if full else [2])
+        for turn in ([1, 2, 3] if full else [1])
+        for layout in ["stock", "near"]
+    ]  # fmt: skip
+
+
+def hardware_guests() -> list[Guest]:
+    """Stock and module in turn, counted by the machine itself."""
+    return [
+        Guest(
+            f"{layout}-hardware-{turn}", "hardware", layout, "hardware",
+            cpu="host", turn=turn, models=(),
+        )
+        for turn in range(1, 11)
+        for layout in ["stock", "near"]
+    ]  # fmt: skip
+
+
+def has_counters() -> bool:
+    """Whether this is an arm64 machine with KVM, or its user says that it counts anyway."""
+    arm64 = os.uname().machine == "aarch64" and os.access("/dev/kvm", os.W_OK)
+    return arm64 or bool(os.environ.get("BPF_PACK_BENCH_HARDWARE"))
+
+
+def guests(full: bool, hardware: bool) -> list[Guest]:
+    """The plan, in the order of booting."""
+    models = geometries(full)
+    planned = main_guests("full" if full else "quick", models) + compiler_guests(full, models)
+    if full:
+        planned += full_guests(models)
+    planned += [Guest(f"{layout}-holds", "holds", layout, "holds") for layout in ["stock", "timed"]]
+    planned += [
+        Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True, models=models)
+        for layout in ["stock", "near", "far"]
+    ]
+    planned += parallel_guests(full, models)
+    return planned + (hardware_guests() if full and hardware else [])
+
+
+def minutes(planned: list[Guest], jobs: int) -> int:
+    """How long the plan takes, about."""
+    return -(-sum(guest.seconds for guest in planned) // jobs // 60)
+
+
+def write(planned: list[Guest]) -> str:
+    """The plan as JSON lines; what follows from the fields stands there, too."""
+    return "".join(
+        json.dumps(dataclasses.asdict(guest) | {"machine": guest.machine, "seconds": guest.seconds})
+        + "\n"
+        for guest in planned
+    )
+
+
+def read(path: pathlib.Path) -> list[Guest]:
+    """A plan that write() wrote."""
+    names = [field.name for field in dataclasses.fields(Guest)]
+    planned = []
+    for line in map(json.loads, path.read_text().splitlines()):
+        fields = {name: line[name] for name in names}
+        planned.append(Guest(**(fields | {"models": tuple(line["models"])})))
+    return planned
+
+
+def listing(planned: list[Guest]) -> str:
+    """The plan for a reader."""
+    head = ["guest", "layout", "suite", "CPU", "CPUs", "kernel", "KASLR", "repeats", "models", "s"]
+    rows = [head]
+    for guest in planned:
+        cells = [guest.name, guest.layout, guest.suite, guest.cpu, guest.cpus, guest.flavour]
+        cells += ["yes" if guest.kaslr else "", guest.repeats or "", len(guest.models)]
+        rows.append([str(cell) for cell in [*cells, guest.seconds]])
+    wide = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()
+        for row in rows
+    ]
+    total = f"{len(planned)} guests, about {minutes(planned, 2)} minutes two at a time"
+    return "\n".join([*lines, "", total, ""])
+
+
+def main() -> int:
+    """Prints the plan; returns the exit status."""
+    arguments = set(sys.argv[1:])
+    if unknown := arguments - {"--quick", "--json", "--flavours"}:
+        print(f"plan.py: unknown: {' '.join(sorted(unknown))}\n{__doc__}", file=sys.stderr)
+        return 2
+    planned = guests(full="--quick" not in arguments, hardware=has_counters())
+    if "--json" in arguments:
+        text = write(planned)
+    elif "--flavours" in arguments:
+        text = "".join(f"{flavour}\n" for flavour in sorted({guest.flavour for guest in planned}))
+    else:
+        text = listing(planned)
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Figures in which the module is worse than stock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Worse:
+    """More of something than stock."""
+
+    where: str
+    what: str
+    stock: float
+    module: float
+
+    @property
+    def difference(self) -> float:
+        """How much more."""
+        return self.module - self.stock
+
+    @property
+    def kind(self) -> str:
+        """What it is, without its circumstances."""
+        return self.what.split(",")[0]
+
+
+def worse(where: str, what: str, stock: float, module: float, slack: float = 0) -> list[Worse]:
+    """The figure, if the module has more of it by more than `slack`."""
+    return [Worse(where, what, stock, module)] if module - stock > slack else []
+
+
+def kinds(found: list[Worse]) -> list[str]:
+    """Each kind with its largest difference."""
+    largest: dict[str, float] = {}
+    for one in found:
+        largest[one.kind] = max(largest.get(one.kind, 0), one.difference)
+    return [f"{kind} by at most {difference:,.0f}" for kind, difference in largest.items()]

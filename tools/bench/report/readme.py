@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tables of figures in README.md, between marks: made of a report, and checked.
+
+A block begins with `<!-- begin: NAME, printed by scripts/bench --readme -->` and ends with
+`<!-- end: NAME -->`. One figure stands in a cell.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import calls, environment, memory, misses
+from .runs import MAIN
+from .text import mib, number, table
+
+COMMANDS = {"quick": "make bench-quick", "full": "make bench"}
+HEAD = ["", "stock", "module"]
+# What may stand in a cell.
+CELL = re.compile(r"^\d[\d,]*( MiB)?$")
+SAYS = re.compile(
+    r"^Figures of `(make bench|make bench-quick)`, kernel \S+, module of revision \S+:$"
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table: its text, and how to get stock's and the module's value."""
+
+    text: str
+    get: Callable[[dict], tuple[float, float]]
+    form: Callable[[float], str] = number
+
+
+def pick(rows: list[dict], **wanted: object) -> dict:
+    """The row that has these members."""
+    for row in rows:
+        if all(row[name] == value for name, value in wanted.items()):
+            return row
+    raise LookupError(f"no row {wanted}")
+
+
+def load(what: str) -> Callable[[dict], tuple]:
+    """A load of 256 B with nothing else live."""
+
+    def get(subjects: dict) -> tuple:
+        row = pick(subjects["loads"]["main"], live=0, bytes=256)
+        sides = [row["layouts"][layout][what]["insns"] for layout in ("stock", "near")]
+        return tuple(side[0] if what == "load" else side for side in sides)
+
+    return get
+
+
+def call(name: str, figure: str = "insns", **scenario: object) -> Callable[[dict], tuple]:
+    """The smallest of a figure of a direct call."""
+
+    def get(subjects: dict) -> tuple:
+        row = pick(subjects["direct"]["lives"], **scenario)
+        return tuple(row["ways"][way][name][figure][0] for way in ("stock", "hooks"))
+
+    return get
+
+
+def hot(what: str = "misses", **scenario: object) -> Callable[[dict], tuple]:
+    """Misses or walks of all rounds of a scenario."""
+
+    def get(subjects: dict) -> tuple:
+        row = pick(subjects["misses"]["main"]["rows"], temperature="warm", **scenario)
+        return tuple(misses.count(row, layout, what) for layout in ("stock", "near"))
+
+    return get
+
+
+def beside_compiler(cls: str) -> Callable[[dict], tuple]:
+    """Misses beside the compiler."""
+
+    def get(subjects: dict) -> tuple:
+        sides = [subjects["compiler"][layout]["models"][MAIN] for layout in ("stock", "near")]
+        return tuple(side[cls]["misses"] for side in sides)
+
+    return get
+
+
+def with_kaslr(get_one: Callable[[dict], float]) -> Callable[[dict], tuple]:
+    """A figure of the guests with KASLR."""
+
+    def get(subjects: dict) -> tuple:
+        row = pick(subjects["calls"], kaslr=True)
+        return tuple(round(get_one(row["layouts"][layout])) for layout in ("stock", "near"))
+
+    return get
+
+
+def reserved(subjects: dict) -> tuple:
+    """Memory of 1,000 programs."""
+    row = pick(subjects["memory"], mix="realistic", live=1000)
+    return tuple(memory.total(row, layout) for layout in ("stock", "near"))
+
+
+REALISTIC = {"mix": "realistic", "live": 1000, "hot": 100}
+FIGURES = [
+    Figure("**worse:** one load of a small program (256 B), instructions at least", load("load")),
+    Figure(
+        "**worse:** of it alloc with nothing live, at least",
+        call("alloc", live=0, state="fresh", bytes=256),
+    ),
+    Figure(
+        "**worse:** of it finalize with nothing live, at least",
+        call("finalize", live=0, state="fresh", bytes=256),
+    ),
+    Figure(
+        "**worse:** the first load, instructions (the first pack is made at insmod)",
+        load("first"),
+    ),
+    Figure("**worse:** memory of 1,000 programs (stock's own pack stays)", reserved, mib),
+    Figure(
+        "alloc after churn beside 1,000 live images, instructions at least",
+        call("alloc", live=1000, state="churn", bytes=256),
+    ),
+    Figure(
+        "longest hold of the allocator's lock, 10,000 images made and freed, instructions",
+        lambda subjects: (subjects["holds"]["stock"], subjects["holds"]["module"]),
+    ),
+    Figure(
+        "longest stretch with interrupts off, finalizing 64 KiB, instructions",
+        call("finalize", "irqs_off", live=0, state="fresh", bytes=65536),
+    ),
+    Figure(
+        "first-level misses in 20 rounds of 100 programs of real sizes, taken evenly from 1,000",
+        hot(place="spread", **REALISTIC),
+    ),
+    Figure(
+        "the same of the first 100 of them, packed side by side", hot(place="dense", **REALISTIC)
+    ),
+    Figure(
+        "the original benchmark's 160 programs, warm: misses in 10 rounds",
+        hot(mix="original-faithful", live=160),
+    ),
+    Figure("the same beside a compiler at work: misses of BPF", beside_compiler("bpf")),
+    Figure("the same beside a compiler: misses of everything", beside_compiler("all")),
+    Figure(
+        "jited bytes of a program with 7 helper calls (with KASLR)",
+        with_kaslr(lambda costs: costs["helpers"][7]["length"]),
+    ),
+    Figure(
+        "instructions that an empty fentry program adds to a call (with KASLR)",
+        with_kaslr(calls.added),
+    ),
+]
+TEN_THOUSAND = {"mix": "realistic", "live": 10000, "hot": 5000, "place": "spread"}
+MANY = [
+    Figure(
+        "alloc after churn beside 10,000 live images, instructions at least",
+        call("alloc", live=10000, state="churn", bytes=256),
+    ),
+    Figure(
+        "alloc after churn beside 100,000 live images, instructions at least",
+        call("alloc", live=100000, state="churn", bytes=256),
+    ),
+    Figure("misses in 20 rounds of 5,000 of 10,000 programs, taken evenly", hot(**TEN_THOUSAND)),
+    Figure("walks of the same", hot("walks", **TEN_THOUSAND)),
+]
+# The blocks, and whether only a full run has what they need.
+BLOCKS = {"figures": (FIGURES, False), "figures-many": (MANY, True)}
+
+
+def revision(found: dict) -> str:
+    """The revision of the module that was measured."""
+    return environment.line_of(found, "module").rsplit(" ", 1)[1]
+
+
+def block(data: dict, figures: list[Figure]) -> str:
+    """One block's text."""
+    subjects, found = data["subjects"], data["environment"]
+    kernel = environment.line_of(found, "kernel").split(",")[0]
+    command = COMMANDS[environment.line_of(found, "plan")]
+    says = f"Figures of `{command}`, kernel {kernel}, module of revision {revision(found)}:"
+    body = [[one.text, *map(one.form, one.get(subjects))] for one in figures]
+    return says + "\n\n" + table(HEAD, body)
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines around a block."""
+    return f"<!-- begin: {name}, printed by scripts/bench --readme -->", f"<!-- end: {name} -->"
+
+
+def find(text: str, name: str) -> tuple[int, int]:
+    """Where a block's text begins and ends."""
+    begin, end = marks(name)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise LookupError(f"README.md has not exactly one block {name}")
+    return text.index(begin) + len(begin), text.index(end)
+
+
+def rewrite(text: str, data: dict) -> tuple[str, list[str]]:
+    """README.md with the blocks of this report, and the names of those that it cannot fill."""
+    full, left = environment.line_of(data["environment"], "plan") == "full", []
+    for name, (figures, only_full) in BLOCKS.items():
+        first, last = find(text, name)
+        if only_full and not full:
+            left.append(name)
+        else:
+            text = f"{text[:first]}\n\n{block(data, figures)}\n{text[last:]}"
+    return text, left
+
+
+def complaints(text: str) -> list[str]:
+    """What is wrong with the form of README.md's blocks: not the figures, but all else."""
+    found = []
+    for name, (figures, only_full) in BLOCKS.items():
+        first, last = find(text, name)
+        lines = [line for line in text[first:last].splitlines() if line]
+        expected = [*table(HEAD, []).splitlines(), *(one.text for one in figures)]
+        if not lines or not SAYS.match(lines[0]):
+            found.append(f"{name}: does not begin by saying which command printed it")
+        if only_full and lines and "`make bench`" not in lines[0]:
+            found.append(f"{name}: is not of `make bench`")
+        if len(lines) - 1 != len(expected):
+            found.append(f"{name}: {len(lines) - 1} lines in the table, not {len(expected)}")
+        for line, wanted in zip(lines[1:], expected, strict=False):
+            if wanted.startswith("|"):
+                found += [] if line == wanted else [f"{name}: not the head of the table: {line}"]
+                continue
+            text_, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            if text_ != wanted:
+                found.append(f"{name}: '{text_}' stands in the place of '{wanted}'")
+            found += [f"{name}: no single figure: {cell}" for cell in cells if not CELL.match(cell)]
+    return found

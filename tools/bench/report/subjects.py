@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the report is about. Each subject is a module with the same four functions.
+
+* rows(runs): what the runs say, checked; what JSON can hold;
+* worse(rows): the figures in which the module is worse than stock;
+* summary(rows): lines for the head of the report;
+* section(rows): its section.
+"""
+
+import pathlib
+from types import ModuleType
+
+from . import (
+    calls,
+    compare,
+    compiler,
+    direct,
+    environment,
+    fragmentation,
+    hardware,
+    holds,
+    insmod,
+    interrupts,
+    loads,
+    memory,
+    misses,
+    original,
+    plots,
+)
+from .runs import Runs
+from .text import section as titled, table, tenths
+
+# In the order of the report.
+SUBJECTS: dict[str, ModuleType] = {
+    "misses": misses,
+    "original": original,
+    "compiler": compiler,
+    "loads": loads,
+    "insmod": insmod,
+    "direct": direct,
+    "holds": holds,
+    "fragmentation": fragmentation,
+    "interrupts": interrupts,
+    "calls": calls,
+    "memory": memory,
+    "hardware": hardware,
+}
+TITLE = (
+    "# bpf_pack: what was measured (stock → module; TLB figures: a model of Neoverse N1's "
+    "geometry, LRU)"
+)
+
+
+def collect(directory: pathlib.Path) -> dict:
+    """Everything that the report says; raises an error if the runs are not good."""
+    runs = Runs(directory)
+    rows = {name: subject.rows(runs) for name, subject in SUBJECTS.items()}
+    found = [one for name, subject in SUBJECTS.items() for one in subject.worse(rows[name])]
+    return {
+        "environment": environment.rows(runs),
+        "subjects": rows,
+        "worse": [vars(one) for one in found],
+        "not_run": environment.not_run(runs),
+        "limits": environment.LIMITS,
+    }
+
+
+def summary(data: dict, found: list[compare.Worse]) -> str:
+    """The first lines."""
+    lines = [
+        f"* **Worse than stock** in {len(found)} of the figures below, which come first: "
+        f"{'; '.join(compare.kinds(found))}."
+    ]
+    for name, subject in SUBJECTS.items():
+        lines += subject.summary(data["subjects"][name])
+    return titled(TITLE, "\n".join(lines))
+
+
+def worse_section(found: list[compare.Worse]) -> str:
+    """Where stock is better."""
+    body = []
+    for one in found:
+        cells = [tenths(value).removesuffix(".0") for value in (one.stock, one.module)]
+        difference = tenths(one.difference).removesuffix(".0")
+        body.append([one.where, one.what, *cells, f"+{difference}"])
+    head = ["where", "what", "stock", "module (near)", "difference"]
+    return titled(
+        "## Where the module is worse than stock",
+        "All of it, however small. Timer ticks fall elsewhere in another layout, and one "
+        "different address changes everything that random replacement draws afterwards: both show "
+        "as small differences of either sign. Instructions of frees are listed only beyond the "
+        "background's own change.",
+        table(head, body) if body else "In no figure below.",
+    )
+
+
+def report(data: dict) -> str:
+    """The whole report."""
+    found = [compare.Worse(**one) for one in data["worse"]]
+    not_run = "\n".join(f"* {what}: {why}." for what, why in data["not_run"])
+    return "\n".join(
+        [
+            summary(data, found),
+            worse_section(found),
+            plots.section(),
+            environment.section(data["environment"]),
+            *(subject.section(data["subjects"][name]) for name, subject in SUBJECTS.items()),
+            environment.published(),
+            titled("## Limits", data["limits"]),
+            titled("## Not run", not_run),
+        ]
+    )
