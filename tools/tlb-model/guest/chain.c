@@ -4,7 +4,7 @@
  * jited size without branches, so that a run fetches every page of all images.
  *
  * Region ID + 100 is the first run with an empty model, region ID the rest.
- * On raw bpf(2): the guest has no libbpf, and nothing else should load programs.
+ * On raw bpf(2): the guest has no libbpf, and libbpf would load programs of its own.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	if (map < 0)
 		err(1, "BPF_MAP_CREATE");
 
-	/* How long is a program without fillers? */
+	/* A first program shows the length without fillers. */
 	fds[0] = load(map, 0, 0, 0);
 	image(fds[0], &length);
 	close(fds[0]);
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 		errx(2, "at least %u bytes, in steps of 4", length);
 	wide = (bytes - length) / 16;
 	narrow = (bytes - length) % 16 / 4;
-	/* Its memory is free after a grace period: the chain shall be contiguous. */
+	/* Its memory is free after a grace period; else the chain would not be contiguous. */
 	nanosleep(&pause, NULL);
 
 	for (i = 0; i < progs; i++) {

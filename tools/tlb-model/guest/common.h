@@ -34,8 +34,8 @@ static inline unsigned long number(const char *text)
 }
 
 /*
- * after_tick - returns right after a timer tick, so that what follows is not
- * interrupted for the rest of the period: the coarse clock moves with the tick.
+ * after_tick - returns right after a timer tick, so that no tick interrupts the next
+ * instructions for the rest of the period. The coarse clock moves with the tick.
  */
 static inline void after_tick(void)
 {

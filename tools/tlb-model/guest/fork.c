@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Parent and child have different code at one address and take turns on the
- * CPU: whoever ignores the ASID calls the other's code. 200 rounds each.
+ * Parent and child have different code at one address and take turns on the CPU, for
+ * 200 rounds each: a TLB that ignores the ASID calls the other's code.
  */
 #include <sched.h>
 #include <stdio.h>

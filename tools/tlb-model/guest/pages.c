@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls a `ret` on each of N pages in a circle: the plainest load for an
+ * Calls a `ret` on each of N pages in a circle: the simplest work for an
  * instruction TLB. Region ID + 100 is the first round with an empty model,
  * region ID the rounds after it.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two pages of code take turns at one address: whoever still has the old
- * translation after the TLBI calls the wrong page. 200 rounds of two swaps.
+ * Two pages of code take turns at one address, in 200 rounds of two swaps: a TLB that
+ * keeps the old translation after the TLBI calls the wrong page.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is counted. Counters only grow; a region is the difference of two snapshots.
+//! All counters. They only grow; a region is the difference of two snapshots.
 
 use crate::decode::{Kind, Scope};
 
@@ -86,7 +86,7 @@ pub const CLASSES: usize = Class::ALL.len();
 /// Counters that generated code adds to without calling the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inline {
-    /// Instructions. Too high by those behind an exception in the middle of a translation block.
+    /// Instructions. Too high: where an exception cuts a translation block off, the rest counts.
     Insns,
     /// Translation blocks.
     Tbs,
@@ -159,29 +159,30 @@ pub fn leaf_column(shift: u32) -> usize {
 }
 
 counters! {
-    /// What one CPU does, whatever the model.
+    /// Counters of one CPU that do not depend on a model.
     CpuCounts {
         /// Instructions by class.
         insns: [u64; CLASSES],
-        /// Lookups by class: page changes, and the fetch after each event that may change a translation.
+        /// Lookups by class: page changes, and the fetch after each event that may change a
+        /// translation.
         lookups: [u64; CLASSES],
         /// Page changes while the MMU was off; no lookup.
         mmu_off: u64,
         /// TLBI by kind and scope, as in `decode::Tlbi::slot`.
         tlbi: [u64; Kind::ALL.len() * Scope::ALL.len()],
-        /// Those of them by address with operand 0: the kernel's repeat-TLBI workaround.
+        /// TLBI by address with operand 0 among them: the kernel's repeat-TLBI workaround.
         tlbi_repeat: u64,
         /// Changes of the current ASID.
         asid_switches: u64,
         /// Writes that send software-generated interrupts, by interrupt number.
         sgi: [u64; 16],
-        /// CPUs that they interrupted, by interrupt number.
+        /// CPUs that these writes interrupted, by interrupt number.
         sgi_targets: [u64; 16],
     }
 }
 
 counters! {
-    /// What one model does with the fetches of one class.
+    /// Counters of one model for the fetches of one class.
     ClassCounts {
         /// Lookups that missed the first level.
         misses: u64,
@@ -193,15 +194,15 @@ counters! {
 }
 
 counters! {
-    /// What one model does.
+    /// Counters of one model.
     ModelCounts {
         /// By class of the fetch.
         class: [ClassCounts; CLASSES],
         /// Data page changes (with `data=on`).
         data_lookups: u64,
-        /// Those that missed the data TLB.
+        /// Data page changes that missed the data TLB.
         data_misses: u64,
-        /// Those that missed the second level too.
+        /// Misses of the data TLB that missed the second level, too.
         data_walks: u64,
         /// Descriptors that walks read.
         descriptor_reads: u64,
@@ -209,11 +210,11 @@ counters! {
         walk_faults: u64,
         /// Entries that maintenance removed, in all levels.
         killed: u64,
-        /// Hits compared with QEMU's translation.
+        /// Hits that were compared with QEMU's translation.
         stale_checked: u64,
         /// Those that gave another address.
         stale_hits: u64,
-        /// Walks compared with QEMU's translation.
+        /// Walks that were compared with QEMU's translation.
         walks_checked: u64,
         /// Those that gave another address.
         walks_wrong: u64,

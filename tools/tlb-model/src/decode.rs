@@ -8,7 +8,7 @@ use crate::walk::{sign_extend, Regime, HALF_BIT};
 /// The register number that reads as zero.
 pub const XZR: u8 = 31;
 
-/// How far a TLBI reaches.
+/// The scope of a TLBI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The executing CPU only.
@@ -32,7 +32,7 @@ impl Scope {
     }
 }
 
-/// What a TLBI selects.
+/// The kind of a TLBI: the entries that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Every entry.
@@ -79,9 +79,9 @@ impl Kind {
 /// One TLBI instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tlbi {
-    /// How far it reaches.
+    /// Its scope.
     pub scope: Scope,
-    /// What it selects.
+    /// Its kind.
     pub kind: Kind,
     /// Whether it may leave intermediate levels alone. The model caches leaves only.
     pub last_level: bool,
@@ -95,14 +95,16 @@ impl Tlbi {
         self.kind as usize * Scope::ALL.len() + self.scope as usize
     }
 
-    /// Whether this is the extra TLBI of the kernel's repeat-TLBI workaround: by address, operand 0.
+    /// Whether this is the extra TLBI of the kernel's repeat-TLBI workaround: by address, operand
+    /// 0.
     pub fn is_repeat(self, operand: u64) -> bool {
         self.kind == Kind::Va && operand == 0
     }
 
     /// The entries that the TLBI removes, given its operand and the executing CPU's regime.
     ///
-    /// Returns `None` for a range whose granule field is reserved: such a TLBI need not do anything.
+    /// Returns `None` for a range whose granule field is reserved: such a TLBI need not do
+    /// anything.
     pub fn kill(self, operand: u64, regime: &Regime) -> Option<Kill> {
         let asid = regime.mask_asid((operand >> 48) as u16);
         Some(match self.kind {
@@ -141,7 +143,7 @@ impl Tlbi {
     }
 }
 
-/// What the guest asks the plugin to do, by a HINT that executes as a NOP.
+/// A request of the guest to the plugin, by a HINT that executes as a NOP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marker {
     /// Start a region; x0 is its id.
@@ -154,7 +156,7 @@ pub enum Marker {
     Flush,
 }
 
-/// An instruction that matters here.
+/// An instruction that the model reacts to or counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// TLB maintenance.
@@ -197,7 +199,7 @@ const DAIF_IMM_I: u32 = 2 << 8;
 /// The I bit in the value of DAIF and in PSTATE.
 pub const PSTATE_I: u64 = 1 << 7;
 
-/// Decodes one instruction word; `None` if it does not matter.
+/// Decodes one instruction word; `None` for all other instructions.
 pub fn decode(w: u32) -> Option<Op> {
     // Nearly every instruction leaves here.
     if !matches!(w >> 24, 0xd4..=0xd6) {

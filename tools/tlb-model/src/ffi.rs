@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's TCG plugin API, version 7, as far as it is used here; and the three glib functions that
-//! its buffers need. The symbols are those of the QEMU process that loads the plugin.
+//! The part of QEMU's TCG plugin API, version 7, that the plugin uses, and the three glib functions
+//! that its buffers need. The symbols are those of the QEMU process that loads the plugin.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -10,7 +10,7 @@ pub(crate) const API_VERSION: c_int = 7;
 
 /// Identifies the plugin to QEMU.
 pub(crate) type Id = u64;
-/// What is given back to a callback.
+/// The data of a callback, which QEMU passes to it.
 pub(crate) type Data = *mut c_void;
 /// A translation block, valid in the translation callback.
 pub(crate) type Tb = *mut c_void;
@@ -79,7 +79,7 @@ pub(crate) struct RegisterDescriptor {
     pub(crate) name: *const c_char,
     /// Name of the group.
     pub(crate) feature: *const c_char,
-    /// Whether it cannot be written.
+    /// Whether the register is read-only.
     pub(crate) is_readonly: bool,
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a modelled TLB looks like: presets with the geometry of Arm cores, and the specification
-//! `PRESET[/ITEM]...` that names a model on the command line and in reports.
+//! Geometries of modelled TLBs: presets of Arm cores, and the specification `PRESET[/ITEM]...`
+//! that names a model on the command line and in reports.
 
 use crate::tlb::Policy;
 
-/// Where four adjacent 4 KiB pages may share an entry.
+/// The levels in which four adjacent 4 KiB pages may share an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalesce {
     /// Nowhere.
@@ -62,7 +62,7 @@ impl Geometry {
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong.
+    /// A sentence that describes the mistake.
     pub fn parse(spec: &str) -> Result<Self, String> {
         let mut items = spec.split('/');
         let name = items.next().unwrap_or_default();

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For how many instructions a virtual CPU has interrupts masked.
+//! Counts the instructions for which a virtual CPU has interrupts masked.
 //!
 //! A *stretch* begins with the instruction that sets PSTATE.I (MSR DAIFSet, or MSR DAIF) and ends
 //! with the one that clears it (MSR DAIFClr or MSR DAIF) or that returns from an exception (ERET).
 //! Instructions from the first, exclusive, to the last, inclusive, count. An exception or interrupt
-//! on the way discards the stretch: its handler is not what the stretch is about. What the CPU masks
-//! by itself on taking an exception counts from the handler's first own masking. A priority mask
-//! (pseudo-NMIs) is not seen.
+//! on the way discards the stretch, because its handler does not belong to the stretch. A CPU masks
+//! interrupts itself when it takes an exception; this counts from the handler's own first masking.
+//! A priority mask (pseudo-NMIs) is not seen.
 //!
 //! All times are values of the CPU's instruction counter.
 
-/// What one open region knows of one CPU.
+/// The share of one CPU in one open region.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     /// When the region started.
@@ -73,7 +73,7 @@ impl IrqsOff {
         window.longest.max(current)
     }
 
-    /// How much of the stretch from `since` to `now` lies in a region.
+    /// The part of the stretch from `since` to `now` that lies in a region.
     fn inside(since: u64, window: &Window, now: u64) -> u64 {
         now.saturating_sub(since.max(window.start))
     }
@@ -100,7 +100,7 @@ mod tests {
         irqs.start(0, false);
         irqs.mask(10);
         irqs.mask(15);
-        // What restores the inner, masked state does not unmask: the caller knows.
+        // An MSR that restores an inner, masked state does not unmask: the caller checks that.
         irqs.mask(18);
         irqs.unmask(30);
         irqs.unmask(90);
@@ -126,7 +126,7 @@ mod tests {
         irqs.unmask(107);
         irqs.mask(120);
         assert_eq!(irqs.stop(140), 20);
-        // No region was open: what was known then is not believed.
+        // No region was open, so a stretch that was noted then may be over.
         irqs.start(200, false);
         irqs.unmask(250);
         assert_eq!(irqs.stop(300), 0);
@@ -137,7 +137,7 @@ mod tests {
         let mut irqs = IrqsOff::default();
         irqs.start(0, false);
         irqs.mask(10);
-        // Interrupts are masked, whatever the caller could read.
+        // Interrupts are masked, even if the caller could not read that.
         irqs.start(20, false);
         irqs.unmask(25);
         irqs.mask(30);

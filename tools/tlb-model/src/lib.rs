@@ -3,19 +3,19 @@
 //! A QEMU TCG plugin that models the instruction TLBs of an arm64 guest.
 //!
 //! The guest's instruction fetches drive one or more modelled TLBs; a miss in both levels walks the
-//! guest's own page tables. Everything that decides is safe and pure and tested on the host; only
+//! guest's own page tables. All decisions are in safe, pure code that is tested on the host; only
 //! `ffi` and `plugin` touch QEMU.
 //!
 //! | file | duty |
 //! |---|---|
-//! | `geometry` | what a modelled TLB looks like: presets and model specifications |
+//! | `geometry` | presets and specifications of modelled TLBs |
 //! | `options` | the plugin's command line |
 //! | `tlb` | the two TLB structures, replacement, kill rules |
 //! | `walk` | translation regime and page-table walk |
 //! | `decode` | TLBI, cache maintenance, system register writes, markers |
-//! | `guest` | what the model needs to read from a virtual CPU |
+//! | `guest` | the trait by which the model reads a virtual CPU |
 //! | `vcpu` | one virtual CPU: fetches, maintenance, checks |
-//! | `counters` | what is counted |
+//! | `counters` | all counters |
 //! | `irqs` | stretches with interrupts masked |
 //! | `region` | the part of a run between two markers |
 //! | `report` | JSON lines |
@@ -35,7 +35,7 @@ pub mod tlb;
 pub mod vcpu;
 pub mod walk;
 
-// QEMU provides the symbols behind these two at load time: a test program could not be linked.
+// QEMU provides the symbols of these two at load time: a test program could not be linked.
 #[cfg(not(test))]
 mod ffi;
 #[cfg(not(test))]

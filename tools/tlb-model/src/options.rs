@@ -4,7 +4,7 @@
 
 use crate::geometry::{on_off, Geometry};
 
-/// What the plugin is asked to do.
+/// The plugin's options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The models that one run drives; at least one.
@@ -15,9 +15,9 @@ pub struct Options {
     pub slow: bool,
     /// Read the program counter for kernel addresses too.
     pub pc_always: bool,
-    /// Obey TLBI. Off only to prove that the staleness check sees it.
+    /// Obey TLBI. A test turns it off to prove that the check of hits notices.
     pub tlbi: bool,
-    /// Tag entries with the ASID. Off only to prove that the staleness check sees it.
+    /// Tag entries with the ASID. A test turns it off to prove that the check of hits notices.
     pub asid: bool,
     /// Compare every hit with QEMU's translation.
     pub check_stale: bool,
@@ -30,7 +30,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong.
+    /// A sentence that describes the mistake.
     pub fn parse<'a>(items: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut options = Self {
             models: Vec::new(),

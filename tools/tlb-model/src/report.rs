@@ -17,7 +17,7 @@ pub const FORMAT: u64 = 1;
 struct Json(String);
 
 impl Json {
-    /// A comma, where one is needed.
+    /// A comma, unless this is the first member.
     fn separate(&mut self) {
         if !matches!(self.0.chars().last(), None | Some('{' | '[')) {
             self.0.push(',');
@@ -103,7 +103,7 @@ impl Json {
     }
 }
 
-/// The first line: what is modelled and how. The output file is left out, so that the output of two
+/// The first line: options and geometries. It leaves the output file out, so that the output of two
 /// runs can be compared.
 pub fn header(options: &Options, max_vcpus: usize) -> String {
     Json::line(|json| {

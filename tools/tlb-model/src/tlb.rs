@@ -89,7 +89,7 @@ impl Entry {
     }
 }
 
-/// What a maintenance operation removes.
+/// The entries that a maintenance operation removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
     /// Everything.
@@ -130,7 +130,7 @@ const EMPTY: Slot = Slot {
     used: 0,
 };
 
-/// Chooses where to put a new entry: an empty slot, else by policy.
+/// Chooses the slot of a new entry: an empty one, else by policy.
 fn victim(slots: &[Slot], rng: &mut Option<Rng>) -> usize {
     // Empty slots have time 0, so the oldest slot is an empty one if there is any.
     let oldest = slots
@@ -172,8 +172,8 @@ const HINTS: usize = 128;
 pub struct FullyAssociative {
     /// The entries.
     slots: Vec<Slot>,
-    /// For each low page number, where its translation was last found. Only a short cut: a wrong
-    /// hint costs a search.
+    /// For each low page number, the slot in which its translation was last found. Only a short
+    /// cut: a wrong hint costs a search.
     hints: [u16; HINTS],
     /// Time of the latest use.
     clock: u64,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One virtual CPU: what it fetches drives the models, what it maintains empties them.
+//! One virtual CPU: its fetches drive the models, and its TLB maintenance empties them.
 
 use crate::counters::{leaf_column, Class, CpuCounts, ModelCounts};
 use crate::decode::{Sgi, Tlbi};
@@ -15,7 +15,7 @@ pub const RANGE_SLOTS: usize = 16;
 /// Range slots below this are of class BPF, the others of class aux.
 const BPF_SLOTS: usize = 8;
 
-/// A range of virtual addresses: first page, and the page behind the last.
+/// A range of virtual addresses: the first page, and the page after the last.
 type Range = (u64, u64);
 
 /// The switches of [`Options`] that a CPU needs.
@@ -36,7 +36,7 @@ pub struct Vcpu {
     switches: Switches,
     /// The translation regime, while `regime_known`.
     regime: Regime,
-    /// Whether `regime` is what the registers say.
+    /// Whether `regime` is that of the registers.
     regime_known: bool,
     /// The ASID that entries are tagged with.
     asid: Option<u16>,
@@ -58,7 +58,7 @@ pub struct Vcpu {
 struct Access<'a, C> {
     /// The CPU.
     cpu: &'a mut C,
-    /// How it translates.
+    /// The translation regime.
     regime: Regime,
     /// The switches.
     switches: Switches,
@@ -81,7 +81,7 @@ impl<C: Cpu> Access<'_, C> {
             .get_or_insert_with(|| walk(regime, va, |pa| cpu.descriptor(pa)))
     }
 
-    /// Whether `pa` is where QEMU finds the address.
+    /// Whether QEMU translates the address to `pa`.
     fn agrees(&mut self, pa: u64) -> bool {
         let (cpu, va) = (&mut *self.cpu, self.va);
         *self.truth.get_or_insert_with(|| cpu.translate(va)) == Some(pa)
@@ -113,8 +113,8 @@ impl Vcpu {
         }
     }
 
-    /// The CPU begins to execute at `va`, on another page than before or after an event that may have
-    /// changed a translation; `insns` is its instruction counter.
+    /// The CPU begins to execute at `va`, on another page than before or after an event that may
+    /// have changed a translation; `insns` is its instruction counter.
     pub fn fetch(&mut self, cpu: &mut impl Cpu, va: u64, insns: u64) {
         self.refresh(cpu);
         self.enter(self.classify(va), insns);
@@ -216,8 +216,8 @@ impl Vcpu {
         self.class_since = self.class_since.max(insns);
     }
 
-    /// Sets the class range of a slot to the pages that the bytes from `low` to `high` - 1 touch; an
-    /// empty one clears the slot. Returns false if there is no such slot.
+    /// Sets the class range of a slot to the pages that the bytes from `low` to `high` - 1 touch;
+    /// an empty one clears the slot. Returns false if there is no such slot.
     pub fn set_range(&mut self, slot: u64, low: u64, high: u64) -> bool {
         let range = if low < high {
             (low >> 12, ((high - 1) >> 12) + 1)
@@ -236,7 +236,7 @@ impl Vcpu {
         }
     }
 
-    /// Counts a TLBI that this CPU executes, and says what it removes.
+    /// Counts a TLBI that this CPU executes, and returns the entries that it removes.
     pub fn tlbi(&mut self, cpu: &mut impl Cpu, tlbi: Tlbi) -> Option<Kill> {
         self.refresh(cpu);
         let operand = cpu.reg(Reg::X(tlbi.rt));
@@ -280,7 +280,7 @@ impl Vcpu {
 /// The TLBs of one model.
 #[derive(Clone, Debug)]
 struct Model {
-    /// How they look.
+    /// Their geometry.
     geometry: Geometry,
     /// First level for instructions.
     l1i: FullyAssociative,
@@ -288,7 +288,7 @@ struct Model {
     l1d: Option<FullyAssociative>,
     /// Second level.
     l2: SetAssociative,
-    /// What happened.
+    /// The counters.
     counts: ModelCounts,
 }
 
@@ -365,7 +365,7 @@ impl Model {
         }
     }
 
-    /// Walks the tables and makes the second-level entry of what was found.
+    /// Walks the tables and makes a second-level entry of the mapping.
     fn walk<C: Cpu>(&mut self, access: &mut Access<'_, C>) -> Option<Entry> {
         let Walk { reads, result } = access.walk();
         self.counts.descriptor_reads += u64::from(reads);
@@ -441,7 +441,7 @@ impl Model {
     }
 }
 
-/// The size that the leaf histogram shows for an entry: what the page tables hold.
+/// The size that the leaf histogram shows for an entry: that of the leaf in the page tables.
 fn leaf_shift(entry: &Entry) -> u32 {
     if entry.coalesced {
         entry.shift - 2

@@ -6,8 +6,8 @@
 //! physical addresses (LVA, LPA, LPA2). Not modelled: stage 2, EL2 and its host extensions, 128-bit
 //! descriptors, permission checks.
 //!
-//! Independent of the module's own walk (`rust/pagetable`) on purpose: a mistake there must not show in
-//! the figures here. `tests/two_walks.rs` holds the two against each other.
+//! Independent of the module's own walk (`rust/pagetable`) on purpose: a mistake there must not
+//! show in the figures here. `tests/two_walks.rs` holds the two against each other.
 
 /// The address bit that selects TTBR1 (1) or TTBR0 (0).
 pub const HALF_BIT: u32 = 55;
@@ -125,13 +125,13 @@ pub struct Leaf {
     pub group: u32,
     /// Whether the mapping is valid for every ASID.
     pub global: bool,
-    /// The descriptor without its output address: attributes to compare neighbours by.
+    /// The attributes: the descriptor without its output address. Neighbours are compared by them.
     pub attributes: u64,
     /// Physical address of the descriptor.
     pub at: u64,
 }
 
-/// Why a walk found no mapping.
+/// The reason for which a walk found no mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Walks of this half of the address space are disabled.
@@ -151,7 +151,7 @@ pub enum Fault {
 pub struct Walk {
     /// Descriptors that were read.
     pub reads: u32,
-    /// What was found.
+    /// The mapping, or the reason for which there is none.
     pub result: Result<Leaf, Fault>,
 }
 
@@ -165,7 +165,7 @@ pub fn walk(regime: &Regime, va: u64, mut read: impl FnMut(u64) -> Option<u64>) 
     Walk { reads, result }
 }
 
-/// Where a walk begins.
+/// The start of a walk.
 struct Start {
     /// Physical address of the first table.
     table: u64,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The model and the module each decode page tables, independently of each other and on purpose:
-//! the model's figures must not depend on a mistake that the module makes, too. Here they are held
-//! against each other over random registers, addresses and descriptors.
+//! The model and the module decode page tables independently of each other, on purpose: a mistake
+//! of the module must not show in the model's figures. This test compares the two with random
+//! registers, addresses and descriptors.
 
 use pagetable::Walk;
 use tlb_model::walk::walk;
@@ -28,9 +28,9 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What is at a physical address: mostly tables and blocks, some of it invalid.
+/// The descriptor at a physical address: mostly a table or a block, sometimes invalid.
 ///
-/// Contiguous entries come in whole groups only: what the module makes of others is its own affair.
+/// Contiguous entries come in whole groups only; the module may treat other groups differently.
 fn descriptor(seed: u64, pa: u64, zeroes: u64) -> u64 {
     let random = mix(seed ^ (pa >> 3));
     let kind = match (random >> 60) & 7 {

@@ -168,7 +168,7 @@ fn other_instructions() {
     }
 }
 
-/// What a local TLBI of this kind with this operand removes.
+/// The entries that a local TLBI of this kind with this operand removes.
 fn kill(kind: Kind, operand: u64, tcr: u64) -> Option<Kill> {
     Tlbi {
         scope: Scope::Local,

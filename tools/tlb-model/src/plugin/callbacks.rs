@@ -23,15 +23,15 @@ pub(super) fn pack(word: u32, following: usize) -> Data {
     ptr::without_provenance_mut((following << 32) | word as usize)
 }
 
-/// A CPU was made.
+/// QEMU made a CPU.
 pub(super) unsafe extern "C" fn on_vcpu_init(index: c_uint, _: Data) {
     let plugin = Plugin::get();
     let Some(slot) = plugin.vcpus.get(index as usize) else {
         fail(&format!("there should be no CPU {index}"));
     };
     let thread = thread::current().id();
-    // One thread for several CPUs makes this QEMU's inline counters and conditional callbacks act on
-    // the wrong CPU.
+    // One thread for several CPUs makes this QEMU's inline counters and conditional callbacks act
+    // on the wrong CPU.
     if plugin
         .slots()
         .any(|(_, other)| lock(other).thread == thread)
@@ -156,7 +156,7 @@ pub(super) unsafe extern "C" fn on_taken(
     }
 }
 
-/// A CPU executes a marker, which `following` instructions follow that are counted already.
+/// A CPU executes a marker; `following` instructions after it are counted already.
 fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
     let mut regions = lock(&plugin.regions);
     let arguments = [0, 1, 2].map(|n| plugin.slot(index).guest.reg(Reg::X(n)));

@@ -29,7 +29,7 @@ pub(super) struct QemuCpu {
     general: [Register; 31],
     /// The registers of `NAMED`, in its order.
     named: [Register; NAMED.len()],
-    /// Where QEMU puts what is read.
+    /// The buffer into which QEMU reads.
     buffer: *mut GByteArray,
 }
 
@@ -47,8 +47,8 @@ impl QemuCpu {
     pub(super) fn new() -> Self {
         let mut general = [ptr::null_mut(); 31];
         let mut named = [ptr::null_mut(); NAMED.len()];
-        // SAFETY: Called in a CPU's initialisation callback; the array holds `len` descriptors, whose
-        // names live as long as QEMU.
+        // SAFETY: Called in a CPU's initialisation callback; the array holds `len` descriptors,
+        // whose names live as long as QEMU.
         unsafe {
             let array = ffi::qemu_plugin_get_registers();
             let first = (*array).data.cast::<ffi::RegisterDescriptor>();

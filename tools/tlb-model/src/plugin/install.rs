@@ -18,7 +18,7 @@ use std::sync::{Mutex, OnceLock};
 #[no_mangle]
 pub(crate) static qemu_plugin_version: c_int = ffi::API_VERSION;
 
-/// Checks that this QEMU is what the declarations are for; returns the CPUs that it may have.
+/// Checks that the declarations fit this QEMU; returns the number of CPUs that it may have.
 fn check_host(info: &Info) -> Result<usize, String> {
     // SAFETY: QEMU gives a string.
     let target = unsafe { CStr::from_ptr(info.target_name) };
@@ -35,7 +35,7 @@ fn check_host(info: &Info) -> Result<usize, String> {
     usize::try_from(info.max_vcpus).map_err(|_| "no CPUs".to_owned())
 }
 
-/// Sets everything up; returns what went wrong.
+/// Sets everything up; returns a description of the error, if any.
 fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String> {
     let max_vcpus = check_host(info)?;
     let items = arguments.iter().map(|&argument| {

@@ -30,7 +30,7 @@ pub(super) const ROW: usize = size_of::<u64>() * (2 + Inline::ALL.len());
 
 /// The plugin's state.
 pub(super) struct Plugin {
-    /// What it was asked to do.
+    /// The options of the command line.
     pub(super) options: Options,
     /// The current page of each CPU.
     pub(super) page: ffi::U64,
@@ -48,15 +48,15 @@ pub(super) struct Plugin {
 
 // SAFETY: The raw pointers in it are scoreboards, which QEMU lets any thread use.
 unsafe impl Send for Plugin {}
-// SAFETY: As above; everything that is changed is behind a lock.
+// SAFETY: As above; locks protect all fields that change.
 unsafe impl Sync for Plugin {}
 
 /// Set once, by `qemu_plugin_install()`.
 pub(super) static PLUGIN: OnceLock<Plugin> = OnceLock::new();
 
-/// A CPU: the model and the way to the guest's state.
+/// A CPU: its model, and access to the guest's state.
 pub(super) struct Slot {
-    /// What is modelled.
+    /// The modelled CPU.
     pub(super) vcpu: Vcpu,
     /// Its stretches with interrupts masked.
     pub(super) irqs: IrqsOff,

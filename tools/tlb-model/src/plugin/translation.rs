@@ -10,7 +10,7 @@ use crate::plugin::state::{Plugin, NEVER_PAGE, SECOND_PAGE};
 use std::ffi::c_void;
 use std::ptr;
 
-/// A translation block was made: attaches the callbacks and counters to it.
+/// QEMU made a translation block: attaches the callbacks and counters to it.
 pub(super) unsafe extern "C" fn on_translation(tb: Tb, _: Data) {
     let plugin = Plugin::get();
     // SAFETY: `tb` is valid in this callback, and so are its instructions.
@@ -98,7 +98,7 @@ unsafe fn attach_page(plugin: &Plugin, tb: Tb, insn: Option<ffi::Insn>, va: u64,
     }
 }
 
-/// Attaches what an instruction needs by itself.
+/// Attaches the callback or counter that an instruction needs.
 ///
 /// # Safety
 ///

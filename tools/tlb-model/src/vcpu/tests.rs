@@ -16,7 +16,7 @@ struct Guest {
     sctlr: u64,
     /// Value of every general register.
     x: u64,
-    /// Added to what `translate` says.
+    /// A number that `translate` adds to its result.
     lie: u64,
 }
 
@@ -240,7 +240,7 @@ fn the_checks_see_a_difference() {
     vcpu.fetch(&mut guest, 0x3000, 0);
     let counts = model(&vcpu);
     assert_eq!((counts.walks_wrong, counts.stale_hits), (1, 1));
-    // A walk that finds nothing where QEMU finds something.
+    // A walk finds no mapping, but QEMU finds one.
     guest.memory.insert(TABLES[0] + 8 * 7, 0);
     vcpu.fetch(&mut guest, 0x7000, 0);
     let counts = model(&vcpu);

@@ -85,7 +85,7 @@ struct Tables {
     regime: Regime,
 }
 
-/// Where to map, and what.
+/// A mapping to build.
 #[derive(Clone, Copy, Debug)]
 struct Map {
     /// The granule.
@@ -143,7 +143,7 @@ fn build(map: Map) -> Tables {
         memory.insert(at, desc);
     }
     let size = u64::from(64 - map.va_bits);
-    // The other half gets nonsense, to see that it is not used.
+    // The registers of the other half hold nonsense: the walk must not use them.
     let (t0sz, t1sz) = if upper { (63, size) } else { (size, 63) };
     let (tg0, tg1) = if upper {
         (3, granule.tg1)
