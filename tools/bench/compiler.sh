@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# compiler.sh OUT - makes OUT/root, a root directory with the distribution's arm64
-# gcc, without a linker, and the source of a real program, dtc as the kernel's source
-# package has it: what runs beside the original workload. No foreign binary runs on the host.
+# compiler.sh OUT - makes OUT/root, a root directory with the distribution's arm64 gcc
+# (without a linker) and the source of a real program, dtc from the kernel's source
+# package. A guest runs it beside the original workload; nothing of it runs on the host.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -43,7 +43,7 @@ libraries() {
 	done
 }
 
-# program SOURCE DIR - the program's files; what flex and bison make is made here.
+# program SOURCE DIR - copies the program's files; flex and bison run here.
 program() {
 	local source=$1/scripts/dtc dir=$2 name
 	mkdir -p "$dir/libfdt"
@@ -56,7 +56,7 @@ program() {
 	bison -d -o "$dir/dtc-parser.tab.c" "$source/dtc-parser.y"
 }
 
-# headers FROM ROOT - those that the program's files include, and no others.
+# headers FROM ROOT - copies the headers that the program's files include, and no others.
 headers() {
 	local from=$1 root=$2 header
 	$TRIPLET-gcc-14 -M -O2 -nostdinc -fno-canonical-system-headers -DNO_YAML -I"$root/dtc" -I"$root/dtc/libfdt" -isystem "$from/$GCC/include" \
@@ -67,7 +67,7 @@ headers() {
 	done
 }
 
-# stage FROM ROOT - without links: whoever packs it follows them.
+# stage FROM ROOT - fills ROOT; links become files, because scripts/vm would follow them.
 stage() {
 	local from=$1 root=$2 name
 	mkdir -p "$root"/{lib,tmp} "$root"/usr/bin "$root/usr/lib/$TRIPLET" "$root/$LIBEXEC"

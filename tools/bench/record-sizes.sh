@@ -19,7 +19,7 @@ make_tools() {
 	dpkg -x "$OUT"/debs/libbpf-tools_*.deb "$OUT/root"
 	mv "$OUT/root/usr/sbin" "$OUT/tools"
 	cat >"$OUT/tools/run" <<'GUEST'
-# newest - the highest number of a program: numbers only grow.
+# newest - the number of the program that was loaded last: numbers only grow.
 newest() {
 	bpftool -j prog show | grep -o '"id":[0-9]*' | tail -n 1
 }
@@ -28,7 +28,7 @@ cd /overlay
 for tool in *-libbpf; do
 	bpftool -j prog show >/tmp/before
 	last=$(newest)
-	# Those that do nothing without an argument.
+	# Some tools do nothing without an argument.
 	case $tool in
 	funclatency*) set -- vfs_read ;;
 	ksnoop*) set -- trace vfs_read ;;
@@ -37,7 +37,7 @@ for tool in *-libbpf; do
 	*) set -- ;;
 	esac
 	"./$tool" "$@" >/tmp/out 2>&1 &
-	# Until its first program is there or it has given up; the others follow at once.
+	# Waits for the tool's first program, or for its end; its other programs follow at once.
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 		[ "$(newest)" = "$last" ] && kill -0 $! 2>/dev/null || break
 		sleep 1
@@ -55,7 +55,7 @@ true
 GUEST
 }
 
-# header - the C header of what the guest said.
+# header - prints the C header.
 header() {
 	python3 -B - "$OUT/said" "$(cat "$BUILD/kit/arm64/release")" "$(basename "$OUT"/debs/*.deb .deb)" <<'PYTHON'
 import json, sys
