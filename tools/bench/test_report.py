@@ -327,10 +327,12 @@ class Worse(Runs):
             line["tlbi"] = {"va": line["tlbi"]["va"]}
 
         added = self.grow_region(["near", "near-again"], number, change)
-        self.assert_named(added, "256 B beside 0 live", "tlbi of a load, at most", 500)
+        self.assert_named(
+            added, "256 B beside 0 live", "broadcast TLBI without repeats of a load, at most", 500
+        )
         number = region_of(self.runs, "near", line="load_free", what="free", live=0, count=1)
         added = self.grow_region(["near", "near-again"], number, put(insns=10**9))
-        self.assertIn("insns of freeing 1", {one["what"] for one in added})
+        self.assertIn("guest instructions of freeing 1", {one["what"] for one in added})
 
     def test_direct(self) -> None:
         """worse: a stretch with interrupts off in a direct call"""

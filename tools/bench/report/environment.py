@@ -23,6 +23,8 @@ LEFT_OUT = {
     "misses of 100,000 live programs": "that number of images is measured with direct calls only",
 }
 ONLY_FULL = "only in the full run"
+# The commands of the plans.
+COMMANDS = {"quick": "make bench-quick", "full": "make bench"}
 
 
 def rows(runs: Runs) -> dict:
@@ -55,6 +57,14 @@ def line_of(found: dict, name: str) -> str:
         if line.startswith(f"{name}: "):
             return line.removeprefix(f"{name}: ")
     raise LookupError(f"no line {name} in the environment")
+
+
+def origin(found: dict) -> str:
+    """The command that measured, the kernel and the module's revision."""
+    kernel = line_of(found, "kernel").split(",")[0]
+    revision = line_of(found, "module").rsplit(" ", 1)[1]
+    command = COMMANDS[line_of(found, "plan")]
+    return f"Figures of `{command}`, kernel {kernel}, module of revision {revision}"
 
 
 def geometry(model: dict) -> str:

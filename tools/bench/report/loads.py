@@ -77,16 +77,17 @@ def worse(found: dict) -> list[Worse]:
             where = f"{row['bytes']} B beside {row['live']} live" + (f", {title}" if title else "")
             stock, near = row["layouts"]["stock"], row["layouts"]["near"]
             for what in NAMED:
+                name = COSTS[what]
                 pair = [side["load"][what][1] for side in (stock, near)]
-                result += more(where, f"{what} of a load, at most", *pair)
+                result += more(where, f"{name} of a load, at most", *pair)
                 for times in stock["frees"]:
                     cells = [side["frees"][times] for side in (stock, near)]
                     slack = sum(cell["insns_uncertain"] for cell in cells) if what == "insns" else 0
                     pair = [cell[what] for cell in cells]
-                    result += more(where, f"{what} of freeing {times}", *pair, slack)
+                    result += more(where, f"{name} of freeing {times}", *pair, slack)
                 if stock["first"] and not row["live"]:
                     pair = [side["first"][what] for side in (stock, near)]
-                    result += more(where, f"{what} of the first load", *pair)
+                    result += more(where, f"{name} of the first load", *pair)
     return result
 
 

@@ -13,7 +13,6 @@ from . import calls, environment, memory, misses
 from .runs import MAIN
 from .text import mib, number, table
 
-COMMANDS = {"quick": "make bench-quick", "full": "make bench"}
 HEAD = ["", "stock", "module"]
 # What may stand in a cell.
 CELL = re.compile(r"^\d[\d,]*( MiB)?$")
@@ -163,19 +162,10 @@ MANY = [
 BLOCKS = {"figures": (FIGURES, False), "figures-many": (MANY, True)}
 
 
-def revision(found: dict) -> str:
-    """The revision of the module that was measured."""
-    return environment.line_of(found, "module").rsplit(" ", 1)[1]
-
-
 def block(data: dict, figures: list[Figure]) -> str:
     """One block's text."""
-    subjects, found = data["subjects"], data["environment"]
-    kernel = environment.line_of(found, "kernel").split(",")[0]
-    command = COMMANDS[environment.line_of(found, "plan")]
-    says = f"Figures of `{command}`, kernel {kernel}, module of revision {revision(found)}:"
-    body = [[one.text, *map(one.form, one.get(subjects))] for one in figures]
-    return says + "\n\n" + table(HEAD, body)
+    body = [[one.text, *map(one.form, one.get(data["subjects"]))] for one in figures]
+    return f"{environment.origin(data['environment'])}:\n\n{table(HEAD, body)}"
 
 
 def marks(name: str) -> tuple[str, str]:

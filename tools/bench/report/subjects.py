@@ -73,7 +73,7 @@ def summary(data: dict, found: list[compare.Worse]) -> str:
     ]
     for name, subject in SUBJECTS.items():
         lines += subject.summary(data["subjects"][name])
-    return titled(TITLE, "\n".join(lines))
+    return titled(TITLE, environment.origin(data["environment"]) + ".", "\n".join(lines))
 
 
 def worse_section(found: list[compare.Worse]) -> str:
