@@ -7,11 +7,12 @@ set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=tools/tlb-model/guests.sh
+. "$ROOT/tools/tlb-model/guests.sh"
 
 HERE=$ROOT/tools/tlb-model
 OUT=$BUILD/tlb-model
 MODULE=$BUILD/module/arm64/bpf_pack.ko
-PLUGIN=$OUT/release/libtlb_model.so
 RUNS=$OUT/known-answers
 # The longest that one guest may take, in seconds.
 TIMEOUT=240
@@ -65,26 +66,6 @@ sleep 2
 	teeth) printf '%s\n' "$teeth" ;;
 	module) printf 'insmod bpf_pack.ko near_packs=%s\nsleep 1\n./chain 11 33 12176 1000\n' "$2" ;;
 	esac
-}
-
-# locked COMMAND...
-locked() {
-	if [ -n "${BPF_PACK_HEAVY_LOCK:-}" ]; then
-		flock "$BPF_PACK_HEAVY_LOCK" "$@"
-	else
-		"$@"
-	fi
-}
-
-# image - a build directory for scripts/vm without modules and self-tests: runs that
-# are compared need the same guest image, whatever is built at the same time.
-image() {
-	local entry
-	rm -rf "$OUT/image"
-	mkdir -p "$OUT/image"
-	for entry in toolchain kit guest cache src apt home log; do
-		[ ! -e "$BUILD/$entry" ] || ln -s "$BUILD/$entry" "$OUT/image/$entry"
-	done
 }
 
 # guest CPU TESTS ARGUMENT PLUGIN - runs the tests on the machine on which runs
@@ -157,10 +138,9 @@ overhead() {
 }
 
 build() {
-	cargo build --quiet --release --target-dir "$OUT" --manifest-path "$HERE/Cargo.toml"
-	make --silent -C "$HERE/guest" OUT="$OUT/guest"
+	build_model
 	mkdir -p "$RUNS"
-	image
+	bare_build "$OUT/image"
 }
 
 main() {
