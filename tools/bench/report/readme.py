@@ -14,6 +14,8 @@ from .runs import MAIN
 from .text import mib, number, table
 
 HEAD = ["", "stock", "module"]
+# Before the text of a figure that is worse than stock's.
+WORSE = "**worse:** "
 # What may stand in a cell.
 CELL = re.compile(r"^\d[\d,]*( MiB)?$")
 SAYS = re.compile(
@@ -97,20 +99,20 @@ def reserved(subjects: dict) -> tuple:
 
 REALISTIC = {"mix": "realistic", "live": 1000, "hot": 100}
 FIGURES = [
-    Figure("**worse:** one load of a small program (256 B), instructions at least", load("load")),
+    Figure("one load of a small program (256 B), instructions at least", load("load")),
     Figure(
-        "**worse:** of it alloc with nothing live, at least",
+        "of it alloc with nothing live, at least",
         call("alloc", live=0, state="fresh", bytes=256),
     ),
     Figure(
-        "**worse:** of it finalize with nothing live, at least",
+        "of it finalize with nothing live, at least",
         call("finalize", live=0, state="fresh", bytes=256),
     ),
     Figure(
-        "**worse:** the first load, instructions (the first pack is made at insmod)",
+        "the first load, instructions (the first pack is made at insmod)",
         load("first"),
     ),
-    Figure("**worse:** memory of 1,000 programs (stock's own pack stays)", reserved, mib),
+    Figure("memory of 1,000 programs (stock's own pack stays)", reserved, mib),
     Figure(
         "alloc after churn beside 1,000 live images, instructions at least",
         call("alloc", live=1000, state="churn", bytes=256),
@@ -162,9 +164,16 @@ MANY = [
 BLOCKS = {"figures": (FIGURES, False), "figures-many": (MANY, True)}
 
 
+def line(figure: Figure, subjects: dict) -> list[str]:
+    """One line of a table."""
+    stock, module = figure.get(subjects)
+    cells = [figure.form(value) for value in (stock, module)]
+    return [(WORSE if module > stock else "") + figure.text, *cells]
+
+
 def block(data: dict, figures: list[Figure]) -> str:
     """One block's text."""
-    body = [[one.text, *map(one.form, one.get(data["subjects"]))] for one in figures]
+    body = [line(figure, data["subjects"]) for figure in figures]
     return f"{environment.origin(data['environment'])}:\n\n{table(HEAD, body)}"
 
 
@@ -193,6 +202,20 @@ def rewrite(text: str, data: dict) -> tuple[str, list[str]]:
     return text, left
 
 
+def complaints_of_line(have: str, wanted: str) -> list[str]:
+    """What is wrong with the form of one line of a table."""
+    text, *cells = (cell.strip() for cell in have.strip("|").split("|"))
+    found = []
+    if text.removeprefix(WORSE) != wanted:
+        found.append(f"'{text}' stands in the place of '{wanted}'")
+    found += [f"no single figure: {cell}" for cell in cells if not CELL.match(cell)]
+    if not found:
+        stock, module = (int(re.sub(r"\D", "", cell)) for cell in cells)
+        if text.startswith(WORSE) != (module > stock):
+            found.append(f"'{text}' says wrongly whether the figure is worse than stock's")
+    return found
+
+
 def complaints(text: str) -> list[str]:
     """What is wrong with the form of README.md's blocks: not the figures, but all else."""
     found = []
@@ -206,12 +229,9 @@ def complaints(text: str) -> list[str]:
             found.append(f"{name}: is not of `make bench`")
         if len(lines) - 1 != len(expected):
             found.append(f"{name}: {len(lines) - 1} lines in the table, not {len(expected)}")
-        for line, wanted in zip(lines[1:], expected, strict=False):
-            if wanted.startswith("|"):
-                found += [] if line == wanted else [f"{name}: not the head of the table: {line}"]
-                continue
-            text_, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-            if text_ != wanted:
-                found.append(f"{name}: '{text_}' stands in the place of '{wanted}'")
-            found += [f"{name}: no single figure: {cell}" for cell in cells if not CELL.match(cell)]
+        for have, wanted in zip(lines[1:], expected, strict=False):
+            if not wanted.startswith("|"):
+                found += [f"{name}: {why}" for why in complaints_of_line(have, wanted)]
+            elif have != wanted:
+                found.append(f"{name}: not the head of the table: {have}")
     return found
