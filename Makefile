@@ -15,7 +15,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench bench-quick check module clean distclean
+.PHONY: help demo test test-all bench bench-quick check litmus module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -28,6 +28,7 @@ help:
 	@echo '  make bench      measure: TLB model, costs, memory (about an hour on 2 cores)'
 	@echo '  make bench-quick  a short run of it (about 8 minutes)'
 	@echo '  make check      formatting and lints only'
+	@echo '  make litmus     the order of cache maintenance, against the memory model of arm64'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
 	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
 	@echo '  make distclean  remove build/ altogether'
@@ -54,6 +55,9 @@ bench-quick:
 
 check:
 	@scripts/check
+
+litmus:
+	@tools/litmus/run
 
 module:
 	@scripts/module $(KERNEL)
