@@ -15,7 +15,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench bench-quick check litmus module clean distclean
+.PHONY: help demo test test-all test-debug bench bench-quick check litmus module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -25,6 +25,8 @@ help:
 	@echo '  make test       the test suite (about 30 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, another CPU'
 	@echo '                  model, the TLB model in guests, the short benchmark'
+	@echo '  make test-debug  the self-tests on kernels that check more: KASAN, lockdep, KCSAN,'
+	@echo '                  64 KiB pages, BTI and kCFI (builds them first: two hours)'
 	@echo '  make bench      measure: TLB model, costs, memory (about an hour on 2 cores)'
 	@echo '  make bench-quick  a short run of it (about 8 minutes)'
 	@echo '  make check      formatting and lints only'
@@ -46,6 +48,9 @@ test:
 
 test-all:
 	@scripts/test --all
+
+test-debug:
+	@scripts/test --debug
 
 bench:
 	@scripts/bench

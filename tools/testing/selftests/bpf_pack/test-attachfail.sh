@@ -7,6 +7,8 @@
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tools/testing/selftests/bpf_pack/shell/faults.sh
+. "$DIR/shell/faults.sh"
 
 start_test attachfail
 need_module bpf_pack bpf_pack_test bpf_pack_holder bpf_pack_watch
@@ -45,7 +47,8 @@ for function in bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_prog_pack_al
 	watched "$function held" "$registrations" load_pack
 	check "$function held: rmmod of its holder succeeds" rmmod bpf_pack_holder
 done
-watched "proof fails" 5 load_test_pack fault=5
+check "the test build lists the points" list_faults
+watched "proof fails" 5 load_test_pack fault="$(fault proof-finalize)"
 
 check "insmod succeeds after all failures" load_pack
 check "rmmod succeeds after all failures" unload_pack

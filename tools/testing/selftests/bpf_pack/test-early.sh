@@ -6,6 +6,8 @@
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tools/testing/selftests/bpf_pack/shell/faults.sh
+. "$DIR/shell/faults.sh"
 
 ROUNDS=2
 
@@ -45,9 +47,10 @@ while_opening() {
 check "bpf_prog_pack_alloc held: insmod of its holder succeeds" insmod "$(module bpf_pack_holder)" function=bpf_prog_pack_alloc
 while_opening "bpf_prog_pack_alloc held" fails "$ROUNDS" load_pack
 check "bpf_prog_pack_alloc held: rmmod of its holder succeeds" rmmod bpf_pack_holder
-# Not fault=6: the proof then waits for seconds, and fails at the same place.
-for fault in 4 5; do
-	while_opening "proof fails, fault=$fault" fails 1 load_test_pack fault="$fault"
+# Not proof-free: the proof then waits for seconds, and fails at the same place.
+check "the test build lists the points" list_faults
+for point in proof-alloc proof-finalize; do
+	while_opening "$point fails" fails 1 load_test_pack fault="$(fault "$point")"
 done
 
 # Shows that the tool would have opened the files.

@@ -1,17 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# If insmod fails, the log says why, and the stock kernel works as before (I8).
+# Every step that can fail does so in turn (I8). If insmod fails, the log says why and
+# the stock kernel works as before. If something fails later, the stock allocator takes
+# over or the one program is refused; then everything works again, and nothing is left.
+# Last of all, memory that cannot be filled with traps stays out of use: see test-lost.sh.
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tools/testing/selftests/bpf_pack/shell/faults.sh
+. "$DIR/shell/faults.sh"
 
 start_test faults
-need_tool run_progs
+need_tool run_progs attach_far
 need_module bpf_pack bpf_pack_test bpf_pack_holder
 load_walk || true
 
 SAMPLE='socket_filter fentry subprograms classic_socket'
+# How often a fault is repeated whose leak would show in the kernel's free memory.
+REPEATS=8
+# What may be missing afterwards, in KiB: less than two packs.
+SLACK=4000
 
 # stock_works - programs load and run without the module.
 stock_works() {
@@ -30,20 +39,87 @@ refused() {
 	check "$what: programs work without the module" stock_works
 }
 
+# free_memory - in KiB.
+free_memory() {
+	sync
+	sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo
+}
+
+# no_leak - the kernel's own search finds nothing that is lost, where it has one.
+no_leak() {
+	leaks=$DEBUGFS/kmemleak
+	[ -e "$leaks" ] || return 0
+	echo scan >"$leaks" && echo scan >"$leaks" && ! grep . "$leaks"
+}
+
+# missing_symbols - each symbol is missing in turn, until insmod misses none.
+missing_symbols() {
+	symbols=0
+	while ! load_test_pack fault="$(fault symbol)" fault_skip="$symbols" 2>"$WORK/insmod.log"; do
+		symbols=$((symbols + 1))
+		log_since_mark | grep -q "this kernel has no symbol" || return 1
+		mark_log
+		[ "$symbols" -lt 200 ] || return 1
+	done
+	echo "symbols: $symbols"
+	unload_pack && [ "$symbols" -gt 20 ]
+}
+
+# without_packs NAME - a pack cannot be made: programs are the stock allocator's.
+without_packs() {
+	before=$(free_memory)
+	check "$1: insmod succeeds" load_test_pack fault="$(fault "$1")"
+	# shellcheck disable=SC2086
+	run_cases "$1" "$TOOLS/run_progs" --expect stock $SAMPLE
+	check "$1: the step failed" test "$(faults_failed)" -gt 0
+	check "$1: status counts what went to the stock allocator" \
+		test "$(status_value to_stock_no_memory)" -gt 0
+	check "$1: no image is in packs" test "$(images_served)" -eq 0
+	check "$1: no region is left" test "$(status_value mapped_bytes)" -eq 0
+	check "$1: rmmod succeeds" unload_pack
+	check "$1: $REPEATS times more" again_and_again "$1"
+	check "$1: the memory is free again" loop_until has_again "$before"
+}
+
+again_and_again() {
+	count=0
+	while [ "$count" -lt "$REPEATS" ]; do
+		load_test_pack fault="$(fault "$1")" && unload_pack || return 1
+		count=$((count + 1))
+	done
+}
+
+has_again() {
+	[ "$(free_memory)" -ge "$(($1 - SLACK))" ]
+}
+
+# while_failing NAME DESCRIPTION COMMAND... - COMMAND answers as described while NAME fails;
+# afterwards everything works and is in packs.
+while_failing() {
+	name=$1 what=$2
+	shift 2
+	check "$name: insmod succeeds" load_test_pack near_packs="$NEAR"
+	check "$name: the fault is armed" arm_fault "$name"
+	check "$name: $what" "$@"
+	check "$name: the step failed" test "$(faults_failed)" -gt 0
+	check "$name: the fault is disarmed" disarm_faults
+	# shellcheck disable=SC2086
+	run_cases "$name, disarmed" "$TOOLS/run_progs" $SAMPLE
+	check "$name: rmmod succeeds" unload_pack
+}
+
+# some_fail COMMAND... - it fails: a program was not compiled, or not attached.
+some_fail() {
+	! "$@"
+}
+
+check "the test build lists the points" list_faults
 # shellcheck disable=SC2016 # quotes of the message
-refused "symbol missing" 'this kernel has no symbol `bpf_pack_no_such_symbol`' fault=1
 if [ "$(grep -c ' init_once$' /proc/kallsyms)" -gt 1 ]; then
-	# shellcheck disable=SC2016 # quotes of the message
-	refused "several symbols of one name" 'symbols `init_once`: no telling which is meant' fault=3
+	refused "several symbols of one name" 'symbols `init_once`: no telling which is meant' symbol_twice=1
 else
 	skip_case "several symbols of one name" "this kernel has only one symbol init_once"
 fi
-# The proof does not see a call through the hook, as if the function were inlined.
-fault=4
-for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize bpf_prog_pack_free; do
-	refused "$function not called" "does not come through the hook on $function" fault="$fault"
-	fault=$((fault + 1))
-done
 # The function that is hooked last, when all other hooks are in place, and an earlier one.
 for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize; do
 	check "$function held: insmod of its holder succeeds" insmod "$(module bpf_pack_holder)" function="$function"
@@ -52,16 +128,59 @@ for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize; do
 done
 refused "near_packs out of range" 'parameter near_packs=129: must be from 0 to 128' near_packs=129
 refused "align no power of two" 'parameter align=96: must be a power of two' align=96
+refused "fault out of range" "parameter fault=999: must be from 0 to $(wc -l <"$WORK/faults")" fault=999
 
-check "no memory for packs: insmod succeeds" load_test_pack fault=2
+# Each point that there is: a point that nobody tests is a failure.
+while read -r number name <&3; do
+	NEAR=16
+	case $name in
+	symbol)
+		refused "$name" "this kernel has no symbol" fault="$number"
+		mark_log
+		check "$name: insmod fails for each symbol by itself" missing_symbols
+		;;
+	slots | regions | index | owners)
+		refused "$name" "cannot make the books" fault="$number"
+		;;
+	hook-filter)
+		refused "$name" "cannot hook" fault="$number"
+		refused "$name, the last one" "cannot hook" fault="$number" fault_skip=4
+		;;
+	hook-register)
+		refused "$name" "is held by another user of ftrace" fault="$number"
+		refused "$name, the last one" "is held by another user of ftrace" fault="$number" fault_skip=4
+		;;
+	proof-program) refused "$name" "cannot make a BPF program to try" fault="$number" ;;
+	# The proof does not see a call through the hook, as if the function were inlined.
+	proof-alloc) refused "$name" "does not come through the hook on bpf_prog_pack_alloc" fault="$number" ;;
+	proof-finalize)
+		refused "$name" "does not come through the hook on bpf_jit_binary_pack_finalize" fault="$number"
+		;;
+	proof-free) refused "$name" "does not come through the hook on bpf_prog_pack_free" fault="$number" ;;
+	region-memory | region-leaf | region-traps | region-alias | region-shared | pack-words | pack-slot)
+		without_packs "$name"
+		;;
+	lease)
+		# shellcheck disable=SC2086
+		while_failing "$name" "the stock allocator serves" "$TOOLS/run_progs" --expect stock $SAMPLE
+		;;
+	copy-read | window)
+		# shellcheck disable=SC2086
+		while_failing "$name" "programs are not compiled" some_fail "$TOOLS/run_progs" $SAMPLE
+		;;
+	far-target | far-branch)
+		NEAR=0
+		while_failing "$name" "programs are not attached" some_fail "$TOOLS/attach_far"
+		;;
+	# test-lost.sh: the module cannot be removed any more.
+	traps) ;;
+	*) check "$name: a test knows this point" false ;;
+	esac
+done 3<"$WORK/faults"
+
+check "no fault: insmod of the shipped module succeeds" load_pack
 # shellcheck disable=SC2086
-run_cases "no memory for packs" "$TOOLS/run_progs" --expect stock $SAMPLE
-check "no memory for packs: status counts what went to the stock allocator" \
-	test "$(status_value to_stock_no_memory)" -gt 0
-check "no memory for packs: no image is in packs" test "$(images_served)" -eq 0
-check "no memory for packs: rmmod succeeds" unload_pack
-check "without a fault: insmod succeeds" load_pack
-# shellcheck disable=SC2086
-run_cases "without a fault" "$TOOLS/run_progs" $SAMPLE
-check "without a fault: rmmod succeeds" unload_pack
+run_cases "no fault" "$TOOLS/run_progs" $SAMPLE
+check "no fault: rmmod succeeds" unload_pack
+check "the kernel finds no lost memory" no_leak
 finish_test
