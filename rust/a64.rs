@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known about A64 instructions: pure, tested on the host.
+//! Facts about A64 instructions. No unsafe code; tests run on the host.
 
 #![cfg_attr(not(test), deny(unsafe_code))]
 
-/// Bytes of an instruction.
+/// The size of an instruction, in bytes.
 pub(crate) const INSN_SIZE: usize = 4;
 
-/// How far `B` and `BL` reach, in bytes: 26 bits of instructions, signed (Arm ARM, C6.2 `B`).
+/// The reach of `B` and `BL`, in bytes: a signed number of 26 bits that counts instructions (Arm
+/// ARM, C6.2 `B`).
 pub(crate) const BRANCH_RANGE: usize = 128 << 20;
 
-/// `NOP`.
 pub(crate) const NOP: u32 = 0xd503_201f;
-/// `B`, without its offset.
+/// `B` with an offset of 0.
 const B: u32 = 0x1400_0000;
-/// `BL`, without its offset.
+/// `BL` with an offset of 0.
 const BL: u32 = 0x9400_0000;
 
-/// Whether `to` is out of reach of a branch at `from`.
+/// Whether a branch at `from` cannot reach `to`.
 pub(crate) fn is_long(from: usize, to: usize) -> bool {
     let distance = to.wrapping_sub(from) as isize;
     let range = BRANCH_RANGE as isize;
     !(-range..range).contains(&distance)
 }
 
-/// Encodes `B`, or `BL` if `link`, over a distance that is in reach and a multiple of 4.
+/// Encodes `B`, or `BL` if `link`, from `from` to `to`. The distance must be in reach and a
+/// multiple of 4 bytes.
 pub(crate) fn branch(link: bool, from: usize, to: usize) -> u32 {
     let distance = to.wrapping_sub(from) as isize;
-    // CAST: 26 bits of the signed number of instructions.
+    // CAST: Keeps the 26 low bits of the signed number of instructions.
     let offset = (distance >> 2) as u32 & 0x03ff_ffff;
     if link {
         BL | offset
@@ -36,11 +37,11 @@ pub(crate) fn branch(link: bool, from: usize, to: usize) -> u32 {
     }
 }
 
-/// Bytes of `image` up to the `trap`s that fill its end.
+/// Returns the bytes of `image` without the `trap` instructions at its end.
 ///
-/// The JIT reserves for the longest code it might emit and fills the rest with traps. The last word
-/// of what it emits is never one: it is half of a kernel address in the PLT or the type of an
-/// exception-table entry (arch/arm64/net/bpf_jit_comp.c, `build_plt()`).
+/// The JIT reserves memory for the longest code that it might emit and fills the rest with traps.
+/// The last word that it emits is never a trap: it is half of a kernel address in the PLT, or the
+/// type of an exception-table entry (arch/arm64/net/bpf_jit_comp.c, `build_plt()`).
 pub(crate) fn used_bytes(image: &[u32], trap: u32) -> usize {
     let used = image.iter().rposition(|&word| word != trap);
     used.map_or(0, |last| last.saturating_add(1))
@@ -76,7 +77,7 @@ mod tests {
         assert!(!is_long(4, usize::MAX - 3));
     }
 
-    /// As binutils has them.
+    /// The expected words come from binutils.
     #[test]
     fn branches_are_encoded_as_an_assembler_does() {
         for (link, distance, insn) in [

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C functions for other in-kernel JITs: `include/bpf_pack.h`, exported in `exports.c`.
+//! The C functions for other JITs in the kernel: `include/bpf_pack.h`, exported in `exports.c`.
 //!
-//! A module that uses them holds a reference to this one, so they are never called after it left.
+//! A module that uses them holds a reference to this one: nobody calls them after `rmmod`.
 
 use crate::poke::Source;
 use crate::service::{
@@ -12,7 +12,7 @@ use crate::service::{
 };
 use kernel::prelude::*;
 
-/// `bpf_pack_alloc()`: see the header.
+/// See the header.
 ///
 /// # Safety
 ///
@@ -27,7 +27,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_alloc(size: u32, flags: u32) -> *mut c_
     address.map_or(core::ptr::null_mut(), |address| address.as_ptr().cast())
 }
 
-/// `bpf_pack_finalize()`: see the header.
+/// See the header.
 ///
 /// # Safety
 ///
@@ -42,7 +42,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_finalize(
     let Some(service) = entered.target() else {
         return EINVAL.to_errno();
     };
-    // SAFETY: The caller lets this read these bytes.
+    // SAFETY: The header says that the caller lets this function read `size` bytes at `rw`.
     let source = unsafe { Source::new(rw.cast(), size as usize) };
     match service.finalize(rox as usize, source, source.len()) {
         Outcome::Done => 0,
@@ -54,7 +54,7 @@ pub(crate) unsafe extern "C" fn bpf_pack_finalize(
     }
 }
 
-/// `bpf_pack_free()`: see the header.
+/// See the header.
 ///
 /// # Safety
 ///

@@ -2,8 +2,8 @@
 
 //! A program pack allocator for the arm64 BPF JIT: packs of 2 MiB, each mapped by one TLB entry.
 //!
-//! Wiring only: parameters, order of construction, order of destruction. `Documentation/` in the
-//! project's repository describes the whole.
+//! This file only reads the parameters, and builds the parts of the module and takes them down in
+//! order. `Documentation/` in the project's repository describes the whole.
 
 mod a64;
 mod abi;
@@ -38,7 +38,7 @@ use service::{
     GATE, //
 };
 
-/// The module with the parameters that every build has, and more.
+/// Declares the module, with the parameters that every build has and those that are given.
 macro_rules! declare {
     ($($more:tt)*) => {
         module! {
@@ -93,11 +93,15 @@ declare! {
     },
 }
 
-/// What fits within branch range of one instruction, to either side.
-// CAST: 128.
+/// The number of packs within the range of a branch instruction, in both directions.
+// CAST: The number is 128.
 const MAX_NEAR_PACKS: u32 = (2 * a64::BRANCH_RANGE / pack_core::PACK_SIZE) as u32;
 
-/// Checks that a parameter is from `min` to `max`; the log names one that is not.
+/// Checks that a parameter is from `min` to `max`.
+///
+/// # Errors
+///
+/// `EINVAL` if it is not; the log names it.
 fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<u32> {
     if !(min..=max).contains(&value) {
         pr_err!("parameter {name}={value}: must be from {min} to {max}\n");
@@ -106,7 +110,7 @@ fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<u32> {
     Ok(value)
 }
 
-/// What a shipped module does not let one set.
+/// Returns the defaults: a shipped module has no parameters for the knobs.
 #[cfg(not(CONFIG_ARM64_BPF_PACK_TEST))]
 fn knobs() -> Result<Knobs> {
     Ok(Knobs::default())
@@ -163,9 +167,10 @@ fn config() -> Result<Config> {
 }
 
 /// The module.
-// Fields are dropped in this order, the reverse of that in which they were made: what can be opened
-// goes before what it shows; then no new calls and none in flight; then the service with its packs,
-// all of which are empty by then, because a live image holds the module.
+// Rust drops the fields in this order, the reverse of that in which `init` makes them: first the
+// files, because reading them uses the rest; then the hooks, so that no new calls come; then the
+// gate, which waits for calls in flight; then the service with its packs. These are empty by then,
+// because a live image holds the module.
 struct BpfPack {
     _debugfs: DebugFs,
     _hooks: Hooks,
@@ -173,7 +178,7 @@ struct BpfPack {
     _service: Running,
 }
 
-/// The service, shut down when this is dropped.
+/// The service. Dropping this shuts it down.
 struct Running(Pin<KBox<Service>>);
 
 impl Drop for Running {
@@ -191,13 +196,13 @@ impl kernel::Module for BpfPack {
             KBox::pin_init(service, GFP_KERNEL)
                 .inspect_err(|error| pr_err!("cannot make the books: {:?}\n", error))?,
         );
-        // SAFETY: The service is on the heap and is dropped after the gate, by the order of the
-        // fields, and of these variables on an error.
+        // SAFETY: The target must stay valid until the gate is dropped. The service is on the heap
+        // and is dropped after the gate: as a field, and as a local variable when `init` fails.
         let gate = unsafe { GATE.open(&service.0) };
         let hooks = Hooks::attach(kernel)?;
         hook::prove()?;
-        // Nothing can fail from here on: so images may be served, and files be opened. An init that
-        // failed with either would free this module under them.
+        // Nothing fails from here on. Before, no image may be served and no file opened: if `init`
+        // then failed, the kernel would free the module while they use it.
         service.0.start();
         pr_info!("serving the BPF JIT; {}\n", report::FirstPack(&service.0));
         Ok(Self {

@@ -25,19 +25,19 @@ DECLARE_EVENT_CLASS(bpf_pack_range,
 	TP_printk("address=%#lx size=%lu", __entry->address, __entry->size)
 );
 
-/* Memory was reserved for an image. */
+/* An image got memory. */
 DEFINE_EVENT(bpf_pack_range, bpf_pack_reserve,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
 );
 
-/* An image is final: every CPU fetches it. */
+/* An image was finalized: every CPU's instruction fetch sees it. */
 DEFINE_EVENT(bpf_pack_range, bpf_pack_finalize,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
 );
 
-/* An image was freed and is BRK again. */
+/* A freed image consists of BRK instructions again. */
 DEFINE_EVENT(bpf_pack_range, bpf_pack_retire,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
@@ -49,15 +49,15 @@ DEFINE_EVENT(bpf_pack_range, bpf_pack_make_region,
 	TP_ARGS(address, size)
 );
 
-/* A region is about to be freed: its pack is in the books no more. */
+/* A region is about to be freed: its pack is not in the books any more. */
 DEFINE_EVENT(bpf_pack_range, bpf_pack_free_region,
 	TP_PROTO(unsigned long address, unsigned long size),
 	TP_ARGS(address, size)
 );
 
 /*
- * All CPUs were synchronised, and all that had been retired before is free; at
- * once and with zeroes if there was nothing.
+ * All CPUs were synchronised, and the images of the batch are free: it comes
+ * with the last of them. Without a batch it comes at once, with zeroes.
  */
 TRACE_EVENT(bpf_pack_synchronise,
 	TP_PROTO(unsigned long images, unsigned long size),

@@ -32,7 +32,8 @@ pub(crate) struct Knobs {
     pub(crate) align: ChunkCount,
     /// The most packs.
     pub(crate) max_packs: usize,
-    /// One more symbol to look up. `insmod` fails if the kernel does not have exactly one of that name.
+    /// One more symbol to look up. `insmod` fails if the kernel does not have exactly one of that
+    /// name.
     pub(crate) symbol: Option<&'static CStr>,
 }
 

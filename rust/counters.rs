@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the module counts while it runs.
+//! The counters that `status` shows, under the names that it gives them.
 
 #![deny(unsafe_code)]
 
@@ -9,7 +9,7 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// A count that only grows. Any context.
+/// A number that only grows. All methods may be called in any context.
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Default for Counter {
@@ -19,80 +19,75 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// A count of 0.
+    /// Makes a counter of 0.
     pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    /// Adds one.
     pub(crate) fn inc(&self) {
         self.add(1);
     }
 
-    /// Adds `n`.
     pub(crate) fn add(&self, n: u64) {
         self.0.add(n, Relaxed);
     }
 
-    /// Raises it to `n`, where it is lower. Not counted exactly if two do so at once: callers hold a
-    /// lock.
+    /// Raises the counter to `n` if it is lower. Callers hold a lock: of two concurrent calls, one
+    /// could get lost.
     pub(crate) fn raise_to(&self, n: u64) {
         if self.get() < n {
             self.0.store(n, Relaxed);
         }
     }
 
-    /// The count so far.
+    /// Returns the number.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// Everything that is counted since the module was loaded.
+/// Numbers since `insmod`.
 #[derive(Default)]
 pub(crate) struct Counters {
-    /// Images served from our packs.
+    /// Images that got memory.
     pub(crate) images_served: Counter,
-    /// Images finalized.
     pub(crate) images_finalized: Counter,
-    /// Images freed.
     pub(crate) images_freed: Counter,
-    /// Writes into an image other than finalize: trampolines, headers of failed JITs.
+    /// Writes to an image other than finalize, such as trampolines and headers of failed JITs.
     pub(crate) images_written: Counter,
-    /// Attachments that needed a program's PLT.
+    /// Changes of a patch site that needed the program's PLT.
     pub(crate) far_attachments: Counter,
-    /// Bytes given back at finalize because the image was shorter than its reservation.
+    /// Bytes that became free at finalize because the image was shorter than its reservation.
     pub(crate) trimmed_bytes: Counter,
-    /// Times that all CPUs were synchronised.
+    /// Synchronisations of all CPUs.
     pub(crate) synchronisations: Counter,
-    /// Ranges that became free through one of these.
+    /// Freed images whose memory can be used again.
     pub(crate) images_released: Counter,
-    /// Regions mapped.
     pub(crate) regions_made: Counter,
-    /// Regions freed.
     pub(crate) regions_freed: Counter,
-    /// Calls with an address or a size that is not right; each is in the log too.
+    /// Calls with a wrong address or size. The log has the first of them.
     pub(crate) bad_calls: Counter,
-    /// Copies that failed because the source could not be read.
+    /// Copies whose source could not be read.
     pub(crate) copy_errors: Counter,
-    /// Requests that we did not serve, by reason.
+    /// Requests for an image that were refused.
     pub(crate) refused: Refusals,
 }
 
-/// Why requests went to the stock allocator.
+/// Requests for an image that were refused, by reason.
 #[derive(Default)]
 pub(crate) struct Refusals {
-    /// The control said "drain".
+    /// `drain` was written to the control file.
     pub(crate) draining: Counter,
     /// The module was being removed.
     pub(crate) leaving: Counter,
-    /// No memory, no room for another pack, or too many packs.
+    /// There was no memory, no room for another pack, or the number of packs was at its limit.
     pub(crate) no_memory: Counter,
-    /// Too large, or of size 0.
+    /// The size was 0 or too large.
     pub(crate) size: Counter,
-    /// The caller wanted zeroes: memory of `bpf_dispatcher_change_prog()`, which arm64 never runs
-    /// and the kernel never frees.
+    /// The request came from `bpf_dispatcher_change_prog()`, which wants memory filled with zeroes.
+    /// arm64 never runs that memory, and the kernel never frees it.
     pub(crate) dispatcher: Counter,
-    /// The kernel flushes branch predictors for classic BPF, which only the stock allocator does.
+    /// The kernel flushes branch predictors for classic BPF, and only the stock allocator can do
+    /// that.
     pub(crate) predictor_flush: Counter,
 }

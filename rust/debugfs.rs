@@ -2,8 +2,8 @@
 
 //! `/sys/kernel/debug/bpf_pack/`: `status` to read, `control` to read and write.
 //!
-//! Not with `kernel::debugfs`: its file operations name no owner, so that an open file would not hold
-//! the module, and closing it after `rmmod` would run into freed memory.
+//! This does not use `kernel::debugfs`: its file operations have no owner. An open file would not
+//! hold the module, and closing the file after `rmmod` would run freed code.
 
 use crate::report;
 use crate::service::GATE;
@@ -18,35 +18,35 @@ use kernel::uaccess::{
     UserSlice, //
 };
 
-/// The directory with its files; they vanish when this is dropped.
+/// The directory with its files. Dropping this removes them.
 ///
 /// # Invariants
 ///
-/// `dir` is what `debugfs_create_dir()` returned.
+/// `dir` is the return value of `debugfs_create_dir()`, which may be an error pointer.
 pub(crate) struct DebugFs {
     dir: *mut bindings::dentry,
 }
 
-// SAFETY: A directory may be removed from any task.
+// SAFETY: Any task may remove the directory.
 unsafe impl Send for DebugFs {}
-// SAFETY: `&DebugFs` gives access to nothing.
+// SAFETY: `&DebugFs` has no methods.
 unsafe impl Sync for DebugFs {}
 
-/// What a file shows: it is called for each time the file is read.
+/// The function that makes the text of a file, each time that the file is read.
 type Show = unsafe extern "C" fn(*mut bindings::seq_file, *mut c_void) -> c_int;
 
-/// File operations that may be shared between CPUs.
+/// File operations in a static.
 #[repr(transparent)]
 struct Operations(bindings::file_operations);
 
-// SAFETY: They are never written.
+// SAFETY: Nobody writes to them.
 unsafe impl Sync for Operations {}
 
-/// The operations of a file that shows something, opened by `open`.
+/// The operations of a file that shows a text and is opened by `open`.
 const fn operations(
     open: unsafe extern "C" fn(*mut bindings::inode, *mut bindings::file) -> c_int,
 ) -> bindings::file_operations {
-    // SAFETY: All zeroes are valid: no operation is there.
+    // SAFETY: A `file_operations` of zeroes is valid: it has no operation.
     let mut ops: bindings::file_operations = unsafe { MaybeUninit::zeroed().assume_init() };
     ops.owner = crate::lifetime::THIS_MODULE;
     ops.open = Some(open);
@@ -67,10 +67,11 @@ static CONTROL: Operations = {
 };
 
 impl DebugFs {
-    /// Makes the directory. Without debugfs in the kernel nothing happens.
+    /// Makes the directory and its files. Does nothing if the kernel has no debugfs.
     pub(crate) fn new() -> Self {
-        // SAFETY: The names are C strings. debugfs functions take the error pointers of each other.
-        // The operations are statics of this module, which they hold while a file is open.
+        // SAFETY: The names are C strings. `dir` comes from debugfs, whose functions accept each
+        // other's error pointers. The operations are statics that name this module as their owner,
+        // so that an open file holds it.
         unsafe {
             let dir = bindings::debugfs_create_dir(c"bpf_pack".as_char_ptr(), null_mut());
             let files = [
@@ -89,47 +90,42 @@ impl DebugFs {
                     &ops.0,
                 );
             }
-            // INVARIANT: As it was returned.
+            // INVARIANT: `debugfs_create_dir()` returned it.
             Self { dir }
         }
     }
 }
 
 impl Drop for DebugFs {
-    /// Waits for operations under way.
+    /// Removes the files and waits until nobody reads or writes them. Sleeps.
     fn drop(&mut self) {
-        // SAFETY: By the type invariants it is ours to remove.
+        // SAFETY: By the type invariants it comes from `debugfs_create_dir()`, and only this
+        // removes it.
         unsafe { bindings::debugfs_remove(self.dir) };
     }
 }
 
-/// Opens `status`.
-///
 /// # Safety
 ///
 /// Only the VFS may call this.
 unsafe extern "C" fn open_status(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: The file is being opened.
+    // SAFETY: The VFS is opening this file, and `release` is `single_release()`.
     unsafe { bindings::single_open(file, Some(show_status as Show), null_mut()) }
 }
 
-/// Opens `control`.
-///
 /// # Safety
 ///
 /// Only the VFS may call this.
 unsafe extern "C" fn open_control(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: The file is being opened.
+    // SAFETY: The VFS is opening this file, and `release` is `single_release()`.
     unsafe { bindings::single_open(file, Some(show_control as Show), null_mut()) }
 }
 
-/// Shows `status`.
-///
 /// # Safety
 ///
 /// Only the seq_file code may call this.
 unsafe extern "C" fn show_status(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: The seq_file code passes its own, for this thread.
+    // SAFETY: The seq_file code passes a live `seq_file` that only this task uses during the call.
     let m = unsafe { SeqFile::from_raw(m) };
     if let Some(service) = GATE.enter().target() {
         seq_print!(m, "{}", report::Status(service));
@@ -137,13 +133,11 @@ unsafe extern "C" fn show_status(m: *mut bindings::seq_file, _: *mut c_void) -> 
     0
 }
 
-/// Shows `control`.
-///
 /// # Safety
 ///
 /// Only the seq_file code may call this.
 unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: The seq_file code passes its own, for this thread.
+    // SAFETY: The seq_file code passes a live `seq_file` that only this task uses during the call.
     let m = unsafe { SeqFile::from_raw(m) };
     if let Some(service) = GATE.enter().target() {
         seq_print!(m, "{}\n", report::mode(service));
@@ -179,7 +173,7 @@ unsafe extern "C" fn show_faults(m: *mut bindings::seq_file, _: *mut c_void) -> 
     0
 }
 
-/// Takes `drain`, `serve`, `wait` or `check`; the test build also takes `fault NUMBER [SKIP]`.
+/// Obeys the word that is written to `control`.
 ///
 /// # Safety
 ///
@@ -191,18 +185,18 @@ unsafe extern "C" fn write_control(
     _: *mut bindings::loff_t,
 ) -> isize {
     match take_word(UserPtr::from_ptr(text.cast_mut().cast()), len) {
-        // CAST: At most 16.
+        // CAST: The length is at most 16.
         Ok(()) => len as isize,
         Err(error) => error.to_errno() as isize,
     }
 }
 
-/// What the test build does with a text that the shipped module does not know.
+/// Obeys a text that only the test build knows: `fault NUMBER [SKIP]`.
 ///
 /// # Errors
 ///
-/// `EINVAL` if neither does.
-fn told_otherwise(_text: &[u8]) -> Result {
+/// `EINVAL` for any other text, and always in a shipped module.
+fn obey_in_tests(_text: &[u8]) -> Result {
     #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
     if let Some(told) = _text.strip_prefix(b"fault ") {
         return crate::faults::arm_as_told(told);
@@ -210,7 +204,7 @@ fn told_otherwise(_text: &[u8]) -> Result {
     Err(EINVAL)
 }
 
-/// Reads a word from user space and does what it says.
+/// Reads a text from user space and obeys it: `drain`, `serve`, `wait` or `check`.
 fn take_word(text: UserPtr, len: usize) -> Result {
     let mut buffer = [0u8; 16];
     let word = buffer.get_mut(..len).ok_or(EINVAL)?;
@@ -222,7 +216,7 @@ fn take_word(text: UserPtr, len: usize) -> Result {
         b"serve" => service.set_draining(false),
         b"wait" => service.wait_until_unused()?,
         b"check" => service.check()?,
-        word => return told_otherwise(word),
+        word => return obey_in_tests(word),
     }
     Ok(())
 }

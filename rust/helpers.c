@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What Rust cannot call: static inlines and macros of the kernel's headers, one
- * function each and no logic. helpers.h says what each is for; bindgen tells Rust.
+ * Functions around what Rust cannot call: static inlines and macros of the
+ * kernel's headers. One for each, without logic; helpers.h describes them.
  */
 #include <linux/ftrace.h>
 #include <linux/mm.h>
@@ -21,7 +21,7 @@
 
 u64 bpf_pack_helper_prot_rox(void)
 {
-	/* set_memory_x() adds the same to the stock kernel's packs: enforce BTI. */
+	/* Enforces BTI, as set_memory_x() does for the stock kernel's packs. */
 	return pgprot_val(PAGE_KERNEL_ROX) | PTE_MAYBE_GP;
 }
 
@@ -63,12 +63,13 @@ unsigned long bpf_pack_helper_vmalloc_end(void)
 unsigned long bpf_pack_helper_vm_flags(bool huge)
 {
 	/*
-	 * /proc/kcore reads vmalloc areas through the linear map, and would fault on
-	 * an alias that is invalid; sparse areas read as zeroes (mm/vmalloc.c,
-	 * vread_iter()). The flag has no other effect on an area that is mapped whole.
+	 * VM_SPARSE: /proc/kcore reads vmalloc areas through the linear map and would
+	 * fault on an invalid alias. It shows sparse areas as zeroes (mm/vmalloc.c,
+	 * vread_iter()). The flag has no other effect on an area that is fully mapped.
 	 *
-	 * Without a guard page two regions of 2 MiB stand side by side. Nothing writes
-	 * to a region by its address, and its last chunk traps unless an image is there.
+	 * VM_NO_GUARD: so two regions of 2 MiB can be neighbours. They need no guard
+	 * page: nothing writes to a region by its address, and code that runs beyond
+	 * its end meets traps or an image.
 	 */
 	return VM_FLUSH_RESET_PERMS | VM_SPARSE | VM_NO_GUARD |
 	       (huge ? VM_ALLOW_HUGE_VMAP : 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What Rust is told of C: bindgen makes helpers_generated.rs of this file (see
- * Kbuild), so that no function is declared twice.
+ * The C declarations that Rust needs. bindgen makes helpers_generated.rs from this
+ * file (see Kbuild), so that no function is declared twice.
  */
 #ifndef BPF_PACK_HELPERS_H
 #define BPF_PACK_HELPERS_H
@@ -21,8 +21,8 @@
 #include <asm/text-patching.h>
 
 /*
- * Types of the kernel's functions that are called through a pointer (ksym.rs):
- * the kernel's own declarations, whatever they are.
+ * The types of the kernel functions that ksym.rs calls through pointers, taken
+ * from the kernel's own declarations.
  */
 typedef typeof(kallsyms_lookup_name) *bpf_pack_kallsyms_lookup_name;
 typedef typeof(kallsyms_on_each_match_symbol) *bpf_pack_kallsyms_on_each_match_symbol;
@@ -36,27 +36,27 @@ typedef typeof(bpf_address_lookup) *bpf_pack_address_lookup;
 typedef typeof(aarch64_insn_patch_text_nosync) *bpf_pack_patch_text;
 typedef typeof(aarch64_insn_write_literal_u64) *bpf_pack_write_literal;
 
-/* Types of the functions that are hooked: what takes over has the same (hook/entry.rs). */
+/* The types of the hooked functions, which their replacements have, too (hook/entry.rs). */
 typedef typeof(bpf_prog_pack_alloc) *bpf_pack_prog_pack_alloc;
 typedef typeof(bpf_prog_pack_free) *bpf_pack_prog_pack_free;
 typedef typeof(bpf_jit_binary_pack_finalize) *bpf_pack_binary_pack_finalize;
 typedef typeof(bpf_arch_text_copy) *bpf_pack_text_copy;
 typedef typeof(bpf_arch_text_poke) *bpf_pack_text_poke;
 
-/* Enter the stock functions, whatever is attached to them: hook/enter_stock.S. */
+/* Enter the stock functions past whatever is attached to them (hook/enter_stock.S). */
 typeof(bpf_prog_pack_alloc) bpf_pack_pass_on_alloc;
 typeof(bpf_prog_pack_free) bpf_pack_pass_on_free;
 typeof(bpf_jit_binary_pack_finalize) bpf_pack_pass_on_finalize;
 typeof(bpf_arch_text_copy) bpf_pack_pass_on_text_copy;
 typeof(bpf_arch_text_poke) bpf_pack_pass_on_text_poke;
 
-/* Protection bits of PAGE_KERNEL_ROX. */
+/* The protection bits of PAGE_KERNEL_ROX. */
 u64 bpf_pack_helper_prot_rox(void);
-/* Protection bits of a writable fixmap page. */
+/* The protection bits of a writable fixmap page. */
 u64 bpf_pack_helper_prot_fixmap(void);
-/* Index of FIX_TEXT_POKE0. */
+/* The index of FIX_TEXT_POKE0. */
 int bpf_pack_helper_fixmap_slot(void);
-/* Virtual address of FIX_TEXT_POKE0. */
+/* The virtual address of FIX_TEXT_POKE0. */
 unsigned long bpf_pack_helper_fixmap_address(void);
 /* The instruction AARCH64_BREAK_FAULT. */
 u32 bpf_pack_helper_break_insn(void);
@@ -66,15 +66,15 @@ unsigned long bpf_pack_helper_modules_start(void);
 unsigned long bpf_pack_helper_vmalloc_start(void);
 /* VMALLOC_END. */
 unsigned long bpf_pack_helper_vmalloc_end(void);
-/* The flags of a region's vmalloc area, with VM_ALLOW_HUGE_VMAP if @huge. */
+/* The flags of a region's vmalloc area; with VM_ALLOW_HUGE_VMAP if @huge. */
 unsigned long bpf_pack_helper_vm_flags(bool huge);
 /* PMD_SIZE. */
 unsigned long bpf_pack_helper_pmd_size(void);
-/* get_order(): of how many pages a block of @size bytes is, as a power of two. */
+/* get_order(): the binary logarithm of the pages in @size bytes, rounded up. */
 unsigned int bpf_pack_helper_order(unsigned long size);
-/* Whether some zone has a free block of @order or larger at this moment. */
+/* Whether some memory zone has a free block of @order or larger now. */
 bool bpf_pack_helper_has_free_block(unsigned int order);
-/* vfree(). Not kvfree(), which takes an address among the modules for slab memory. */
+/* vfree(). kvfree() would take an address among the modules for slab memory. */
 void bpf_pack_helper_vfree(const void *address);
 /* raw_spin_lock_irqsave(); returns the flags for the unlock. */
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
@@ -82,31 +82,31 @@ unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
 void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 /* page_to_phys(). */
 u64 bpf_pack_helper_page_to_phys(struct page *page);
-/* virt_to_page(), of a linear-map address. */
+/* virt_to_page(), for an address in the linear map. */
 struct page *bpf_pack_helper_virt_to_page(const void *address);
-/* phys_to_virt(): the linear-map address. */
+/* phys_to_virt(): the address in the linear map. */
 void *bpf_pack_helper_phys_to_virt(u64 pa);
 /* The register TTBR1_EL1. */
 u64 bpf_pack_helper_ttbr1(void);
 /* The register TCR_EL1. */
 u64 bpf_pack_helper_tcr(void);
 /*
- * caches_clean_inval_pou(). A function of ours, because the test of the order of
- * things probes it, and the kernel lets nobody probe its own.
+ * caches_clean_inval_pou(). The self-test `order` puts a kprobe on this function;
+ * the kernel's own function allows none.
  */
 void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end);
-/* The same for a large range: @clean is dcache_clean_pou(), then IC IALLUIS. */
+/* The same for a large range: calls @clean, which is dcache_clean_pou(), then IC IALLUIS. */
 void bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
 					 unsigned long start, unsigned long end);
-/* ISB on every online CPU, this one included; waits for all of them. */
+/* Executes an ISB on every online CPU, this one included, and waits for all of them. */
 void bpf_pack_helper_synchronise_cpus(void);
 /* ftrace_regs_set_instruction_pointer(); not traced. */
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
-/* bpf_prog_create(), of @len classic instructions. */
+/* bpf_prog_create(), from @len classic instructions. */
 int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code, u16 len);
 /* bpf_prog_destroy(). */
 void bpf_pack_helper_prog_destroy(struct bpf_prog *prog);
-/* Whether a program was compiled. */
+/* Whether the JIT compiled a program. */
 bool bpf_pack_helper_prog_jited(const struct bpf_prog *prog);
 
 #endif /* BPF_PACK_HELPERS_H */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Binds the entry points of the kernel's JIT to the service.
+//! Redirects functions of the kernel's JIT to the service.
 //!
-//! `ftrace.rs` redirects, `entry.rs` has the functions that take over, `pass_on.rs` leads on to the
-//! stock ones, `proof.rs` sees that the JIT comes through here.
+//! `ftrace.rs` redirects a function; `target.rs` describes one. `entry.rs` has the replacements,
+//! `pass_on.rs` calls the stock functions from there. `proof.rs` checks that the JIT's calls
+//! arrive.
 
 mod entry;
 mod ftrace;
@@ -19,22 +20,22 @@ use kernel::prelude::*;
 
 pub(crate) use proof::prove;
 
-/// The JIT's calls lead to the service while this lives.
+/// The redirections. While this exists, the JIT's calls go to the service.
 ///
-/// Dropped, it sends them back to the stock functions and waits until no task is in ours.
+/// Dropping this detaches the hooks and waits until no task is in a replacement.
 #[must_use = "dropping it detaches the hooks"]
 pub(crate) struct Hooks {
     redirects: KVec<Pin<KBox<Redirect>>>,
 }
 
 impl Hooks {
-    /// Redirects the stock entry points. May sleep; takes a while.
+    /// Redirects the stock functions. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else (a live patch) holds one of the functions, or if tracing is switched
-    /// off (`kernel.ftrace_enabled=0`); `EINVAL` if ftrace does not know it; what ftrace returns. The
-    /// log names the function, and the stock functions are all in place again.
+    /// `EBUSY` if another user of ftrace (a live patch) redirects one of the functions, or if
+    /// ftrace is off (`kernel.ftrace_enabled=0`); `EINVAL` if ftrace does not know one of them;
+    /// other errors of ftrace. The log names the function. No function is redirected then.
     pub(crate) fn attach(kernel: &'static KernelFns) -> Result<Self> {
         let targets = entry::targets(kernel);
         pass_on::prepare(kernel, &targets)?;
@@ -62,12 +63,13 @@ impl Hooks {
 
 impl Drop for Hooks {
     fn drop(&mut self) {
-        // The last one first: no new images while those that deal with them are detached.
+        // In reverse order: the hook that makes images goes first, while the others still serve
+        // them.
         while self.redirects.pop().is_some() {}
-        // A task may have been redirected and not be counted yet.
+        // A task may have been redirected but not counted yet.
         wait_for_tasks();
         GATE.wait_for_calls();
-        // The last instructions of a call come after it is no longer counted.
+        // A task may still be in the last instructions of a call, which is not counted any more.
         wait_for_tasks();
     }
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel symbols that are not exported to modules, resolved once, all or nothing.
+//! The kernel symbols that are not exported to modules. The module resolves all of them once, or
+//! fails.
 //!
-//! A kprobe on `kallsyms_lookup_name()` tells where that function is, and it leads to the rest:
-//! a kprobe cannot stand on `noinstr` functions nor on data. This is what out-of-tree modules must
-//! do and is not blessed by upstream; the README says what a kernel would have to export instead.
+//! A kprobe on `kallsyms_lookup_name()` gives the address of that function, which leads to the
+//! other symbols: no kprobe can stand on data or on `noinstr` functions. Out-of-tree modules have
+//! to do this, and upstream does not support it. The README says what a kernel would have to export
+//! instead.
 //!
-//! The function types are the kernel's own, by way of `helpers.h`. What is static in the kernel
-//! (`patch_lock`, `bpf_jit_current`) or only in assembly (`dummy_tramp`) has no declaration to
+//! The function types are the kernel's own, from `helpers.h`. Symbols that are static in the kernel
+//! (`patch_lock`, `bpf_jit_current`) or defined in assembly (`dummy_tramp`) have no declaration to
 //! compare with.
 
 use crate::faults::{
@@ -26,9 +28,9 @@ use kernel::sync::atomic::{
 };
 use kernel::sync::SetOnce;
 
-/// What bindgen makes of a pointer to a function is an [`Option`]; this is the pointer itself.
+/// The [`Option`] that bindgen makes of a pointer to a function.
 pub(crate) trait Nullable {
-    /// The pointer that is not null.
+    /// The type of the pointer that is not null.
     type Function;
 }
 
@@ -39,17 +41,17 @@ impl<F> Nullable for Option<F> {
 /// The type of a kernel function, by its name in `helpers.h`.
 pub(crate) type Function<T> = <T as Nullable>::Function;
 
-/// Where [`KernelFns`] and its symbols are written down, each once.
+/// Defines [`KernelFns`] and resolves its fields.
 ///
-/// A `fn` is a function of the type that `helpers.h` has for it, `data` an object of the type that
-/// follows, and of an `address` nothing is known but where it is.
+/// A `fn` is a function whose type is in `helpers.h`; `data` is an object of the given type; an
+/// `address` is only that.
 macro_rules! symbols {
     (@type fn $t:ty) => { Function<$t> };
     (@type data $t:ty) => { NonNull<$t> };
     (@type address $t:ty) => { $t };
     (@value fn $t:ty, $found:expr) => {
-        // SAFETY: The symbol is a function of this type: `helpers.h` took it from the kernel's
-        // own declaration.
+        // SAFETY: The symbol is a function of this type: `helpers.h` takes the type from the
+        // kernel's declaration of that function.
         unsafe { transmute::<*mut c_void, Function<$t>>($found.as_ptr()) }
     };
     (@value data $t:ty, $found:expr) => { $found.cast() };
@@ -66,11 +68,12 @@ macro_rules! symbols {
         }
 
         impl KernelFns {
-            /// Resolves everything that `r` finds; every name is tried before the first error
-            /// ends this, so that the log names them all.
+            /// Resolves all symbols. It looks all of them up before it returns the first error, so
+            /// that the log names every symbol that is missing.
             fn find_all(r: &mut Resolver) -> Result<Self> {
                 $(let $field = r.address($name);)*
-                // INVARIANT: Each name is that of its field.
+                // INVARIANT: The table gives each field its symbol, and `Resolver::address` finds
+                // it only if the kernel has exactly one.
                 Ok(Self { $($field: { let found = $field?; symbols!(@value $kind $t, found) },)* })
             }
         }
@@ -80,7 +83,7 @@ macro_rules! symbols {
 symbols! {
     /// Allocates and maps a region.
     vmalloc_node_range: fn sys::bpf_pack_vmalloc_node_range = c"__vmalloc_node_range_noprof";
-    /// Makes linear-map pages invalid, and flushes the TLB, "noflush" or not
+    /// Makes pages of the linear map invalid. It flushes the TLB in spite of its name
     /// (arch/arm64/mm/pageattr.c, `__change_memory_common()`).
     set_direct_map_valid: fn sys::bpf_pack_set_direct_map_valid = c"set_direct_map_valid_noflush";
     /// Whether the kernel's policy lets the linear map be changed.
@@ -89,13 +92,13 @@ symbols! {
     dcache_clean_pou: fn sys::bpf_pack_dcache_clean_pou = c"dcache_clean_pou";
     /// Maps a page in a fixmap slot.
     set_fixmap: fn sys::bpf_pack_set_fixmap = c"__set_fixmap";
-    /// Where the patch site of a function is.
+    /// Finds the patch site of a function.
     ftrace_location: fn sys::bpf_pack_ftrace_location = c"ftrace_location";
-    /// 0 if no BPF image is at an address.
+    /// Looks up the BPF program at an address; 0 if there is none.
     address_lookup: fn sys::bpf_pack_address_lookup = c"bpf_address_lookup";
     /// Changes one instruction of live text.
     patch_text: fn sys::bpf_pack_patch_text = c"aarch64_insn_patch_text_nosync";
-    /// Changes an aligned word of data in text.
+    /// Changes an aligned 64-bit word of data in text.
     write_literal: fn sys::bpf_pack_write_literal = c"aarch64_insn_write_literal_u64";
     /// Hooked.
     pack_alloc: address usize = c"bpf_prog_pack_alloc";
@@ -109,81 +112,82 @@ symbols! {
     text_poke: address usize = c"bpf_arch_text_poke";
     /// The fill function of callers that want zeroes.
     fill_with_zero: address usize = c"bpf_jit_fill_hole_with_zero";
-    /// Held by everybody who changes an instruction of live text.
+    /// The lock of everybody who changes instructions of live text.
     text_mutex: data bindings::mutex = c"text_mutex";
-    /// Where the PLT of a program leads while no trampoline is attached
+    /// The target of a program's PLT while no trampoline is attached
     /// (arch/arm64/net/bpf_jit_comp.c).
     dummy_tramp: address usize = c"dummy_tramp";
-    /// Owns the fixmap slot FIX_TEXT_POKE0 (arch/arm64/kernel/patching.c).
+    /// The lock of the fixmap slot FIX_TEXT_POKE0 (arch/arm64/kernel/patching.c).
     patch_lock: data bindings::raw_spinlock_t = c"patch_lock";
-    /// Bytes that JIT images are charged for (kernel/bpf/core.c).
+    /// The bytes that the kernel has charged for JIT images (kernel/bpf/core.c).
     jit_current: data i64 = c"bpf_jit_current";
-    /// A static key, whose first field is the count (kernel/bpf/core.c).
+    /// The count in a static key: its first field (kernel/bpf/core.c).
     pred_flush: data i32 = c"bpf_pred_flush_enabled";
-    /// Where the kernel's text begins.
+    /// The start of the kernel's text.
     text_start: address usize = c"_stext";
-    /// Where it ends.
+    /// The end of the kernel's text.
     text_end: address usize = c"_etext";
 }
 
-// SAFETY: By the type invariants the addresses are good on every CPU and for ever, and the
-// data fields that are pointers are only accessed with locks or atomics.
+// SAFETY: By the type invariants the addresses are valid on every CPU and never change. The objects
+// behind the data fields are only accessed with their locks or atomically.
 unsafe impl Send for KernelFns {}
-// SAFETY: As above.
+// SAFETY: As for `Send`.
 unsafe impl Sync for KernelFns {}
 
-/// The symbols of the running kernel, from the first successful [`KernelFns::resolve`] on.
+/// The symbols of the running kernel, once [`KernelFns::resolve`] has succeeded.
 static RESOLVED: SetOnce<KernelFns> = SetOnce::new();
 
 /// `kallsyms_lookup_name()`: 0 if there is no such symbol.
 type LookupName = Function<sys::bpf_pack_kallsyms_lookup_name>;
-/// `kallsyms_on_each_match_symbol()`: calls a function with the address of each.
+/// `kallsyms_on_each_match_symbol()`: calls a function with the address of each symbol of a name.
 type EachMatch = Function<sys::bpf_pack_kallsyms_on_each_match_symbol>;
 
-/// Finds `kallsyms_lookup_name()` with a kprobe, which is put in place and removed at once.
+/// Finds `kallsyms_lookup_name()` with a kprobe, which it registers and unregisters at once.
 fn find_lookup_name() -> Result<LookupName> {
     let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
-    // Registering resolves the name; live text need not be patched for that.
+    // Registering a disabled kprobe resolves the name but does not patch live text.
     probe.flags = bindings::KPROBE_FLAG_DISABLED;
-    // SAFETY: `probe` is zeroed but for the name, lives on the heap until it is unregistered below
-    // and has no handlers.
+    // SAFETY: `probe` is zeroes but for the name and the flag, and has no handlers. It stays on the
+    // heap until it is unregistered below.
     let registered = unsafe { bindings::register_kprobe(&raw mut *probe) };
     if registered < 0 {
         pr_err!("no kprobe on kallsyms_lookup_name: is the kernel locked down or kprobes off?\n");
         return Err(Error::from_errno(registered));
     }
     let address = probe.addr;
-    // SAFETY: It was registered above.
+    // SAFETY: It was registered above, once.
     unsafe { bindings::unregister_kprobe(&raw mut *probe) };
     if address.is_null() {
         return Err(ENOENT);
     }
-    // SAFETY: `addr` is the address of `kallsyms_lookup_name()`, whose type is the kernel's.
+    // SAFETY: `addr` is the address of `kallsyms_lookup_name()`, and `LookupName` is the kernel's
+    // type of that function.
     Ok(unsafe { transmute::<*mut bindings::kprobe_opcode_t, LookupName>(address) })
 }
 
-/// The symbols of one name.
+/// The number of symbols of one name, and the address of the last.
 #[derive(Default)]
 struct Matches {
     count: usize,
     last: usize,
 }
 
-/// Counts one symbol.
+/// Counts one symbol in the [`Matches`] at `data`.
 ///
 /// # Safety
 ///
-/// `data` must be a [`Matches`] that nobody else uses.
+/// `data` must point to a [`Matches`] that nobody else uses.
 unsafe extern "C" fn count_match(data: *mut c_void, address: usize) -> c_int {
-    // SAFETY: By the caller's promise.
+    // SAFETY: The caller promises that nobody else uses the `Matches` at `data`.
     let matches = unsafe { &mut *data.cast::<Matches>() };
     matches.count = matches.count.saturating_add(1);
     matches.last = address;
     0
 }
 
-/// Looks symbols up and remembers what went wrong.
+/// Looks symbols up, and counts those that it does not find.
 struct Resolver {
     each_match: EachMatch,
     failed: usize,
@@ -192,26 +196,32 @@ struct Resolver {
 impl Resolver {
     fn new() -> Result<Self> {
         let lookup = find_lookup_name()?;
-        // SAFETY: `lookup` is `kallsyms_lookup_name()`, and the name is a C string.
+        // SAFETY: `lookup` is `kallsyms_lookup_name()`, which needs a C string.
         let address = unsafe { lookup(c"kallsyms_on_each_match_symbol".as_char_ptr()) };
         if address == 0 {
             pr_err!("this kernel has no symbol `kallsyms_on_each_match_symbol`\n");
             return Err(ENOENT);
         }
         Ok(Self {
-            // SAFETY: The address of that function, whose type is the kernel's.
+            // SAFETY: The address is that of `kallsyms_on_each_match_symbol()`, and `EachMatch` is
+            // the kernel's type of that function.
             each_match: unsafe { transmute::<usize, EachMatch>(address) },
             failed: 0,
         })
     }
 
-    /// The address of `name` in the kernel itself, or an error that the log names.
+    /// Returns the address of the only symbol `name` of the kernel itself.
     ///
-    /// Not `kallsyms_lookup_name()`: that takes the first of several symbols of one name, and a
-    /// module's where the kernel has none.
+    /// `kallsyms_lookup_name()` would return the first of several symbols of that name, or a symbol
+    /// of a module if the kernel has none.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such symbol, or more than one; the log names it.
     fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
         let mut matches = Matches::default();
-        // SAFETY: The name is a C string, and `count_match` gets what it wants.
+        // SAFETY: The name is a C string. `count_match` gets a pointer to `matches`, which nobody
+        // else uses during the call.
         unsafe {
             (self.each_match)(
                 Some(count_match),
@@ -239,13 +249,14 @@ impl Resolver {
 }
 
 impl KernelFns {
-    /// Resolves everything, or says in the log what is missing or ambiguous. May sleep.
+    /// Resolves all symbols, or names in the log those that are missing or ambiguous. May sleep.
     ///
-    /// `also` is looked up, too: for the self-tests, which ask for what no kernel has.
+    /// It looks up `also`, too: the self-tests ask for a symbol that no kernel has.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if a symbol is missing or is there more than once; what `register_kprobe()` returns.
+    /// `ENOENT` if a symbol is missing or is there more than once; what `register_kprobe()`
+    /// returns.
     pub(crate) fn resolve(also: Option<&CStr>) -> Result<&'static Self> {
         let mut r = Resolver::new()?;
         if let Some(name) = also {
@@ -263,19 +274,21 @@ impl KernelFns {
         RESOLVED.as_ref().ok_or(EINVAL)
     }
 
-    /// Bytes that the kernel has charged for JIT images, as compared with `net.core.bpf_jit_limit`.
+    /// Returns the bytes that the kernel has charged for JIT images. It compares them with
+    /// `net.core.bpf_jit_limit`.
     pub(crate) fn jit_charged(&self) -> i64 {
-        // SAFETY: By the type invariants this is the kernel's `atomic_long_t`.
+        // SAFETY: By the type invariants this is the address of the kernel's `atomic_long_t`, which
+        // is only accessed atomically.
         unsafe { Atomic::from_ptr(self.jit_current.as_ptr()) }.load(Relaxed)
     }
 
     /// Whether the kernel flushes branch predictors before it reuses memory for classic BPF.
     ///
-    /// No arm64 kernel does so far. Where one does, the stock allocator serves: it knows which
-    /// packs need it.
+    /// No arm64 kernel does so yet. In a kernel that does, the stock allocator serves instead of
+    /// us: it knows which packs need the flush.
     pub(crate) fn pred_flush_enabled(&self) -> bool {
-        // SAFETY: By the type invariants this is the kernel's `struct static_key`, whose first
-        // field is an `atomic_t` (checked in prototypes.c).
+        // SAFETY: By the type invariants this is the address of the kernel's `struct static_key`,
+        // whose first field is an `atomic_t` (checked in prototypes.c).
         unsafe { Atomic::from_ptr(self.pred_flush.as_ptr()) }.load(Relaxed) != 0
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What keeps the module in memory, and what lets it go: a reference per live image, a count of
+//! What keeps the module in memory while somebody needs it: a reference to the module, a count of
 //! calls in flight, and delayed work that can be cancelled. The kernel crate has none of them.
 
 use crate::sys;
@@ -17,70 +17,72 @@ use kernel::sync::atomic::{
 };
 use kernel::types::Opaque;
 
-/// This module, for the reference count.
+/// The `struct module` of this module.
 pub(crate) const THIS_MODULE: *mut bindings::module = &raw mut sys::__this_module;
 
-/// A reference to this module; while it lives `rmmod` says "in use".
+/// A reference to this module. While it exists, `rmmod` says "in use".
 ///
-/// Given back, the module may be removed at once, but not before the calls in flight have ended: see
-/// [`Gate`].
-#[must_use = "the module is held only while this lives"]
+/// When it is dropped, `rmmod` may begin at once; [`Gate`] makes it wait for calls in flight.
+#[must_use = "the module is held only while this exists"]
 pub(crate) struct ModuleRef(());
 
 impl ModuleRef {
-    /// Takes a reference, or nothing if the module is being removed. Any context.
+    /// Takes a reference, or returns [`None`] if the module is being removed. Any context.
     pub(crate) fn take() -> Option<Self> {
-        // SAFETY: A pointer to this very module.
+        // SAFETY: The pointer is to this module, which is loaded: its code is running.
         unsafe { bindings::try_module_get(THIS_MODULE) }.then_some(Self(()))
     }
 }
 
 impl Drop for ModuleRef {
     fn drop(&mut self) {
-        // SAFETY: A pointer to this very module; the reference was taken with this value.
+        // SAFETY: The pointer is to this module, and `take` has taken the reference.
         unsafe { bindings::module_put(THIS_MODULE) }
     }
 }
 
-/// Waits until no task is between two voluntary context switches in code that it entered before.
+/// Waits until every task has made a voluntary context switch since this was called.
 ///
-/// That covers the few instructions of ours before a call is counted and after it is not any more.
+/// So no task is any more in the instructions of ours before a call is counted, or after it is
+/// counted no longer.
 pub(crate) fn wait_for_tasks() {
-    // SAFETY: May sleep here: only called while the module is being set up or removed.
+    // SAFETY: It needs a context that may sleep: the callers set the module up or remove it.
     unsafe { bindings::synchronize_rcu_tasks() }
 }
 
-/// Waits until no CPU is in ftrace code that it entered before, wherever it was: in idle, too, which
-/// RCU tasks leaves out (kernel/trace/ftrace.c, `ftrace_shutdown()`). Sleeps.
+/// Waits until no CPU is in an ftrace callback that it entered before this was called. Sleeps.
+///
+/// This includes idle tasks, for which RCU tasks does not wait (kernel/trace/ftrace.c,
+/// `ftrace_shutdown()`).
 pub(crate) fn wait_for_callbacks() {
-    // SAFETY: May sleep here, as above.
+    // SAFETY: It needs a context that may sleep: the callers set the module up.
     unsafe { bindings::synchronize_rcu_tasks_rude() }
     wait_for_tasks();
 }
 
-/// Sleeps for about `milliseconds`.
+/// Sleeps for `milliseconds` or a little longer.
 pub(crate) fn sleep_ms(milliseconds: c_uint) {
-    // SAFETY: All of this module's callers may sleep.
+    // SAFETY: It needs a context that may sleep, which all callers have.
     unsafe { bindings::msleep(milliseconds) }
 }
 
-/// Through which calls from outside reach a `T` that comes and goes.
+/// The way of calls from outside to a `T` that exists for a part of the time only.
 ///
-/// Every call is counted, even one that finds nobody: it may sleep in the stock function it goes
-/// on to, with our text on its stack.
+/// The gate counts every call, also those that find no target: they may sleep in the stock function
+/// to which we pass them on, and then return to our code.
 pub(crate) struct Gate<T> {
     target: Atomic<*mut T>,
     in_flight: Atomic<i64>,
 }
 
-/// A call in flight. The target stays valid while it lives.
-#[must_use = "the call is in flight only while this lives"]
+/// A call in flight. The target stays valid while it exists.
+#[must_use = "the call is in flight only while this exists"]
 pub(crate) struct Entered<'a, T> {
     gate: &'a Gate<T>,
 }
 
 impl<T> Gate<T> {
-    /// A gate that leads nowhere yet.
+    /// Makes a gate without a target.
     pub(crate) const fn new() -> Self {
         Self {
             target: Atomic::new(core::ptr::null_mut()),
@@ -91,16 +93,17 @@ impl<T> Gate<T> {
     /// Counts a call. Any context.
     #[inline]
     pub(crate) fn enter(&self) -> Entered<'_, T> {
-        // Ordered before the load of the target: `close` reads the two in the other order.
+        // Ordered before the load of the target in `Entered::target`: `close` accesses the two in
+        // the other order.
         self.in_flight.fetch_add(1, Full);
         Entered { gate: self }
     }
 
-    /// Lets calls through to `target` until the returned value is dropped.
+    /// Leads calls to `target` until the returned value is dropped.
     ///
     /// # Safety
     ///
-    /// `target` must stay valid until then.
+    /// `target` must stay valid until the returned value is dropped.
     pub(crate) unsafe fn open(&'static self, target: &T) -> Opened<T>
     where
         T: Sync,
@@ -110,40 +113,41 @@ impl<T> Gate<T> {
         Opened(self)
     }
 
-    /// Waits until a moment at which no call is in flight. Sleeps.
+    /// Waits until no call is in flight. Sleeps.
     pub(crate) fn wait_for_calls(&self) {
         while self.in_flight.fetch_add(0, Full) != 0 {
             sleep_ms(1);
         }
     }
 
-    /// Lets no more calls through and waits for those in flight. Sleeps.
+    /// Removes the target and waits for the calls in flight. Sleeps.
     ///
-    /// Whoever enters after this finds nobody.
+    /// Calls that enter later find no target.
     fn close(&self) {
         self.target.store(core::ptr::null_mut(), Relaxed);
         self.wait_for_calls();
     }
 }
 
-/// A gate that is open while this lives.
+/// A gate with a target. Dropping this closes the gate.
 #[must_use = "dropping it closes the gate"]
 pub(crate) struct Opened<T: 'static>(&'static Gate<T>);
 
 impl<T> Drop for Opened<T> {
     fn drop(&mut self) {
         self.0.close();
-        // The last instructions of a call come after it is no longer counted.
+        // A task may still be in the last instructions of a call, which is not counted any more.
         wait_for_tasks();
     }
 }
 
 impl<T> Entered<'_, T> {
-    /// What the gate leads to, if anything.
+    /// Returns the target of the gate, if it has one.
     #[inline]
     pub(crate) fn target(&self) -> Option<&T> {
-        // SAFETY: Whoever opened the gate keeps the target valid until `close` has returned, and
-        // that waits for this call. Either `close` saw the count, or this sees null.
+        // SAFETY: The caller of `open` keeps the target valid until `close` has returned. Both
+        // sides use full ordering: either `close` sees the count of this call and waits for it, or
+        // this call sees null.
         unsafe { self.gate.target.load(Acquire).as_ref() }
     }
 }
@@ -155,7 +159,7 @@ impl<T> Drop for Entered<'_, T> {
     }
 }
 
-/// Work that runs once, some time after it was asked for, and never after it was dropped.
+/// Work that a workqueue runs some time after it was queued, and never after this was dropped.
 ///
 /// # Invariants
 ///
@@ -168,23 +172,23 @@ pub(crate) struct Delayed {
     _pin: PhantomPinned,
 }
 
-// SAFETY: Work items may be queued and cancelled from any task.
+// SAFETY: Any task may queue and cancel work.
 unsafe impl Send for Delayed {}
-// SAFETY: As above; the workqueue code has its own locks.
+// SAFETY: `&Delayed` only queues work, and the workqueue code has its own locks.
 unsafe impl Sync for Delayed {}
 
-/// A function that a workqueue runs; it gets a pointer that is of no use here.
+/// The function of a [`Delayed`]. It has no use for its argument.
 pub(crate) type WorkFn = extern "C" fn(work: *mut bindings::work_struct);
 
 impl Delayed {
-    /// Work that runs `function`, not queued yet.
+    /// Makes work that runs `function`. It is not queued yet.
     pub(crate) fn new(function: WorkFn) -> impl PinInit<Self> {
         // INVARIANT: The work is initialised with this function.
         pin_init!(Self {
             work <- Opaque::ffi_init(|slot: *mut bindings::delayed_work| {
-                // SAFETY: `slot` is memory for a `delayed_work` that stays where it is. The timer
-                // runs the workqueue's own function and is marked irqsafe, as INIT_DELAYED_WORK()
-                // does it.
+                // SAFETY: `slot` is memory for a `delayed_work` that does not move, because it is
+                // pinned. This is what INIT_DELAYED_WORK() does: the timer runs the workqueue's own
+                // function and is marked irqsafe.
                 unsafe {
                     bindings::init_work_with_key(
                         &raw mut (*slot).work,
@@ -206,9 +210,10 @@ impl Delayed {
         })
     }
 
-    /// Has the function run after `delay` jiffies, unless it is queued already. Any context.
+    /// Queues the work to run after `delay` jiffies, unless it is queued already. Any context.
     pub(crate) fn queue(&self, delay: usize) {
-        // SAFETY: By the type invariants the work is initialised; the system queue always exists.
+        // SAFETY: By the type invariants the work is initialised. The system workqueue always
+        // exists.
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -219,7 +224,7 @@ impl Delayed {
         };
     }
 
-    /// Has the function run at once, even if it is queued for later. Any context.
+    /// Queues the work to run at once, even if it is queued for later. Any context.
     pub(crate) fn hurry(&self) {
         // SAFETY: As in `queue`.
         unsafe {
@@ -236,8 +241,8 @@ impl Delayed {
 #[pinned_drop]
 impl PinnedDrop for Delayed {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants the work is initialised. It may queue itself again: this
-        // copes with that. May sleep.
+        // SAFETY: By the type invariants the work is initialised, and whoever drops it may sleep.
+        // The work may queue itself again: cancelling waits for that, too.
         unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
     }
 }

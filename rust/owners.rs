@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which pack an address belongs to.
+//! Finding the pack to which an address belongs.
 
 #![deny(unsafe_code)]
 
@@ -10,7 +10,7 @@ use crate::faults::{
 };
 use kernel::prelude::*;
 
-/// One region, by address.
+/// The addresses of one region, and the slot of its pack.
 #[derive(Clone, Copy)]
 struct Owner {
     start: usize,
@@ -18,7 +18,7 @@ struct Owner {
     slot: u32,
 }
 
-/// The address ranges of all regions, sorted, so that a search is O(log packs).
+/// The address ranges of all regions.
 ///
 /// # Invariants
 ///
@@ -26,7 +26,7 @@ struct Owner {
 pub(crate) struct Owners(KVec<Owner>);
 
 impl Owners {
-    /// An empty map with room for `capacity` regions: adding one allocates nothing.
+    /// Makes an empty map with room for `capacity` regions: adding a region allocates nothing.
     ///
     /// # Errors
     ///
@@ -36,26 +36,26 @@ impl Owners {
         Ok(Self(KVec::with_capacity(capacity, GFP_KERNEL)?))
     }
 
-    /// The position of the first range that begins after `address`.
+    /// Returns the index of the first range that begins after `address`.
     fn position_after(&self, address: usize) -> usize {
         self.0.partition_point(|owner| owner.start <= address)
     }
 
-    /// Notes that `[start, start + len)` is the region of `slot`. O(packs).
+    /// Adds `[start, start + len)` as the region of `slot`. O(packs).
     ///
     /// # Errors
     ///
     /// `ENOSPC` if there is no room.
     pub(crate) fn insert(&mut self, start: usize, len: usize, slot: u32) -> Result {
         let position = self.position_after(start);
-        // INVARIANT: Everything before `position` starts at or before `start`; regions are separate
+        // INVARIANT: All ranges before `position` start at or before `start`. Regions are separate
         // vmalloc areas, which do not overlap.
         self.0
             .insert_within_capacity(position, Owner { start, len, slot })
             .map_err(|_| ENOSPC)
     }
 
-    /// Forgets the region that begins at `start`. O(packs).
+    /// Removes the region that begins at `start`, if there is one. O(packs).
     pub(crate) fn remove(&mut self, start: usize) {
         if let Some(position) = self.position_after(start).checked_sub(1) {
             if self
@@ -68,7 +68,8 @@ impl Owners {
         }
     }
 
-    /// The slot whose region holds `address`, and the offset in it. O(log packs).
+    /// Returns the slot whose region contains `address`, and the offset in the region, in bytes.
+    /// O(log packs).
     pub(crate) fn find(&self, address: usize) -> Option<(u32, usize)> {
         let owner = self.0.get(self.position_after(address).checked_sub(1)?)?;
         let offset = address.checked_sub(owner.start)?;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The place at a program's entry where a trampoline is attached.
+//! The patch site at a program's entry, where trampolines are attached.
 //!
-//! A program begins with a NOP that becomes a branch to its trampoline. A trampoline that is out of
-//! branch range is reached through a PLT at the end of the program, whose 64-bit target is data in
-//! the image. `bpf_arch_text_poke()` (arch/arm64/net/bpf_jit_comp.c) writes that target after
-//! `set_memory_rw()`, which refuses areas with huge mappings and otherwise makes a page of programs
-//! writable and executable, without a lock: of two who attach to programs on one page, one takes the
-//! permission away under the other's write. So it is done here, with the function by which ftrace and
-//! static calls write such literals; the order of the steps is the stock function's.
+//! A program begins with a NOP. To attach a trampoline, the kernel replaces the NOP with a branch
+//! to the trampoline or, if that is out of branch range, to a PLT at the end of the program. The
+//! 64-bit target of the PLT is data in the image.
+//!
+//! `bpf_arch_text_poke()` (arch/arm64/net/bpf_jit_comp.c) calls `set_memory_rw()` before it writes
+//! that target. That function refuses areas with huge mappings. In other areas it makes a page of
+//! programs writable and executable, without a lock: of two tasks that attach to programs on one
+//! page, one can remove the permission while the other is writing. So we write the target
+//! ourselves, with the function that ftrace and static calls use for such literals. The order of
+//! the steps is that of the stock function.
 
 use crate::a64::{
     self,
@@ -23,24 +26,25 @@ use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// Instructions before the patch site: a landing pad where the kernel has them, then `mov x9, x30`
+/// The number of instructions before the patch site: a landing pad if the kernel uses them, and
+/// `mov x9, x30`
 /// (arch/arm64/net/bpf_jit_comp.c, POKE_OFFSET).
 const SITE_INDEX: usize = if cfg!(CONFIG_ARM64_BTI_KERNEL) { 2 } else { 1 };
 
-/// One side of a change: what kind of branch, and where to.
+/// The branch at a patch site, before or after a change.
 #[derive(Clone, Copy)]
 pub(crate) struct Branch {
-    /// `enum bpf_text_poke_type`.
+    /// An `enum bpf_text_poke_type`.
     pub(crate) kind: c_uint,
-    /// The target; 0 for none, which is a NOP.
+    /// The target of the branch; 0 for a NOP.
     pub(crate) target: usize,
 }
 
-/// The parts of a program that matter here, by address.
+/// The addresses of a program's patch site and PLT.
 pub(crate) struct Site {
-    /// The instruction that is changed.
+    /// The address of the instruction that is changed.
     address: usize,
-    /// The code of the PLT.
+    /// The address of the PLT's code.
     plt: usize,
 }
 
@@ -49,28 +53,29 @@ impl Site {
     pub(crate) fn find(kernel: &KernelFns, entry: usize) -> Option<Self> {
         let mut name = [0; bindings::KSYM_NAME_LEN as usize];
         let (mut size, mut offset) = (0usize, usize::MAX);
-        // SAFETY: Three places to write to, the last of which has the length that the function
-        // expects.
+        // SAFETY: The function accepts any address. It writes two integers, and a string to a
+        // buffer of KSYM_NAME_LEN bytes, as it needs.
         let found =
             unsafe { (kernel.address_lookup)(entry, &mut size, &mut offset, name.as_mut_ptr()) };
         if found == 0 || offset != 0 {
             return None;
         }
-        // The size counts the code of the PLT, two instructions, but not its target.
+        // The size includes the code of the PLT, which is two instructions, but not its target.
         Some(Self {
             address: entry.checked_add(SITE_INDEX * INSN_SIZE)?,
             plt: entry.checked_add(size)?.checked_sub(2 * INSN_SIZE)?,
         })
     }
 
-    /// Whether `branch` needs the PLT.
+    /// Whether the target of `branch` is out of range, so that it needs the PLT.
     pub(crate) fn is_long(&self, branch: Branch) -> bool {
         branch.target != 0 && a64::is_long(self.address, branch.target)
     }
 
-    /// What the PLT has to lead to for a change to `new`.
+    /// Returns the target that the PLT needs for a change to `new`.
     ///
-    /// Never nowhere: a CPU may still be on its way through the PLT after the change.
+    /// It is always valid: a CPU may still be executing the PLT after a change to a NOP or to a
+    /// direct branch.
     fn plt_leads_to(&self, kernel: &KernelFns, new: Branch) -> usize {
         if self.is_long(new) {
             new.target
@@ -79,7 +84,7 @@ impl Site {
         }
     }
 
-    /// The instruction for `branch`.
+    /// Encodes `branch`.
     fn instruction(&self, branch: Branch) -> u32 {
         let link = branch.kind == bindings::bpf_text_poke_type_BPF_MOD_CALL;
         match branch.target {
@@ -89,31 +94,32 @@ impl Site {
         }
     }
 
-    /// Changes the site from `old` to `new`, one of which needs the PLT. Sleeps.
+    /// Changes the branch from `old` to `new`, at least one of which needs the PLT. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the instruction is not that of `old`; what `aarch64_insn_write_literal_u64()` and
-    /// `aarch64_insn_patch_text_nosync()` return.
+    /// `EFAULT` if the instruction is not that of `old`; those of
+    /// `aarch64_insn_write_literal_u64()` and `aarch64_insn_patch_text_nosync()`.
     ///
     /// # Safety
     ///
-    /// The site must be in an image that lives throughout.
+    /// The program must not be freed during the call.
     pub(crate) unsafe fn change(&self, kernel: &KernelFns, old: Branch, new: Branch) -> Result {
-        // The PLT first: whoever takes the branch to it must find a target.
+        // The target comes first: as soon as the branch is there, CPUs execute the PLT.
         let target = self.plt.wrapping_add(2 * INSN_SIZE) as *mut c_void;
         let leads_to = self.plt_leads_to(kernel, new) as u64;
         faults::at(Point::FarTarget, EFAULT)?;
-        // SAFETY: The target is an aligned word at the end of the program, which lives. Others may
-        // load it meanwhile and see the old value or the new one.
+        // SAFETY: It is an aligned word at the end of the program, which the caller keeps. CPUs
+        // that load it meanwhile see the old value or the new one.
         to_result(unsafe { (kernel.write_literal)(target, leads_to) })?;
         let (old, new) = (self.instruction(old), self.instruction(new));
         if old == new {
             return Ok(());
         }
         faults::at(Point::FarBranch, EFAULT)?;
-        // SAFETY: `text_mutex` is the kernel's by the invariants of `KernelFns`; the site is
-        // readable by the caller. The stock function patches through the same window.
+        // SAFETY: By the invariants of `KernelFns` this is the kernel's `text_mutex`, which
+        // `aarch64_insn_patch_text_nosync()` needs. The instruction is in the program, which the
+        // caller keeps.
         let error = unsafe {
             bindings::mutex_lock(kernel.text_mutex.as_ptr());
             let found = (self.address as *const u32).read_volatile();

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits, and where and how to map a region: pure decisions, tested on the host.
+//! Limits, and the ways to map a region. Decisions only, without unsafe code; tests run on the
+//! host.
 
 #![cfg_attr(not(test), deny(unsafe_code))]
 
-/// Packs at most: 1 GiB of programs, if each has 2 MiB.
+/// The most packs: 1 GiB of programs if each pack has 2 MiB.
 pub(crate) const MAX_PACKS: usize = 512;
 
-/// Bytes of an image at most. More than the verifier lets a program have.
+/// The largest image, in bytes. The verifier lets no program become that large.
 pub(crate) const MAX_IMAGE: usize = 64 << 20;
 
-/// Alignment of every region, in bytes, whatever the size of its leaves.
+/// The alignment of every region, in bytes, whatever the size of its leaves.
 pub(crate) const REGION_ALIGN: usize = 2 << 20;
 
-/// The length below 2 MiB for which the kernel uses 64 KiB contiguous runs of 4 KiB pages.
+/// The length of a region with 64 KiB leaves, in bytes: with 4 KiB pages the kernel uses contiguous
+/// runs of 64 KiB for a length below 2 MiB.
 const CONTIGUOUS_LEN: usize = REGION_ALIGN - (64 << 10);
 
-/// Where a region is to be.
+/// The place of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Within ±128 MiB of all kernel text.
@@ -25,12 +27,13 @@ pub(crate) enum Place {
     Far,
 }
 
-/// The largest leaf that may map a region.
+/// The largest leaf to ask for when mapping a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeafLimit {
-    /// A single TLB entry for 2 MiB: a block, or a contiguous run where pages are larger.
+    /// One TLB entry for 2 MiB: a block, or a contiguous run where pages are larger than 4 KiB.
     Huge,
-    /// What a size below 2 MiB gets: 64 KiB contiguous runs with 4 KiB pages.
+    /// What the kernel uses for a length below 2 MiB: contiguous runs of 64 KiB where pages have 4
+    /// KiB.
     Contiguous,
     /// Base pages.
     Page,
@@ -39,18 +42,16 @@ pub(crate) enum LeafLimit {
 /// One way to map a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// Bytes: a multiple of 2 MiB, or less than 2 MiB.
+    /// The length in bytes: a multiple of 2 MiB, or less than 2 MiB.
     pub(crate) len: usize,
-    /// Where.
     pub(crate) place: Place,
-    /// The largest leaf.
     pub(crate) limit: LeafLimit,
 }
 
-/// The ways to map a region for an image of `size` bytes, best first: 2 MiB leaves before smaller
-/// ones, near the kernel text (if `near`) before far from it.
+/// Lists the ways to map a region for an image of `size` bytes, best first: 2 MiB leaves before
+/// smaller ones, near the kernel's text (if `near`) before far from it.
 ///
-/// None for a size that cannot be rounded up to whole regions.
+/// The list is empty if `size` is too large to be rounded up to 2 MiB.
 pub(crate) fn attempts(limit: LeafLimit, size: usize, near: bool) -> impl Iterator<Item = Attempt> {
     let len = size.checked_next_multiple_of(REGION_ALIGN);
     let huge = (limit == LeafLimit::Huge).then_some(LeafLimit::Huge);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The only writer to sealed memory, and the maintenance that makes what was written executable.
+//! Writing to sealed memory, and the cache maintenance after it. Nothing else writes there.
 //!
-//! An analogue of `aarch64_insn_copy()` and `aarch64_insn_set()` (arch/arm64/kernel/patching.c).
-//! The fixmap slot FIX_TEXT_POKE0 belongs to `patch_lock` of that file: ftrace, kprobes and jump
-//! labels write through the same slot, and a lock of our own would corrupt kernel text. So this
-//! takes that very lock, for one base page at a time: interrupts are off for one page of copying,
-//! where the stock kernel has them off for a whole image.
+//! This corresponds to `aarch64_insn_copy()` and `aarch64_insn_set()`
+//! (arch/arm64/kernel/patching.c). In that file `patch_lock` protects the fixmap slot
+//! FIX_TEXT_POKE0, through which ftrace, kprobes and jump labels write. So we take the same lock:
+//! with a lock of our own, two writers could use the slot at once and corrupt kernel text. We hold
+//! it for one base page at a time, with interrupts off; the stock kernel has interrupts off for a
+//! whole image.
 //!
-//! Context synchronisation is separate from writing ([`synchronise_cpus`]), so that many writes
-//! can share one.
+//! Writing does not synchronise CPUs: [`synchronise_cpus`] does, so that many writes can share one
+//! synchronisation.
 
 use crate::a64::INSN_SIZE;
 use crate::counters::Counter;
@@ -25,46 +26,47 @@ use kernel::bindings;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
-/// The writable window onto one page of a region, on this CPU, with interrupts off.
+/// The writable fixmap window to one page of a region, with interrupts off.
 ///
 /// # Invariants
 ///
-/// `patch_lock` is held with interrupts off, and the slot maps the page of the physical address
-/// that the window was opened for. Both end with the window.
+/// `patch_lock` is held with interrupts off. The slot maps the page for which the window was
+/// opened, and `start` is an address in it.
 struct FixmapWindow<'a> {
     kernel: &'a KernelFns,
     flags: usize,
     start: *mut u8,
-    /// Bytes written through it.
+    /// Bytes that were written through it.
     written: usize,
 }
 
-/// How many windows were opened.
+/// The number of windows that were opened.
 pub(crate) static WINDOWS: Counter = Counter::new();
-/// The most bytes that were written through one: how much is copied at most with interrupts off.
+/// The most bytes that were written through one window, that is with interrupts off.
 pub(crate) static LARGEST_POKE: Counter = Counter::new();
 
 impl<'a> FixmapWindow<'a> {
-    /// Opens the window onto the page that holds `pa`; `start` is the address of that byte.
+    /// Opens the window to the page that contains `pa`. `start` is the address at which the window
+    /// maps `pa`.
     ///
     /// # Safety
     ///
-    /// The page must be ours to write to: part of a region.
+    /// The page must be a part of a region that the caller may write to.
     unsafe fn open(kernel: &'a KernelFns, pa: u64) -> Self {
-        // CAST: Below the size of a page.
+        // CAST: The value is below the size of a page.
         let in_page = (pa & (PAGE_SIZE as u64 - 1)) as usize;
         let prot = bindings::pgprot_t {
             pgprot: sys::prot_fixmap(),
         };
-        // SAFETY: `patch_lock` is the kernel's raw spinlock by the invariants of `KernelFns`. With
-        // it held the slot is ours, and so is the page by the caller's promise.
+        // SAFETY: By the invariants of `KernelFns` this is the kernel's raw spinlock `patch_lock`,
+        // which is what the slot needs. The caller may write to the page.
         let flags = unsafe {
             let flags = sys::bpf_pack_helper_lock_irqsave(kernel.patch_lock.as_ptr());
-            // CAST: An index that the kernel has in an enum, too.
+            // CAST: The index is a small constant, which the kernel has in an enum.
             (kernel.set_fixmap)(sys::fixmap_slot() as c_uint, pa - in_page as u64, prot);
             flags
         };
-        // INVARIANT: The lock is held and the slot was just mapped.
+        // INVARIANT: The lock was taken and the slot mapped above; `start` is in the slot's page.
         Self {
             kernel,
             flags,
@@ -79,8 +81,8 @@ impl Drop for FixmapWindow<'_> {
         WINDOWS.inc();
         LARGEST_POKE.raise_to(self.written as u64);
         let clear = bindings::pgprot_t { pgprot: 0 };
-        // SAFETY: By the type invariants the lock is held and the slot is ours; a protection of 0
-        // is FIXMAP_PAGE_CLEAR.
+        // SAFETY: By the type invariants the lock is held, which is what the slot needs, and the
+        // flags are those that taking it returned. A protection of 0 is FIXMAP_PAGE_CLEAR.
         unsafe {
             // CAST: As in `open`.
             (self.kernel.set_fixmap)(sys::fixmap_slot() as c_uint, 0, clear);
@@ -93,9 +95,9 @@ impl Drop for FixmapWindow<'_> {
 ///
 /// # Invariants
 ///
-/// The bytes are inside the region; offset and length are multiples of 4. While this lives nobody
-/// else writes there, and nobody executes there unless the architecture allows the change to be
-/// concurrent.
+/// The bytes are in the region; offset and length are multiples of 4. While this exists, nobody
+/// else writes there, and nobody executes there unless the architecture allows the change under
+/// execution.
 pub(crate) struct Writable<'a> {
     kernel: &'a KernelFns,
     region: &'a Region,
@@ -108,11 +110,12 @@ impl<'a> Writable<'a> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if offset or length is not a multiple of 4 or they are not inside.
+    /// `EINVAL` if offset or length is not a multiple of 4, or the bytes are not all in the region.
     ///
     /// # Safety
     ///
-    /// What the type's invariants say about others must hold.
+    /// The type's invariant about other writers and about execution must hold while the returned
+    /// value exists.
     pub(crate) unsafe fn new(
         kernel: &'a KernelFns,
         region: &'a Region,
@@ -123,7 +126,7 @@ impl<'a> Writable<'a> {
         if !aligned(offset) || !aligned(len) || !region.contains(offset, len) {
             return Err(EINVAL);
         }
-        // INVARIANT: Just checked, and the caller promises the rest.
+        // INVARIANT: Range and alignment were checked, and the caller promises the rest.
         Ok(Self {
             kernel,
             region,
@@ -132,8 +135,8 @@ impl<'a> Writable<'a> {
         })
     }
 
-    /// Writes all of it through the window, page by page: `write` gets the window's address, the
-    /// position in the whole and the length of each part.
+    /// Writes to all bytes through the window, page by page. `write` gets the address in the
+    /// window, the number of bytes before this part, and the length of this part.
     fn through_window(&mut self, mut write: impl FnMut(*mut u8, usize, usize) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
@@ -142,7 +145,8 @@ impl<'a> Writable<'a> {
             let part = (PAGE_SIZE - in_page).min(self.len - done);
             faults::at(Point::Window, EFAULT)?;
             let pa = self.region.physical(at).ok_or(EFAULT)?;
-            // SAFETY: A page of the region.
+            // SAFETY: The page is a part of the region, and by the type invariants this may write
+            // to it.
             let mut window = unsafe { FixmapWindow::open(self.kernel, pa) };
             window.written = window.written.saturating_add(part);
             write(window.start, done, part)?;
@@ -151,24 +155,23 @@ impl<'a> Writable<'a> {
         Ok(())
     }
 
-    /// Copies `source`, of which there must be as much as there is room, and makes it visible to
-    /// instruction fetch.
+    /// Copies `source`, which must have the same length, and makes it visible to instruction fetch.
     ///
-    /// Other CPUs may still have fetched what was there before: see [`synchronise_cpus`]. May be
-    /// called with preemption disabled.
+    /// Other CPUs may have fetched the old bytes: see [`synchronise_cpus`]. May be called with
+    /// preemption disabled.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the lengths differ; `EFAULT` if `source` cannot be read, with the destination
-    /// partly written.
+    /// `EINVAL` if the lengths differ; `EFAULT` if `source` cannot be read. A part may be written
+    /// then.
     pub(crate) fn copy(&mut self, source: Source<'_>) -> Result {
         if source.len != self.len {
             return Err(EINVAL);
         }
         self.through_window(|window, done, part| {
             let from = source.start.wrapping_add(done);
-            // SAFETY: The window maps `part` bytes by its invariants; reading may fault, and that
-            // gives an error, which the stock kernel ignores here.
+            // SAFETY: The window maps `part` bytes from `window` on. The source may be unreadable:
+            // the function then returns an error. (The stock kernel ignores that error.)
             let error =
                 unsafe { bindings::copy_from_kernel_nofault(window.cast(), from.cast(), part) };
             faults::at(Point::CopyRead, EFAULT)?;
@@ -178,22 +181,22 @@ impl<'a> Writable<'a> {
                 Err(EFAULT)
             }
         })?;
-        // Only now, and on the executable address: the fetch goes through that one.
+        // After the copy, and on the executable addresses, because CPUs fetch from these.
         self.region.make_fetchable(self.offset, self.len);
         Ok(())
     }
 
-    /// Fills all of it with traps and makes them visible to instruction fetch.
+    /// Fills all bytes with traps and makes these visible to instruction fetch.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the memory behind it is not found: it may hold anything then.
+    /// `EFAULT` if the memory behind the addresses is not found. It may hold anything then.
     pub(crate) fn fill_with_traps(&mut self) -> Result {
         let trap = sys::break_insn();
         faults::at(Point::Traps, EFAULT)?;
         self.through_window(|window, _, part| {
-            // SAFETY: The window maps `part` bytes by its invariants, a multiple of 4 and 4-byte
-            // aligned because offset and length are.
+            // SAFETY: The window maps `part` bytes from `window` on, and nobody else uses them.
+            // Both are multiples of 4, because offset and length are.
             unsafe { core::slice::from_raw_parts_mut(window.cast::<u32>(), part / INSN_SIZE) }
                 .fill(trap);
             Ok(())
@@ -203,7 +206,7 @@ impl<'a> Writable<'a> {
     }
 }
 
-/// What to copy: bytes that need not be readable.
+/// The source of a copy. Its bytes need not be readable.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     start: *const u8,
@@ -212,11 +215,12 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `len` bytes from `start`.
+    /// Makes a source of `len` bytes from `start` on.
     ///
     /// # Safety
     ///
-    /// Whatever can be read there must be the caller's to read: it ends up where others can read it.
+    /// The caller must be allowed to read the readable ones of these bytes, and to show them to
+    /// everybody who can read packs.
     pub(crate) unsafe fn new(start: *const u8, len: usize) -> Self {
         Self {
             start,
@@ -225,12 +229,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Bytes.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The first `len` bytes, or all where there are fewer.
+    /// Returns the first `len` bytes, or all if there are fewer.
     pub(crate) fn first(self, len: usize) -> Self {
         Self {
             len: self.len.min(len),
@@ -251,10 +255,11 @@ impl<'a> From<&'a [u32]> for Source<'a> {
 
 /// Makes every online CPU, this one included, take a context synchronisation event.
 ///
-/// After it no CPU executes an instruction that it fetched before: exception entry and `ISB` are
-/// such events (Arm ARM, "Context synchronization event"). `kick_all_cpus_sync()` would leave this
-/// CPU out, which need not be the one that wrote. Waits for all CPUs; interrupts must be on.
+/// Afterwards no CPU executes an instruction that it fetched before. Exception entry and `ISB` are
+/// such events (Arm ARM, "Context synchronization event"). `kick_all_cpus_sync()` would not do: it
+/// leaves out the calling CPU, which need not be the one that wrote. Waits for all CPUs; interrupts
+/// must be on.
 pub(crate) fn synchronise_cpus() {
-    // SAFETY: Interrupts are on: no caller holds a spinlock.
+    // SAFETY: It needs interrupts to be on: no caller holds a spinlock or has disabled them.
     unsafe { sys::bpf_pack_helper_synchronise_cpus() };
 }

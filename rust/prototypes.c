@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Compares, at build time, the prototypes that ksym.rs and hook/entry.rs are
- * written against with those of the kernel's headers. A kernel that changed one
- * gives a build error that names it, never a crash.
+ * Compares the prototypes that ksym.rs and hook/entry.rs were written for with
+ * those of the kernel's headers, at build time. A kernel with another prototype
+ * gives a build error that names the function, not a crash.
  */
 #include <linux/bpf.h>
 #include <linux/build_bug.h>
@@ -21,7 +21,7 @@
 		      "() is not the one that bpf_pack was written for: " \
 		      "bpf_pack cannot be built for this kernel")
 
-/* Hooked: the replacements in hook/entry.rs take over these prototypes. */
+/* Hooked functions: their replacements in hook/entry.rs have the same prototypes. */
 EXPECT(bpf_prog_pack_alloc, void *(u32, bpf_jit_fill_hole_t, bool));
 EXPECT((bpf_jit_fill_hole_t)NULL, void (*)(void *, unsigned int));
 EXPECT(bpf_prog_pack_free, void(void *, u32));
@@ -31,7 +31,7 @@ EXPECT(bpf_arch_text_copy, void *(void *, void *, size_t));
 EXPECT(bpf_arch_text_poke,
 	int(void *, enum bpf_text_poke_type, enum bpf_text_poke_type, void *, void *));
 
-/* Called: the function pointer types in ksym.rs. */
+/* Functions that ksym.rs calls through pointers. */
 EXPECT(kallsyms_lookup_name, unsigned long(const char *));
 EXPECT(__vmalloc_node_range_noprof,
 	void *(unsigned long, unsigned long, unsigned long, unsigned long, gfp_t,
@@ -43,10 +43,10 @@ EXPECT(aarch64_insn_patch_text_nosync, int(void *, u32));
 EXPECT(aarch64_insn_write_literal_u64, int(void *, u64));
 EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
 
-/* Compared with what callers of bpf_prog_pack_alloc() pass. */
+/* Compared with the fill function that callers of bpf_prog_pack_alloc() pass. */
 EXPECT(bpf_jit_fill_hole_with_zero, void(void *, unsigned int));
 
-/* Read: the layouts that Rust code relies on. */
+/* Layouts that the Rust code relies on. */
 static_assert(sizeof(pgprot_t) == sizeof(u64));
 static_assert(offsetof(struct bpf_binary_header, size) == 0);
 static_assert(sizeof_field(struct bpf_binary_header, size) == sizeof(u32));

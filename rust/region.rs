@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One piece of executable memory: allocate, fill with traps, seal, free.
+//! One region: a piece of executable memory that is allocated, filled with traps, sealed and freed.
 //!
-//! A region is read-only and executable from the first moment: `__vmalloc_node_range()` maps it
-//! with `PAGE_KERNEL_ROX` while it holds zeroes (`UDF #0`, which trap). `set_memory_*()` refuses
-//! areas with huge mappings and `vmap()` strips the execute permission, so neither can make one.
-//! Debian's kernels zero what they allocate anyway (`init_on_alloc`); others are asked to.
-//! It is filled with BRK through the linear map; sealing then makes that alias invalid. From then
-//! on nothing maps the memory writable but the window of `poke.rs`.
+//! `__vmalloc_node_range()` maps a region read-only and executable (`PAGE_KERNEL_ROX`) from the
+//! start, filled with zeroes, which are the trapping instruction `UDF #0`. No other way leads
+//! there: `set_memory_*()` refuses areas with huge mappings, and `vmap()` removes the execute
+//! permission. `__GFP_ZERO` costs nothing on Debian's kernels, which zero all allocations
+//! (`init_on_alloc`). We fill a region with BRK through its alias in the linear map, and seal it by
+//! making that alias invalid. From then on only the window of `poke.rs` maps the memory writable.
 
 use crate::a64::BRANCH_RANGE;
 use crate::faults::{
@@ -41,29 +41,31 @@ use pagetable::{
     Regime, //
 };
 
-/// From how many bytes on maintenance by address gives way to `IC IALLUIS`: several times what the
-/// instruction cache of a CPU holds, so that by address nothing would be left in it either.
+/// The number of bytes from which on `IC IALLUIS` replaces maintenance by address. It is several
+/// times the size of an instruction cache: maintenance by address would leave little in the cache
+/// either.
 const MUCH: usize = SZ_256K;
 
-/// A range of virtual addresses, end excluded.
+/// A range of virtual addresses. `end` is not in it.
 #[derive(Clone, Copy)]
 struct AddressSpan {
     start: usize,
     end: usize,
 }
 
-/// Where the regions of each place begin: at random, so that the first program is not at the same
-/// address in every boot, as the stock kernel's is.
+/// The address of each place at which the search for room begins. It is random: the stock kernel's
+/// first program is at the same address in every boot, and ours must not be.
 ///
-/// The regions of a place stand side by side from there, wherever something is free: every other
-/// order would use up a window of 256 MiB sooner, and page tables that the kernel never frees.
+/// From there on each region takes the first free room, so that regions are neighbours. Any other
+/// order would fill the 256 MiB near the kernel sooner, and would use more page tables, which the
+/// kernel never frees.
 pub(crate) struct Origins {
     near: Atomic<usize>,
     far: Atomic<usize>,
 }
 
 impl Origins {
-    /// Draws them. Any context.
+    /// Draws random addresses. Any context.
     pub(crate) fn random(kernel: &KernelFns) -> Self {
         let origin = |span: AddressSpan| random_start(span, REGION_ALIGN);
         Self {
@@ -80,7 +82,7 @@ impl Origins {
     }
 }
 
-/// A region whose linear alias is still writable. Dropped, it is freed.
+/// A region whose linear alias is still writable. Dropping it frees it.
 #[must_use = "seal it, or the memory stays writable"]
 pub(crate) struct OpenRegion(Region);
 
@@ -88,10 +90,10 @@ pub(crate) struct OpenRegion(Region);
 ///
 /// # Invariants
 ///
-/// - `[base, base + len)` is one vmalloc area that was made by [`OpenRegion::new`] and is freed by
-///   nobody else; it is mapped read-only and executable all along. `base` is a multiple of
-///   [`REGION_ALIGN`], `len` of the page size.
-/// - If `contiguous` is some, the whole region is physically contiguous from there.
+/// - `[base, base + len)` is one vmalloc area, which [`OpenRegion::new`] has made and only `drop`
+///   frees. It is mapped read-only and executable as long as it exists. `base` is a multiple of
+///   [`REGION_ALIGN`], and `len` of the page size.
+/// - If `contiguous` is some address, the region is physically contiguous and begins there.
 pub(crate) struct Region {
     kernel: &'static KernelFns,
     base: NonNull<u8>,
@@ -101,14 +103,15 @@ pub(crate) struct Region {
     alias_invalid: bool,
 }
 
-// SAFETY: A region is an address range that any task may read, and its methods need no thread.
+// SAFETY: Any task may read and free the area, on any CPU.
 unsafe impl Send for Region {}
-// SAFETY: As above: `&Region` only gives out addresses and integers.
+// SAFETY: The methods of `&Region` only read the fields and page tables, and maintain caches.
 unsafe impl Sync for Region {}
 
-/// The page tables of the running kernel, or [`None`] on a CPU whose registers we do not know.
+/// Returns how the running kernel translates its addresses, or [`None`] if the crate `pagetable`
+/// does not know such registers.
 fn regime() -> Option<Regime> {
-    // SAFETY: Reads two registers that every kernel context may read.
+    // SAFETY: The helpers read registers that the kernel may read in every context.
     let (ttbr1, tcr) = unsafe { (sys::bpf_pack_helper_ttbr1(), sys::bpf_pack_helper_tcr()) };
     Regime::from_registers(ttbr1, tcr)
 }
@@ -117,10 +120,10 @@ fn regime() -> Option<Regime> {
 ///
 /// # Safety
 ///
-/// `pa` must be the address of an entry of a live page table: ordinary memory in the linear map.
+/// `pa` must be the physical address of an entry of a live page table, which is in the linear map.
 unsafe fn read_descriptor(pa: u64) -> Option<u64> {
-    // SAFETY: By the caller's promise. The hardware may set flags in the entry meanwhile, hence the
-    // volatile read.
+    // SAFETY: The caller promises an aligned word of memory in the linear map. The read is volatile
+    // because hardware may set flags in the entry meanwhile.
     Some(unsafe {
         sys::bpf_pack_helper_phys_to_virt(pa)
             .cast::<u64>()
@@ -128,7 +131,7 @@ unsafe fn read_descriptor(pa: u64) -> Option<u64> {
     })
 }
 
-/// Addresses within ±128 MiB of all kernel text, if `len` bytes fit there.
+/// Returns the addresses within ±128 MiB of all kernel text, if `len` bytes fit there.
 fn near_span(kernel: &KernelFns, len: usize) -> Option<AddressSpan> {
     let (lowest, highest) = (sys::modules_start(), sys::vmalloc_end());
     let start = kernel.text_end.checked_sub(BRANCH_RANGE)?.max(lowest);
@@ -137,7 +140,7 @@ fn near_span(kernel: &KernelFns, len: usize) -> Option<AddressSpan> {
     (end.checked_sub(start)? >= len).then_some(AddressSpan { start, end })
 }
 
-/// All of vmalloc space.
+/// Returns all of vmalloc space.
 fn far_span() -> AddressSpan {
     AddressSpan {
         start: sys::vmalloc_start(),
@@ -145,10 +148,10 @@ fn far_span() -> AddressSpan {
     }
 }
 
-/// A random multiple of [`REGION_ALIGN`] in `span` from where `len` bytes still fit.
+/// Returns a random multiple of [`REGION_ALIGN`] in `span` at which `len` bytes fit.
 fn random_start(span: AddressSpan, len: usize) -> usize {
     let room = span.end.saturating_sub(span.start).saturating_sub(len) / REGION_ALIGN;
-    // SAFETY: Callable from any context.
+    // SAFETY: It has no preconditions, and any context may call it.
     let random = unsafe { bindings::get_random_u32() };
     let steps = (random as usize)
         .checked_rem(room.saturating_add(1))
@@ -158,10 +161,9 @@ fn random_start(span: AddressSpan, len: usize) -> usize {
 }
 
 impl OpenRegion {
-    /// Allocates and maps what `attempt` says.
+    /// Allocates and maps a region as `attempt` says. May sleep; call it with no lock held.
     ///
-    /// May sleep; call it with no lock held. What the page tables then say is up to the kernel:
-    /// ask [`Region::leaf`].
+    /// The kernel may choose a smaller leaf: [`Region::leaf`] reads it from the page tables.
     ///
     /// # Errors
     ///
@@ -184,12 +186,12 @@ impl OpenRegion {
         };
         let base = vmalloc(kernel, len, from_origin, limit).or_else(|| {
             let base = vmalloc(kernel, len, span, limit)?;
-            // From the origin on all is taken: begin below it from now on.
+            // There is no room from the origin on. Later searches begin at the start of the place.
             origin.store(span.start, Relaxed);
             Some(base)
         });
         let base = base.ok_or(ENOMEM)?;
-        // INVARIANT: It was just allocated with this length, and is not contiguous as far as known.
+        // INVARIANT: The area was just allocated with this length and alignment.
         let mut region = Region {
             kernel,
             base,
@@ -201,18 +203,19 @@ impl OpenRegion {
         faults::at(Point::RegionLeaf, EFAULT)?;
         let leaf = region.leaf_at(0).ok_or(EFAULT)?;
         if leaf.covers(region.address() as u64, len as u64) {
-            // INVARIANT: One leaf covers all of it.
+            // INVARIANT: One leaf maps the whole region, so that it is contiguous.
             region.contiguous = Some(leaf.translate(region.address() as u64));
         }
         Ok(Self(region))
     }
 
-    /// Whether there is memory for a leaf of 2 MiB just now. May sleep.
+    /// Whether the kernel has memory for a leaf of 2 MiB now. May sleep.
     ///
-    /// Without, the kernel would make an area of base pages, and freeing that again changes the
-    /// linear map page by page: better not to ask for it.
-    pub(crate) fn huge_may_be_had() -> bool {
-        // SAFETY: May sleep here; a block that had to be made is given back at once.
+    /// If it has none, it would map an area with base pages. We would free that area again, which
+    /// changes the linear map page by page. So we ask first.
+    pub(crate) fn has_huge_memory() -> bool {
+        // SAFETY: Allocating needs a context that may sleep, as callers have. The block is freed
+        // with the order that it was allocated with, and nobody used it.
         unsafe {
             let order = sys::bpf_pack_helper_order(SZ_2M);
             if sys::bpf_pack_helper_has_free_block(order) {
@@ -228,18 +231,18 @@ impl OpenRegion {
 
     /// Whether one TLB entry maps at least 2 MiB of it at a time.
     ///
-    /// The kernel falls back to base pages by itself, so this has to be asked.
+    /// The kernel may have fallen back to base pages.
     pub(crate) fn is_huge(&self) -> bool {
         self.0.is_huge()
     }
 
-    /// Writes BRK over the whole region, through the linear map.
+    /// Fills the region with BRK through the linear map.
     fn fill_with_traps(&self) -> Result {
         faults::at(Point::RegionTraps, EFAULT)?;
         let trap = sys::break_insn();
         self.0.for_each_piece(|pa, len| {
-            // SAFETY: The memory is ours by the invariants of `Region`, and its linear alias is
-            // writable until the region is sealed.
+            // SAFETY: By the invariants of `Region` the memory belongs to it. Its linear alias is
+            // writable until the region is sealed, and nobody else knows the memory yet.
             let words = unsafe {
                 core::slice::from_raw_parts_mut(
                     sys::bpf_pack_helper_phys_to_virt(pa).cast::<u32>(),
@@ -251,19 +254,20 @@ impl OpenRegion {
         })
     }
 
-    /// Fills the region with BRK, makes that visible to instruction fetch and the linear alias
-    /// invalid. May sleep.
+    /// Fills the region with BRK, makes that visible to instruction fetch, and makes the linear
+    /// alias invalid. May sleep.
     ///
-    /// No CPU has fetched from here yet, so there is nobody to synchronise.
+    /// No CPU has fetched from the region yet, so no CPU needs a synchronisation.
     ///
     /// # Errors
     ///
-    /// What `set_direct_map_valid_noflush()` returns; the region is freed then.
+    /// Those of `set_direct_map_valid_noflush()`; `EFAULT` if the page tables cannot be read. The
+    /// region is freed then.
     pub(crate) fn seal(self) -> Result<Region> {
         self.fill_with_traps()?;
         let mut region = self.0;
         region.make_fetchable(0, region.len);
-        // SAFETY: Has no preconditions.
+        // SAFETY: It has no preconditions.
         region.alias_invalid = unsafe { (region.kernel.can_set_direct_map)() };
         if region.alias_invalid {
             region.for_each_piece(|pa, len| region.invalidate_alias(pa, len))?;
@@ -272,12 +276,13 @@ impl OpenRegion {
     }
 }
 
-/// How to ask for memory: rather the stock allocator than the OOM killer.
+/// The flags of all allocations. They fail rather than invoke the OOM killer: the stock allocator
+/// then serves.
 fn gfp_flags() -> bindings::gfp_t {
     bindings::GFP_KERNEL | bindings::__GFP_NOWARN | 1 << bindings::___GFP_NORETRY_BIT
 }
 
-/// Allocates and maps; `None` if there is no memory or no room in `span`.
+/// Allocates and maps `len` bytes in `span`. Returns [`None`] if there is no memory or no room.
 fn vmalloc(
     kernel: &KernelFns,
     len: usize,
@@ -285,16 +290,18 @@ fn vmalloc(
     limit: LeafLimit,
 ) -> Option<NonNull<u8>> {
     let gfp = gfp_flags() | bindings::__GFP_ZERO;
-    // The kernel would round a length from PMD_SIZE on up to a multiple of it, and nobody would
-    // fill and seal the rest. With 4 KiB pages every length is one.
+    // If a huge mapping is allowed, the kernel rounds a length of PMD_SIZE or more up to a multiple
+    // of PMD_SIZE, and we would not fill and seal the rest. So we allow it only for such multiples;
+    // with 4 KiB pages all lengths are.
     let block = sys::pmd_size();
     let whole = len < block || len % block == 0;
-    // SAFETY: Returns a constant.
+    // SAFETY: It only computes flags and has no preconditions.
     let flags = unsafe { sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page && whole) };
     let prot = bindings::pgprot_t {
         pgprot: sys::prot_rox(),
     };
-    // SAFETY: A fresh read-only area of vmalloc space, in a context that may sleep.
+    // SAFETY: It needs a context that may sleep, as callers have. It makes a new area, read-only
+    // and executable, in a span of vmalloc space or of the modules' space.
     let address = unsafe {
         (kernel.vmalloc_node_range)(
             len,
@@ -312,45 +319,45 @@ fn vmalloc(
 }
 
 impl Region {
-    /// The first address.
+    /// The address of the first byte.
     pub(crate) fn address(&self) -> usize {
         self.base.as_ptr() as usize
     }
 
-    /// Bytes.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Where it was asked to be.
+    /// The place.
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
-    /// Whether the linear alias was made invalid; otherwise the kernel's policy
-    /// (`rodata=` other than full) leaves it writable.
+    /// Whether the linear alias is invalid. It is writable if the kernel's policy leaves it so
+    /// (`rodata=` other than full).
     pub(crate) fn alias_invalid(&self) -> bool {
         self.alias_invalid
     }
 
-    /// Whether `[offset, offset + len)` is inside.
+    /// Whether `[offset, offset + len)` is in the region.
     pub(crate) fn contains(&self, offset: usize, len: usize) -> bool {
         offset.checked_add(len).is_some_and(|end| end <= self.len)
     }
 
-    /// The leaf that maps `offset`, read from the live page tables.
+    /// Reads the leaf that maps `offset` from the live page tables.
     fn leaf_at(&self, offset: usize) -> Option<Leaf> {
         let address = self.address().checked_add(offset)?;
         // CAST: `usize` has 64 bits on arm64.
         let walk = regime()?.walk(address as u64, |pa| {
-            // SAFETY: The walk to a region, which is mapped throughout, only asks for entries of
-            // the live page tables.
+            // SAFETY: The walk asks for entries of the tables on the way to `address`. The kernel
+            // frees none of these while the region is mapped.
             unsafe { read_descriptor(pa) }
         });
         walk.leaf()
     }
 
-    /// The kind of leaf that maps the region, read from the live page tables: of the first byte.
+    /// Reads the kind of the leaf that maps the first byte from the live page tables.
     pub(crate) fn leaf(&self) -> Option<Kind> {
         Some(self.leaf_at(0)?.kind())
     }
@@ -361,7 +368,7 @@ impl Region {
             .is_some_and(|leaf| leaf.span >= SZ_2M as u64)
     }
 
-    /// The physical address of `offset`, or `None` outside.
+    /// The physical address of the byte at `offset`, or [`None`] if it is not in the region.
     pub(crate) fn physical(&self, offset: usize) -> Option<u64> {
         if !self.contains(offset, 1) {
             return None;
@@ -370,7 +377,8 @@ impl Region {
             return start.checked_add(offset as u64);
         }
         let address = self.address().checked_add(offset)?;
-        // SAFETY: By the invariants the address is in a live vmalloc area.
+        // SAFETY: By the invariants the address is in a live vmalloc area. The page, if there is
+        // one, belongs to it.
         let pa = unsafe {
             let page = bindings::vmalloc_to_page(address as *const c_void);
             if page.is_null() {
@@ -381,18 +389,18 @@ impl Region {
         pa.checked_add((address & (PAGE_SIZE - 1)) as u64)
     }
 
-    /// Cleans the data cache and invalidates the instruction cache to the point of unification, on
+    /// Cleans the data cache and invalidates the instruction cache to the point of unification, for
     /// the executable addresses of `len` bytes at `offset`.
     ///
-    /// Nothing happens if they are not inside.
+    /// Does nothing if they are not all in the region.
     pub(crate) fn make_fetchable(&self, offset: usize, len: usize) {
         if !self.contains(offset, len) {
             return;
         }
         let start = self.address().saturating_add(offset);
         let end = start.saturating_add(len);
-        // SAFETY: Maintenance of a range that is mapped, as part of the region. It ends with DSB and
-        // ISB.
+        // SAFETY: The range is in the region, so that it is mapped. The maintenance ends with DSB
+        // and ISB.
         unsafe {
             if len < MUCH {
                 sys::bpf_pack_helper_make_fetchable(start, end);
@@ -403,8 +411,8 @@ impl Region {
         }
     }
 
-    /// Calls `f` with the physical address and the length of each piece that one leaf maps, in
-    /// order.
+    /// Calls `f` for each piece of the region that one leaf maps, in order, with its physical
+    /// address and its length.
     fn for_each_piece(&self, mut f: impl FnMut(u64, usize) -> Result) -> Result {
         let mut offset = 0;
         while offset < self.len {
@@ -424,8 +432,9 @@ impl Region {
 
     /// Makes the linear alias of one piece invalid.
     ///
-    /// First one page of every 2 MiB: where the linear map has blocks, that splits them now. `vfree()`
-    /// restores the alias page by page, and would need memory for it later, which it might not get.
+    /// It begins with one page of every 2 MiB, which splits the blocks of the linear map, if there
+    /// are any. `vfree()` restores the alias page by page: it would have to split them then, and
+    /// might not get the memory for that.
     fn invalidate_alias(&self, pa: u64, len: usize) -> Result {
         for offset in (0..len).step_by(SZ_2M) {
             self.set_alias_invalid(pa.saturating_add(offset as u64), PAGE_SIZE)?;
@@ -433,14 +442,15 @@ impl Region {
         self.set_alias_invalid(pa, len)
     }
 
-    /// Makes the linear alias of `len` bytes at `pa` invalid; the kernel flushes it from the TLB.
+    /// Makes the linear alias of `len` bytes at `pa` invalid. The kernel flushes the TLB.
     fn set_alias_invalid(&self, pa: u64, len: usize) -> Result {
         faults::at(Point::RegionAlias, ENOMEM)?;
-        // CAST: At most 64 MiB in pages.
+        // CAST: The pages of at most 64 MiB.
         let pages = (len / PAGE_SIZE) as c_uint;
-        // SAFETY: The pages belong to this region by its invariants, and nobody uses their linear
-        // alias: only this module knows them, and it writes through `poke.rs` from here on.
-        // `vfree()` restores the alias because of VM_FLUSH_RESET_PERMS.
+        // SAFETY: By the invariants the pages belong to this region. Nobody uses their linear
+        // alias: only this module knows the pages, and from now on it writes through `poke.rs`.
+        // `vfree()` restores the alias before it frees them, because the area has
+        // VM_FLUSH_RESET_PERMS.
         unsafe {
             let alias = sys::bpf_pack_helper_phys_to_virt(pa);
             let page = sys::bpf_pack_helper_virt_to_page(alias);
@@ -450,10 +460,10 @@ impl Region {
 }
 
 impl Drop for Region {
-    /// Unmaps and frees. May sleep.
+    /// Unmaps and frees the region. May sleep.
     fn drop(&mut self) {
-        // SAFETY: By the invariants nobody else frees the area; who drops the last reference to a
-        // region has made sure that nobody executes in it.
+        // SAFETY: By the invariants nobody else frees the area. Nobody executes there: it has had
+        // no image, or the books gave it up after all CPUs were synchronised for its last image.
         unsafe { sys::bpf_pack_helper_vfree(self.base.as_ptr().cast()) };
     }
 }

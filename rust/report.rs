@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the service knows, as text.
+//! The texts that the module shows: `status`, `control`, and the log line of a successful `insmod`.
 
 #![deny(unsafe_code)]
 
@@ -24,7 +24,7 @@ impl fmt::Display for Status<'_> {
     }
 }
 
-/// What the first pack is like, in words for the log.
+/// The leaf and the place of the first pack, in words.
 pub(crate) struct FirstPack<'a>(pub(crate) &'a Service);
 
 impl fmt::Display for FirstPack<'_> {
@@ -40,7 +40,6 @@ impl fmt::Display for FirstPack<'_> {
     }
 }
 
-/// The word for a place.
 fn place(place: Place) -> &'static str {
     match place {
         Place::Near => "near",
@@ -48,7 +47,7 @@ fn place(place: Place) -> &'static str {
     }
 }
 
-/// What the service does with new images; what `control` takes.
+/// Returns what the service does with new images, as the word that `control` takes for it.
 pub(crate) fn mode(service: &Service) -> &'static str {
     if service.draining() {
         "drain"
@@ -57,12 +56,11 @@ pub(crate) fn mode(service: &Service) -> &'static str {
     }
 }
 
-/// What there is now, and what was counted since the module was loaded.
+/// Writes the `key: value` lines.
 fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stats = service.stats();
     let tallies = &stats.tallies;
-    // Code that the kernel writes in place, such as trampolines, is never finalized: it stays
-    // reserved.
+    // The kernel writes trampolines in place and never finalizes them: they stay reserved.
     let images = tallies.live.plus(tallies.unfinished());
     writeln!(f, "mode: {}", mode(service))?;
     let now = [
@@ -89,7 +87,6 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "jit_charged_bytes: {}", service.kernel().jit_charged())
 }
 
-/// What was counted since the module was loaded.
 fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let refused = &counters.refused;
     let lines = [
@@ -117,16 +114,15 @@ fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result
     show_lines(f, &lines)
 }
 
-/// One `key: value` line each.
 fn show_lines(f: &mut fmt::Formatter<'_>, lines: &[(&str, u64)]) -> fmt::Result {
     lines
         .iter()
         .try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
 }
 
-/// One line for each pack; the leaf is what the live page tables say.
+/// Writes one line for each pack, with the leaf that the live page tables show.
 fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // CAST: A small constant.
+    // CAST: A constant of 512.
     for report in (0..MAX_PACKS as u32).filter_map(|slot| service.pack(slot)) {
         let region = &report.region;
         let start = region.address();

@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The allocator as a service: reserve, finalize, write, retire.
+//! The allocator as a service: reserve, finalize, write, free.
 //!
-//! It joins the decisions of `pack_core` with the effects of `region.rs` and `poke.rs`. Its rooms:
-//! `books.rs` (what there is; `held.rs`: while it is locked), `homes.rs` (which packs are for whom), `grow.rs` (reserving, making
-//! packs), `write.rs` (copying into place), `reclaim.rs` (freeing).
+//! It joins the decisions of `pack_core` with the effects of `region.rs` and `poke.rs`. Its files:
+//!
+//! - `books.rs`: the packs and images there are; `held.rs`: the books while they are locked
+//! - `homes.rs`: the packs that each kind of program may use
+//! - `grow.rs`: reserving memory and making packs
+//! - `write.rs`: copying images into place
+//! - `reclaim.rs`: freeing images and packs
+//! - `answers.rs`: what callers get back
 //!
 //! # Locks
 //!
-//! In this order: `grow`, then `books`. `books` is held only while the books are read or changed:
-//! never across a page allocation, a mapping change, a write into a pack, an interrupt to other
-//! CPUs or a wait, and never for longer than a bounded number of steps (but for `check`, which
-//! somebody has to ask for). `grow` is held while a region
-//! is made, so that two tasks that find the packs full do not both make one.
+//! A task that needs both locks takes `grow` before `books`.
+//!
+//! `books` is held only while the books are read or changed: never during a page allocation, a
+//! change of mappings, a write to a pack, an interrupt to other CPUs or a wait. The number of steps
+//! under it is bounded, except in `check`, which runs only when somebody writes that word to the
+//! control file.
+//!
+//! `grow` is held while a region is made, so that two tasks that find the packs full do not both
+//! make one.
 
 #![deny(unsafe_code)]
 
 mod answers;
-#[allow(unsafe_code)] // Its room claim.rs has some.
+#[allow(unsafe_code)] // In books/claim.rs.
 mod books;
 mod grow;
 mod held;
@@ -63,24 +72,23 @@ pub(crate) use answers::Outcome;
 pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;
 
-/// Messages about bad calls at most; the counter goes on.
+/// The most log lines about bad calls. The counter counts them all.
 const MAX_MESSAGES: u64 = 32;
 
-/// Through which the JIT's calls, the exported functions and the delayed work reach the service.
+/// The way of the hooks, the exported functions, the files and the delayed work to the service.
 pub(crate) static GATE: Gate<Service> = Gate::new();
 
-/// What the service does with new images.
+/// What the service does with requests for new images.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Not yet anything.
+    /// It refuses them, because `insmod` has not finished.
     Starting,
-    /// It serves them.
     Serving,
-    /// It leaves them to the stock allocator.
+    /// It refuses them, so that the stock allocator serves.
     Draining,
 }
 
-/// Customers for whom packs run low.
+/// The kinds of customers for which the background has to make a pack.
 struct Low {
     any: Atomic<bool>,
     classic: Atomic<bool>,
@@ -89,12 +97,12 @@ struct Low {
 /// The allocator.
 #[pin_data]
 pub(crate) struct Service {
-    // Dropped first: the work uses what follows.
+    // The work uses the other fields. So it comes first: fields are dropped in this order.
     #[pin]
     tidy_work: Delayed,
     #[pin]
     grow_work: Delayed,
-    /// Notified when the last image was freed.
+    /// Notified when the last image is freed.
     #[pin]
     unused: CondVar,
     /// Held while a region is made.
@@ -111,22 +119,20 @@ pub(crate) struct Service {
     pub(crate) counters: Counters,
 }
 
-/// One pack, for those who show it.
+/// One pack, for `status`.
 pub(crate) struct PackReport {
-    /// What the books say.
     pub(crate) stats: PackStats,
-    /// The memory.
     pub(crate) region: Arc<Region>,
 }
 
-/// What the workqueue runs for the service once in a while.
+/// The work that queues itself again while something is left to tidy up.
 extern "C" fn tidy_up(_work: *mut kernel::bindings::work_struct) {
     if let Some(service) = GATE.enter().target() {
         service.tidy_up();
     }
 }
 
-/// What the workqueue runs when packs run low.
+/// The work that is queued when packs run low.
 extern "C" fn grow_where_low(_work: *mut kernel::bindings::work_struct) {
     if let Some(service) = GATE.enter().target() {
         service.grow_where_low();
@@ -134,7 +140,7 @@ extern "C" fn grow_where_low(_work: *mut kernel::bindings::work_struct) {
 }
 
 impl Service {
-    /// An empty service that serves nothing yet.
+    /// Makes a service without packs, which refuses all requests until [`Service::start`].
     pub(crate) fn new(kernel: &'static KernelFns, config: Config) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             tidy_work <- Delayed::new(tidy_up),
@@ -164,13 +170,13 @@ impl Service {
         Held::lock(&self.books)
     }
 
-    /// Begins to serve, with a pack at hand if there is memory for one. May sleep.
+    /// Begins to serve, and makes the first pack if there is memory for one. May sleep.
     pub(crate) fn start(&self) {
         self.set_draining(false);
         self.grow_ahead(Customer::Any);
     }
 
-    /// Stops new images, or lets them come again.
+    /// Stops or resumes serving requests for new images.
     pub(crate) fn set_draining(&self, draining: bool) {
         let mode = if draining {
             Mode::Draining
@@ -178,7 +184,8 @@ impl Service {
             Mode::Serving
         };
         self.mode.store(mode as u32, Relaxed);
-        // The pack that is kept at hand is not needed while draining, and wanted again afterwards.
+        // While draining, the background may free the pack that is kept at hand. Later it makes
+        // another.
         if draining {
             self.tidy_later();
         } else {
@@ -186,17 +193,17 @@ impl Service {
         }
     }
 
-    /// Whether new images are stopped.
+    /// Whether serving was stopped.
     pub(crate) fn draining(&self) -> bool {
         self.mode.load(Relaxed) == Mode::Draining as u32
     }
 
-    /// Whether new images are served.
+    /// Whether requests for new images are served.
     fn serving(&self) -> bool {
         self.mode.load(Relaxed) == Mode::Serving as u32
     }
 
-    /// Why no image is served now, if so.
+    /// The reason for refusing all requests now, if there is one.
     fn refusal_of_mode(&self) -> Option<Refusal> {
         if self.serving() {
             None
@@ -207,7 +214,7 @@ impl Service {
         }
     }
 
-    /// Has a pack made for `customer` in the background.
+    /// Queues the work that makes a pack for `customer`.
     fn grow_later(&self, customer: Customer) {
         let wanted = match customer {
             Customer::Classic => &self.low.classic,
@@ -217,7 +224,7 @@ impl Service {
         self.grow_work.queue(0);
     }
 
-    /// Waits until no image is there that was not freed. Sleeps.
+    /// Waits until all images are freed. Sleeps.
     ///
     /// # Errors
     ///
@@ -232,11 +239,12 @@ impl Service {
         Ok(())
     }
 
-    /// Counts everything in the books again: some milliseconds for each pack, with the lock held.
+    /// Recounts everything in the books. This takes some milliseconds for each pack, with the lock
+    /// held.
     ///
     /// # Errors
     ///
-    /// `EIO` if something is wrong; the log says what.
+    /// `EIO` if the books have a flaw, which the log names.
     pub(crate) fn check(&self) -> Result {
         let found = self.books().check();
         found.map_err(|flaw| {
@@ -250,9 +258,9 @@ impl Service {
         })
     }
 
-    /// Counts and reports a call that makes no sense. Not to be called with a lock held.
+    /// Counts a bad call and writes a line about it to the log. Call it with no lock held.
     ///
-    /// The log does not show where packs are, which would also tell where the kernel is.
+    /// The log shows no address of a pack, because that would tell where the kernel is.
     pub(crate) fn report_bad_call(&self, what: &str, address: usize, error: Error) {
         self.counters.bad_calls.inc();
         if self.counters.bad_calls.get() > MAX_MESSAGES {
@@ -267,12 +275,12 @@ impl Service {
         }
     }
 
-    /// Bytes that are mapped for packs and for large images.
+    /// The size of all regions, in bytes.
     pub(crate) fn mapped_bytes(&self) -> u64 {
         self.books().mapped_bytes() as u64
     }
 
-    /// The totals.
+    /// The figures of all packs together.
     pub(crate) fn stats(&self) -> PoolStats {
         self.books().pool.stats()
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions that take over from the stock ones (Linux 7.3, kernel/bpf/core.c).
+//! The functions that replace the stock functions (Linux 7.3, kernel/bpf/core.c).
 //!
-//! Ownership is decided by address: what is not in one of our packs goes to the stock function
-//! untouched. What we cannot serve, the stock function serves. All of them run in contexts that may
-//! sleep, as the stock ones do.
+//! The address decides who owns an image: if it is in none of our packs, the replacement passes the
+//! call on to the stock function, unchanged. It also passes on requests that the service refuses.
+//! All replacements run in contexts that may sleep, as the stock functions do.
 //!
-//! Every function holds an entry of [`GATE`] across everything it calls, the stock function
-//! included: that keeps this module's text in place while one sleeps.
+//! Every replacement enters [`GATE`] first and stays entered until it returns, also while it is in
+//! the stock function. So the module's code is not freed while a task sleeps there.
 
 use super::target::{
     Target,
@@ -73,11 +73,11 @@ pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
     ]
 }
 
-/// Takes over `bpf_prog_pack_alloc()`.
+/// Replaces `bpf_prog_pack_alloc()`.
 ///
 /// # Safety
 ///
-/// As for the stock function.
+/// That of the stock function.
 unsafe extern "C" fn pack_alloc(
     size: u32,
     fill: sys::bpf_jit_fill_hole_t,
@@ -87,7 +87,8 @@ unsafe extern "C" fn pack_alloc(
     if let Some(service) = entered.target() {
         let wants_zeroes = fill.is_some_and(|f| f as usize == service.kernel().fill_with_zero);
         if wants_zeroes {
-            // A dispatcher's image is never freed: it would hold the module until the next boot.
+            // The kernel never frees this image of the dispatcher: it would hold the module for
+            // ever.
             service.counters.refused.dispatcher.inc();
         } else if service.kernel().pred_flush_enabled() {
             service.counters.refused.predictor_flush.inc();
@@ -102,45 +103,46 @@ unsafe extern "C" fn pack_alloc(
             }
         }
     }
-    // SAFETY: The arguments are the caller's.
+    // SAFETY: The arguments are those of the caller, who keeps the contract of the stock function.
     let address = unsafe { pass_on::alloc(size, fill, was_classic) };
     proof::allocated(address as usize);
     address
 }
 
-/// Takes over `bpf_prog_pack_free()`.
+/// Replaces `bpf_prog_pack_free()`.
 ///
 /// # Safety
 ///
-/// As for the stock function: nobody may enter the image at `ptr` any more.
+/// That of the stock function: nobody may enter the image at `ptr` any more.
 unsafe extern "C" fn pack_free(ptr: *mut c_void, size: u32) {
     let entered = GATE.enter();
-    // The books say how long the image is; the header in it says what was charged.
+    // This ignores `size`, the size that was charged: the books have the real length.
     let foreign = entered
         .target()
         .is_none_or(|service| service.free(ptr as usize) == Outcome::Foreign);
     if foreign {
         proof::freeing(ptr as usize);
-        // SAFETY: The arguments are the caller's.
+        // SAFETY: The arguments are those of the caller, who keeps the contract of the stock
+        // function.
         unsafe { pass_on::free(ptr, size) };
     }
 }
 
-/// Takes over `bpf_jit_binary_pack_finalize()`.
+/// Replaces `bpf_jit_binary_pack_finalize()`.
 ///
-/// Like the stock function it frees `rw`, and `ro` if it fails.
+/// Like the stock function it frees `rw`, and also `ro` if it fails.
 ///
 /// # Safety
 ///
-/// As for the stock function: `rw` is a buffer from `kvmalloc()` that begins with its size.
+/// That of the stock function: `rw` is a buffer from `kvmalloc()` that begins with its size.
 unsafe extern "C" fn pack_finalize(
     ro: *mut sys::bpf_binary_header,
     rw: *mut sys::bpf_binary_header,
 ) -> c_int {
     let entered = GATE.enter();
     let outcome = entered.target().map_or(Outcome::Foreign, |service| {
-        // SAFETY: The JIT passes a header of its own making, which begins with the size of the
-        // whole buffer (checked in prototypes.c).
+        // SAFETY: The JIT has made the buffer. Its header begins with the size of the whole buffer
+        // (checked in prototypes.c), and nobody else uses it now.
         let image = unsafe {
             let size = rw.cast::<u32>().read();
             core::slice::from_raw_parts(rw.cast::<u32>(), size as usize / INSN_SIZE)
@@ -154,55 +156,59 @@ unsafe extern "C" fn pack_finalize(
     let result = match outcome {
         Outcome::Foreign => {
             proof::finalizing(ro as usize);
-            // SAFETY: The arguments are the caller's.
+            // SAFETY: The arguments are those of the caller, who keeps the contract of the stock
+            // function.
             return unsafe { pass_on::finalize(ro, rw) };
         }
         Outcome::Done => 0,
         Outcome::Failed(error) => {
-            // An image that is final already, or about to be, is somebody's.
+            // With EBUSY the image is live, or another task is finalizing it: its owner frees it.
             if let Some(service) = entered.target().filter(|_| error != EBUSY) {
                 service.free(ro as usize);
             }
             error.to_errno()
         }
     };
-    // SAFETY: The buffer came from `kvmalloc()` and is ours to free.
+    // SAFETY: The buffer is from `kvmalloc()`, and the caller leaves it to this function to free
+    // it.
     unsafe { bindings::kvfree(rw.cast()) };
     result
 }
 
-/// Takes over `bpf_arch_text_copy()`.
+/// Replaces `bpf_arch_text_copy()`.
 ///
-/// The compiler may have inlined it into its callers in bpf_jit_comp.c. The stock copy then writes
-/// to our pack, through the same fixmap slot and lock, which is right too: nothing depends on this.
+/// The compiler may have inlined the stock function into its callers in bpf_jit_comp.c. Then the
+/// stock code writes to our pack, through the same fixmap slot and with the same lock. That is
+/// correct, too: nothing depends on this hook.
 ///
 /// # Safety
 ///
-/// As for the stock function.
+/// That of the stock function.
 unsafe extern "C" fn text_copy(dst: *mut c_void, src: *mut c_void, len: usize) -> *mut c_void {
     let entered = GATE.enter();
     let outcome = entered.target().map_or(Outcome::Foreign, |service| {
-        // SAFETY: The caller lets the stock function read these bytes.
+        // SAFETY: The caller passes these bytes to a function that copies them to a program.
         let source = unsafe { Source::new(src.cast(), len) };
         service.write(dst as usize, source)
     });
     match outcome {
         Outcome::Done => dst,
-        // SAFETY: The arguments are the caller's.
+        // SAFETY: The arguments are those of the caller, who keeps the contract of the stock
+        // function.
         Outcome::Foreign => unsafe { pass_on::text_copy(dst, src, len) },
         Outcome::Failed(error) => error.to_ptr(),
     }
 }
 
-/// Takes over `bpf_arch_text_poke()`: attaches a trampoline to a program, or detaches it.
+/// Replaces `bpf_arch_text_poke()`, which attaches a trampoline to a program, or detaches it.
 ///
-/// Only a change that needs the program's PLT is done here, see `patchsite.rs`, and that also for
-/// programs of the stock allocator: what is attached to them from now on is likely out of their
-/// reach. Others change one instruction, which the stock function does through the same window.
+/// It makes only those changes that need the program's PLT (`patchsite.rs`), but also for programs
+/// of the stock allocator: our trampolines are likely out of their branch range. All other changes
+/// concern one instruction; the stock function makes them through the same fixmap window.
 ///
 /// # Safety
 ///
-/// As for the stock function: the program at `ip` may not be freed meanwhile.
+/// That of the stock function: the program at `ip` must not be freed during the call.
 unsafe extern "C" fn text_poke(
     ip: *mut c_void,
     old_kind: bindings::bpf_text_poke_type,
@@ -224,11 +230,12 @@ unsafe extern "C" fn text_poke(
         (site.is_long(from) || site.is_long(to)).then_some((service, site))
     });
     let Some((service, site)) = far else {
-        // SAFETY: The arguments are the caller's.
+        // SAFETY: The arguments are those of the caller, who keeps the contract of the stock
+        // function.
         return unsafe { pass_on::text_poke(ip, old_kind, new_kind, old, new) };
     };
     service.counters.far_attachments.inc();
-    // SAFETY: The caller keeps the program alive.
+    // SAFETY: The caller keeps the program during the call.
     match unsafe { site.change(service.kernel(), from, to) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Redirects one kernel function with ftrace, in the way of live patching.
+//! Redirects one kernel function with ftrace, as live patching does.
 
 use super::target::Target;
 use crate::faults::{
@@ -18,15 +18,15 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-/// How often to try while somebody changes a trampoline on the same function.
+/// The most attempts to register while somebody changes a trampoline on the same function.
 const MAX_TRIES: u32 = 1000;
 
-/// A function of the kernel that leads to a replacement while this lives.
+/// The redirection of one kernel function. It ends when this is dropped.
 ///
 /// # Invariants
 ///
-/// `ops` is registered, and its `private` field is the address of a function that takes over the
-/// prototype of the one it stands on.
+/// `ops` is registered for one kernel function, and its `private` field is the address of the
+/// replacement, which has the same prototype.
 #[pin_data(PinnedDrop)]
 pub(super) struct Redirect {
     #[pin]
@@ -35,15 +35,15 @@ pub(super) struct Redirect {
     _pin: PhantomPinned,
 }
 
-// SAFETY: An `ftrace_ops` may be unregistered from any task.
+// SAFETY: Any task may unregister an `ftrace_ops`.
 unsafe impl Send for Redirect {}
-// SAFETY: `&Redirect` gives access to nothing.
+// SAFETY: `&Redirect` has no methods.
 unsafe impl Sync for Redirect {}
 
-/// What ftrace calls on entry to a redirected function, in the caller's context.
+/// The callback of ftrace at the entry of a redirected function, in the context of the call.
 ///
-/// Every call is redirected: what goes on to the stock function enters it behind this
-/// (`pass_on.rs`). Rust functions are not traced, nor is the helper.
+/// It redirects every call: calls that we pass on enter the stock function after the patch site
+/// (`pass_on.rs`). ftrace traces neither Rust functions nor the helper.
 ///
 /// # Safety
 ///
@@ -54,21 +54,28 @@ unsafe extern "C" fn redirect(
     ops: *mut bindings::ftrace_ops,
     fregs: *mut bindings::ftrace_regs,
 ) {
-    // SAFETY: ftrace passes the registered `ops`, whose `private` is ours by the invariants of
-    // `Redirect`, and the registers of the call.
+    // SAFETY: ftrace passes the registers of the call and the registered `ops`. By the invariants
+    // of `Redirect` its `private` field is the address of a function with the prototype of the
+    // called one.
     unsafe { sys::bpf_pack_helper_set_ip(fregs, (*ops).private as usize) };
 }
 
-/// Registers `ops`, and again while a BPF trampoline on the same function is being changed: then
-/// ftrace says `EAGAIN`, after a millisecond (kernel/bpf/trampoline.c, `bpf_tramp_ftrace_ops_func()`).
+/// Registers `ops`.
+///
+/// While somebody changes a BPF trampoline on the same function, ftrace returns `EAGAIN` after a
+/// millisecond (kernel/bpf/trampoline.c, `bpf_tramp_ftrace_ops_func()`). This then tries again.
+///
+/// # Errors
+///
+/// `EBUSY` after too many attempts; other errors of ftrace.
 ///
 /// # Safety
 ///
-/// As for `register_ftrace_function()`.
+/// That of `register_ftrace_function()`.
 unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
     faults::at(Point::HookRegister, EBUSY)?;
     for _ in 0..MAX_TRIES {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The caller keeps the contract of `register_ftrace_function()`.
         let registered = to_result(unsafe { bindings::register_ftrace_function(ops) });
         if registered != Err(EAGAIN) {
             return registered;
@@ -77,10 +84,10 @@ unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
     Err(EBUSY)
 }
 
-/// Never returns, because a function of the kernel may still lead here.
+/// Never returns, because a kernel function may still be redirected to this module.
 ///
-/// That happens only after ftrace has found a bug in itself and has stopped for good. An insmod or
-/// rmmod that hangs is better than a kernel that runs freed memory.
+/// That happens only after ftrace has found a bug in itself and has stopped for good. It is better
+/// that `insmod` or `rmmod` hangs than that the kernel runs freed code.
 fn stay_for_ever(why: &str) -> ! {
     pr_crit!("ftrace {why}: reboot this machine\n");
     loop {
@@ -89,22 +96,22 @@ fn stay_for_ever(why: &str) -> ! {
 }
 
 impl Redirect {
-    /// Makes calls of a kernel function go to its replacement. Sleeps.
+    /// Redirects calls of a kernel function to its replacement. Sleeps.
     ///
-    /// IPMODIFY keeps a second such user away, and PERMANENT makes
-    /// `sysctl kernel.ftrace_enabled=0` fail instead of dropping the redirection. By address: each
-    /// name would cost ftrace a walk over all symbols.
+    /// The flag IPMODIFY keeps other users from redirecting the same function. PERMANENT makes
+    /// `sysctl kernel.ftrace_enabled=0` fail; otherwise it would end the redirection. The filter is
+    /// an address, because ftrace walks over all symbols to find a name.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if another user modifies the same function; what ftrace returns.
+    /// `EBUSY` if another user redirects the same function; other errors of ftrace.
     pub(super) fn attach(target: &Target) -> Result<Pin<KBox<Self>>> {
         let flags = bindings::FTRACE_OPS_FL_IPMODIFY | bindings::FTRACE_OPS_FL_PERMANENT;
         let init = try_pin_init!(Self {
             ops <- Opaque::try_ffi_init(|slot: *mut bindings::ftrace_ops| {
-                // SAFETY: `slot` is memory for an `ftrace_ops` that stays where it is. Where
-                // registering fails half-way, other CPUs may still be walking over it: as
-                // unregistering does, this waits for them before anything is freed.
+                // SAFETY: `slot` is memory for an `ftrace_ops` that does not move, because it is
+                // pinned. If registering fails half-way, other CPUs may still use it. So this waits
+                // for them before the memory is freed, as unregistering does.
                 unsafe {
                     slot.write(bindings::ftrace_ops::default());
                     (*slot).func = Some(redirect);
@@ -129,9 +136,8 @@ impl Redirect {
 
 #[pinned_drop]
 impl PinnedDrop for Redirect {
-    /// Sleeps until no task is in the callback: unregistering waits for a grace period of RCU tasks.
-    ///
-    /// It can only fail after ftrace has stopped for good.
+    /// Ends the redirection and waits until no task is in the callback: unregistering waits for a
+    /// grace period of RCU tasks. Sleeps.
     fn drop(self: Pin<&mut Self>) {
         let ops = self.ops.get();
         // SAFETY: By the type invariants it is registered.
@@ -139,7 +145,7 @@ impl PinnedDrop for Redirect {
         if error != 0 {
             stay_for_ever("cannot unhook a function");
         }
-        // SAFETY: It is no longer registered.
+        // SAFETY: It was unregistered above, so that nobody uses its filter.
         unsafe { bindings::ftrace_free_filter(ops) };
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! If we called a stock function, ftrace would redirect the call to us again. The return address
 //! cannot tell such a call from others: a kretprobe stands before ftrace's patch site and has
-//! replaced it. So `enter_stock.S` enters the function after its patch site, at the instruction where
-//! ftrace itself continues. No function is called twice and no tracer sees a call twice.
+//! replaced it. So `enter_stock.S` enters the function after its patch site, at the instruction
+//! where ftrace itself continues. No function is called twice and no tracer sees a call twice.
 
 use super::target::{
     Target,
@@ -20,8 +20,8 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// Where `enter_stock.S` enters each stock function: the instruction after its patch site. In the order
-/// of [`targets()`](super::entry::targets), which `enter_stock.S` relies on.
+/// Where `enter_stock.S` enters each stock function: the instruction after its patch site. In the
+/// order of [`targets()`](super::entry::targets), which `enter_stock.S` relies on.
 #[no_mangle]
 #[link_section = ".data..ro_after_init"]
 static BPF_PACK_ENTRIES: [Atomic<usize>; COUNT] = [const { Atomic::new(0) }; COUNT];
@@ -50,8 +50,9 @@ pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
 
 /// The stock functions, each with the contract that it has in the kernel.
 ///
-/// They may only be called after [`prepare`] has succeeded. That holds for all callers: the functions
-/// of `entry.rs` run only while hooks are attached, and [`prepare`] comes before attaching.
+/// They may only be called after [`prepare`] has succeeded. That holds for all callers: the
+/// functions of `entry.rs` run only while hooks are attached, and [`prepare`] comes before
+/// attaching.
 pub(super) use sys::{
     bpf_pack_pass_on_alloc as alloc,
     bpf_pack_pass_on_finalize as finalize,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sees that the JIT comes through the hooks, before anything is served.
+//! Checks that the JIT's calls come through the hooks, before the service serves anything.
 //!
-//! A compiler may inline a function into its callers: a hook on it is then never reached, or not by
-//! all. An image that was made by us and freed by the stock allocator would be a bug in the kernel's
-//! eyes. So one program is made and freed first, by the stock allocator, and its image has to come
-//! through the hooks of alloc, finalize and free, one after the other.
+//! A compiler may inline a function into some or all of its callers: their calls then miss the
+//! hook. If we made an image and the stock allocator had to free it, the kernel would report a bug.
+//! So `insmod` makes and frees one program in memory of the stock allocator, and checks that its
+//! image comes through the hooks of alloc, finalize and free, in this order.
 
 use crate::faults::{
     self,
@@ -25,24 +25,24 @@ use kernel::sync::atomic::{
 };
 use kernel::task::Task;
 
-/// Milliseconds between two looks at whether the image was freed; a worker does that.
+/// The pause between two checks whether a worker has freed the image, in milliseconds.
 const PAUSE: u32 = 10;
-/// How often to look: for 10 seconds and more.
+/// The number of these checks: they take at least 10 seconds.
 const LOOKS: u32 = 1000;
 
-/// How far the image came.
+/// The stages of the image: the last hook that it came through.
 const MADE: u32 = 1;
 const FINAL: u32 = 2;
 const FREED: u32 = 3;
 
-/// The task that makes the program, while it does.
+/// The task that is making the program; null if none is.
 static PROVER: Atomic<*mut bindings::task_struct> = Atomic::new(null_mut());
-/// Where the stock allocator put the image.
+/// The address of the image in the memory of the stock allocator.
 static IMAGE: Atomic<usize> = Atomic::new(0);
-/// How far it came; 0 before it was made.
+/// The stage of the image; 0 before it was made.
 static STAGE: Atomic<u32> = Atomic::new(0);
 
-/// Notes that the stock allocator, reached through the hook, gave memory to the current task.
+/// Notes that the stock allocator, called by the hook, has allocated memory for the current task.
 pub(super) fn allocated(image: usize) {
     let prover = PROVER.load(Relaxed);
     if !prover.is_null() && prover == Task::current_raw() && image != 0 {
@@ -53,12 +53,12 @@ pub(super) fn allocated(image: usize) {
     }
 }
 
-/// Notes that a foreign image is being finalized through the hook.
+/// Notes that a foreign image comes through the hook of finalize.
 pub(super) fn finalizing(image: usize) {
     advance(image, MADE, FINAL, Point::ProofFinalize);
 }
 
-/// Notes that a foreign image is being freed through the hook.
+/// Notes that a foreign image comes through the hook of free.
 pub(super) fn freeing(image: usize) {
     advance(image, FINAL, FREED, Point::ProofFree);
 }
@@ -72,12 +72,12 @@ fn advance(image: usize, from: u32, to: u32, point: Point) {
     }
 }
 
-/// Makes and frees a program, and sees whether its image comes through the hooks. May sleep.
+/// Makes and frees a program, and checks that its image comes through the hooks. Sleeps.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the BPF JIT is off or out of memory; `ENXIO` if it did not come through one of
-/// the hooks, which the log names; what `bpf_prog_create()` returns.
+/// `EOPNOTSUPP` if the BPF JIT is off or its memory is used up; `ENXIO` if the image misses a hook,
+/// which the log names; those of `bpf_prog_create()`.
 pub(crate) fn prove() -> Result {
     PROVER.store(Task::current_raw(), Relaxed);
     let made = make_and_free();
@@ -108,9 +108,9 @@ pub(crate) fn prove() -> Result {
     Err(ENXIO)
 }
 
-/// Makes the smallest classic program and frees it; tells whether it was compiled.
+/// Makes the smallest classic program and frees it. Returns whether the JIT compiled it.
 fn make_and_free() -> Result<bool> {
-    // CAST: BPF_RET | BPF_K with 0: 6.
+    // CAST: The value is 6.
     let code = (bindings::BPF_RET | bindings::BPF_K) as u16;
     let mut filter = bindings::sock_filter {
         code,
@@ -120,7 +120,8 @@ fn make_and_free() -> Result<bool> {
     };
     let mut prog = null_mut();
     faults::at(Point::ProofProgram, ENOMEM)?;
-    // SAFETY: One valid instruction, which is copied. The program is ours until it is destroyed.
+    // SAFETY: The kernel copies the one instruction, which is valid. On success `prog` is a program
+    // that nobody else uses until it is destroyed here.
     unsafe {
         to_result(sys::bpf_pack_helper_prog_create(&mut prog, &mut filter, 1))?;
         let jited = sys::bpf_pack_helper_prog_jited(prog);

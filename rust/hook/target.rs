@@ -11,8 +11,9 @@ pub(super) const COUNT: usize = 5;
 ///
 /// # Invariants
 ///
-/// `function` is the address of the kernel function `name`. `replacement` is the address of a function
-/// of the same type that takes over from it. Only [`targets()`](super::entry::targets) makes targets.
+/// `function` is the address of the kernel function `name`. `replacement` is the address of a
+/// function of the same type that takes over from it. Only [`targets()`](super::entry::targets)
+/// makes targets.
 pub(super) struct Target {
     pub(super) name: &'static str,
     pub(super) function: usize,

@@ -136,8 +136,8 @@ where
     let has = |pack: &Pack<S>| pack.tallies().of(state).ranges != 0;
     let wanted = length(pool.occupied().filter(|(_, pack)| has(pack)));
     let mut found = 0usize;
-    // A pack that is on a list twice makes the list a ring. Walking one step more than there are slots
-    // shows that.
+    // A pack that is on a list twice makes the list a ring. Walking one step more than there are
+    // slots shows that.
     for slot in list.take(pool.internals().slots.len().saturating_add(1)) {
         let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
         ensure(pack.is_some_and(has), || {

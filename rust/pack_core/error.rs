@@ -9,8 +9,8 @@ use crate::state::RangeState;
 /// Why the pool refused an operation. A refused operation has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// No pack has room for this many chunks. The caller makes a pack with no lock held, adds it and
-    /// asks again.
+    /// No pack has room for this many chunks. The caller makes a pack with no lock held, adds it
+    /// and asks again.
     NeedPack(ChunkCount),
     /// The caller asked for 0 bytes, or to trim a range to 0 chunks.
     Empty,

@@ -175,8 +175,8 @@ impl ChunkRange {
     }
 }
 
-/// The caller's preference for a pack: a reservation goes to the pack of the best rank that has room,
-/// among the ranks that the caller names ([`RankSet`]).
+/// The caller's preference for a pack: a reservation goes to the pack of the best rank that has
+/// room, among the ranks that the caller names ([`RankSet`]).
 ///
 /// The caller decides what each rank means. The module uses them for the distance from the kernel's
 /// text and the size of the leaves.

@@ -42,8 +42,8 @@
 //! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
 //!   it since the pack was added, or if the last one was released, or trimmed, which is only
 //!   possible before anything could branch there.
-//! - One at a time copies to a range or fills it with traps: a range that is being written can be written to
-//!   by nobody else, and if it is freed, the writer fills it with traps.
+//! - One at a time copies to a range or fills it with traps: a range that is being written can be
+//!   written to by nobody else, and if it is freed, the writer fills it with traps.
 //! - A range is released only by a batch that was begun after the range was retired. A range that
 //!   is retired while a batch is under way waits for the next one.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
@@ -53,8 +53,8 @@
 //! # Policy
 //!
 //! First fit: the lowest place in the first pack of the best rank that has room, of the ranks that
-//! the caller names. Low packs fill, high packs drain and can be taken out. The indexes that make this fast are described in
-//! `runs.rs` and `tournament.rs`.
+//! the caller names. Low packs fill, high packs drain and can be taken out. The indexes that make
+//! this fast are described in `runs.rs` and `tournament.rs`.
 //!
 //! # Example
 //!

@@ -188,7 +188,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if chunk.get() >= self.chunks.get() || !bitmap::get(self.parts().used, chunk.get()) {
             return None;
         }
-        // A used chunk belongs to a range: the search ends at the start of that range at the latest.
+        // A used chunk belongs to a range: the search ends at the start of that range at the
+        // latest.
         let start = self.parts().start_before(chunk.get())?;
         self.find(ChunkIdx::new(start))
     }
@@ -222,8 +223,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             .first_fit(count, align)
             .and_then(|start| ChunkRange::new(ChunkIdx::new(start), count))
             .ok_or(Error::NeedPack(count))?;
-        // INVARIANT: The chunks were free. They become one range, which is counted and has its state
-        // at its first chunk.
+        // INVARIANT: The chunks were free. They become one range, which is counted and has its
+        // state at its first chunk.
         let mut parts = self.parts_mut();
         parts.set_used(range.start().get(), range.end().get(), true);
         parts.set_state(range.start().get(), Some(RangeState::Reserved));
@@ -248,7 +249,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             return Err(Error::TooLarge);
         }
         let kept = ChunkRange::new(range.start(), keep).ok_or(Error::Empty)?;
-        // INVARIANT: The tail becomes free. The first chunk, which has the state, is not part of it.
+        // INVARIANT: The tail becomes free. The first chunk, which has the state, is not part of
+        // it.
         self.parts_mut()
             .set_used(kept.end().get(), range.end().get(), false);
         self.tallies

@@ -102,14 +102,16 @@ pub(crate) struct Internals<'a, S> {
 }
 
 impl<S> Internals<'_, S> {
-    /// Visits the slots on the list of packs with retired ranges. Does not end if the list is a ring.
+    /// Visits the slots on the list of packs with retired ranges. Does not end if the list is a
+    /// ring.
     pub(crate) fn retired(&self) -> impl Iterator<Item = u32> + '_ {
         core::iter::successors(self.first_retired, |slot| {
             self.slots.get(*slot as usize)?.next_retired
         })
     }
 
-    /// Visits the slots on the list of packs with syncing ranges. Does not end if the list is a ring.
+    /// Visits the slots on the list of packs with syncing ranges. Does not end if the list is a
+    /// ring.
     pub(crate) fn syncing(&self) -> impl Iterator<Item = u32> + '_ {
         core::iter::successors(self.first_syncing, |slot| {
             self.slots.get(*slot as usize)?.next_syncing
@@ -191,8 +193,9 @@ where
                 pack,
             });
         };
-        // INVARIANT: The index has the pack's largest hole, and the pack is counted. It is on no list
-        // because it has no range: only a pool makes ranges, and only empty packs leave a pool.
+        // INVARIANT: The index has the pack's largest hole, and the pack is counted. It is on no
+        // list because it has no range: only a pool makes ranges, and only empty packs leave a
+        // pool.
         self.holes
             .update(index, pack.rank(), pack.largest_hole().get());
         self.packs = self.packs.saturating_add(1);
@@ -200,10 +203,11 @@ where
         Ok(PackId::new(index, slot.generation))
     }
 
-    /// Removes one empty pack that `filter` accepts, if there are more than `keep` of them. O(slots).
+    /// Removes one empty pack that `filter` accepts, if there are more than `keep` of them.
+    /// O(slots).
     ///
-    /// It removes the one of the worst rank, in the highest slot. The pack's name becomes stale. The
-    /// caller drops the pack, and the memory that belongs to it, with no lock held.
+    /// It removes the one of the worst rank, in the highest slot. The pack's name becomes stale.
+    /// The caller drops the pack, and the memory that belongs to it, with no lock held.
     pub fn take_empty(
         &mut self,
         keep: usize,
@@ -222,8 +226,8 @@ where
         let slot = self.slots.get_mut(index as usize)?;
         let pack = slot.pack.take()?;
         let id = PackId::new(index, slot.generation);
-        // INVARIANT: The index has no hole for the slot, and the pack is not counted any more. It is on
-        // no list because it has no range.
+        // INVARIANT: The index has no hole for the slot, and the pack is not counted any more. It
+        // is on no list because it has no range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
         self.packs = self.packs.saturating_sub(1);

@@ -69,10 +69,10 @@ impl RangeState {
 
     /// Returns the state's bits in the planes A, B and C.
     ///
-    /// C is set once the image was freed. With C, A alone means [`Retired`](Self::Retired) and B alone
-    /// means [`Syncing`](Self::Syncing), so that a batch can begin and end whole words at a time.
-    /// These steps skip ranges without C, and ranges with all three bits ([`Doomed`](Self::Doomed)),
-    /// which a task may still be writing to.
+    /// C is set once the image was freed. With C, A alone means [`Retired`](Self::Retired) and B
+    /// alone means [`Syncing`](Self::Syncing), so that a batch can begin and end whole words at a
+    /// time. These steps skip ranges without C, and ranges with all three bits
+    /// ([`Doomed`](Self::Doomed)), which a task may still be writing to.
     #[inline]
     pub(crate) const fn code(self) -> (bool, bool, bool) {
         match self {

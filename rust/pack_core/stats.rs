@@ -148,8 +148,8 @@ impl Tallies {
         self.reserved.plus(self.writing).plus(self.doomed)
     }
 
-    /// Returns the tally of what is no image any more and not free yet: retiring, retired and syncing
-    /// ranges.
+    /// Returns the tally of what is no image any more and not free yet: retiring, retired and
+    /// syncing ranges.
     pub fn dying(&self) -> Tally {
         self.retiring.plus(self.retired).plus(self.syncing)
     }
@@ -193,8 +193,8 @@ pub struct PackStats {
     pub largest_hole: u64,
     /// The pack's ranges, by state.
     pub tallies: Tallies,
-    /// Calls of [`Pool::age`](crate::Pool::age) since the pack became empty, limited to 255; 0 while
-    /// it is not empty.
+    /// Calls of [`Pool::age`](crate::Pool::age) since the pack became empty, limited to 255; 0
+    /// while it is not empty.
     pub empty_for: u8,
 }
 

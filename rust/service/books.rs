@@ -3,7 +3,8 @@
 //! The books: the pool of packs, their regions, and the address range of each region; and the
 //! reference to the module while there are images.
 //!
-//! One lock protects all of it. Nothing here takes long, allocates or sleeps, but for [`Books::new`].
+//! One lock protects all of it. Nothing here takes long, allocates or sleeps, but for
+//! [`Books::new`].
 
 #![deny(unsafe_code)]
 
@@ -52,8 +53,8 @@ type Slots = KVVec<Slot<Words>>;
 ///
 /// # Invariants
 ///
-/// - A slot of `pool` has a pack if and only if the same slot of `regions` has its region and `owners`
-///   maps the addresses of that region to this slot.
+/// - A slot of `pool` has a pack if and only if the same slot of `regions` has its region and
+///   `owners` maps the addresses of that region to this slot.
 /// - `near_bytes` is the size of all near regions.
 /// - `images` is the number of ranges that were reserved and are not retired yet. `lease` holds the
 ///   module if and only if it is not 0.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reserving: finds room, makes room, or makes a pack; and makes one ahead of need.
+//! Reserving memory for images, and growing: making packs, on demand and ahead of need.
 
 #![deny(unsafe_code)]
 
@@ -43,22 +43,22 @@ use pack_core::{
 
 const _: () = assert!(MAX_IMAGE <= MAX_CHUNKS.bytes());
 
-/// What came of making a pack.
+/// The result of making a pack.
 enum Made {
-    /// Here it is, with its memory.
+    /// The pack and its region, not in the books yet.
     Pack(Pack<Words>, Arc<Region>),
-    /// There is no room near the kernel, as was noted; far from it there may be.
+    /// There is no room near the kernel, and the books note that. There may be room far from it.
     NearFull,
     /// There is no memory.
     Nothing,
 }
 
 impl Service {
-    /// Reserves `size` bytes: 64-byte aligned, filled with traps. May sleep.
+    /// Reserves `size` bytes, aligned to 64 bytes and filled with traps. May sleep.
     ///
     /// # Errors
     ///
-    /// See [`Refusal`].
+    /// Any [`Refusal`]; it is counted.
     pub(crate) fn alloc(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
         let result = self
             .may_serve(size)
@@ -73,7 +73,7 @@ impl Service {
         result
     }
 
-    /// Counts a request that was not served. What came before insmod was over is none of ours.
+    /// Counts a refusal. Requests during `insmod` do not count.
     fn count_refusal(&self, refusal: Refusal) {
         let refused = &self.counters.refused;
         match refusal {
@@ -93,7 +93,7 @@ impl Service {
         Ok(())
     }
 
-    /// Finds room, makes room, or makes a pack.
+    /// Reserves memory: in the packs there are, after reclaiming retired memory, or in a new pack.
     fn reserve(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
         if let Some(address) = self.place(size, customer)? {
             return Ok(address);
@@ -104,7 +104,7 @@ impl Service {
             }
         }
         let grow = self.grow.lock();
-        // Another task may have made a pack while this one waited, or have failed to.
+        // While this task waited for the lock, another may have made a pack, or failed to make one.
         if let Some(address) = self.place(size, customer)? {
             return Ok(address);
         }
@@ -116,9 +116,9 @@ impl Service {
         }
     }
 
-    /// Takes room in the packs there are; [`None`] if a pack should be made for it.
+    /// Reserves memory in the packs there are, or returns [`None`] if the caller has to make room.
     ///
-    /// Where packs run low, one more is made in the background.
+    /// If the packs run low, it queues the work that makes another.
     fn place(&self, size: usize, customer: Customer) -> Result<Option<NonNull<u8>>, Refusal> {
         let mut books = self.books();
         let placing = books.place(size, customer, &self.config)?;
@@ -136,12 +136,12 @@ impl Service {
         }
     }
 
-    /// Makes a pack for an image of `size` bytes and reserves there; where none can be made, takes
-    /// room wherever there is some. The caller holds `grow`.
+    /// Makes a pack for an image of `size` bytes and reserves memory there. If no pack can be made,
+    /// it reserves in any pack that has room. The caller holds `grow`.
     fn grow_for(&self, size: usize, customer: Customer) -> Result<Placing, Refusal> {
         let made = match self.make_pack(size, customer) {
             Made::NearFull => {
-                // Far packs will do now, and one may have room.
+                // The books prefer far packs now, and one of these may have room.
                 let placing = self.books().place(size, customer, &self.config)?;
                 if !matches!(placing, Placing::NeedsPack) {
                     return Ok(placing);
@@ -151,7 +151,8 @@ impl Service {
             made => made,
         };
         let mut books = self.books();
-        // In one go: another task could take the room, or tidying up the empty pack.
+        // Both under one lock: in between another task could take the room, or the background free
+        // the empty pack.
         let unused = self.add_made(&mut books, made, size);
         let placing = books.place_anywhere(size, customer, &self.config);
         drop(books);
@@ -159,7 +160,8 @@ impl Service {
         placing
     }
 
-    /// Makes a pack for each kind of customer whose packs run low. Runs in the background. May sleep.
+    /// Makes a pack for each kind of customer whose packs run low. Runs in the background. May
+    /// sleep.
     pub(super) fn grow_where_low(&self) {
         for (wanted, customer) in [
             (&self.low.classic, Customer::Classic),
@@ -171,10 +173,10 @@ impl Service {
         }
     }
 
-    /// Makes a pack if those where `customer` goes are nearly full. May sleep.
+    /// Makes a pack if those that `customer` prefers are nearly full. May sleep.
     pub(super) fn grow_ahead(&self, customer: Customer) {
         let grow = self.grow.lock();
-        // Twice, if it turns out that far packs will have to do.
+        // A second time if there is no room near the kernel: then far packs count.
         for _ in 0..2 {
             let books = self.books();
             let wanted = self.refusal_of_mode().is_none()
@@ -195,8 +197,8 @@ impl Service {
         drop(grow);
     }
 
-    /// Adds what was made to the books, or remembers that nothing could be. What there is no place for
-    /// comes back, to be dropped with no lock held.
+    /// Adds a pack that was made to the books, or notes a failure to make one. If the books are
+    /// full, it returns the pack and its region, which the caller drops with no lock held.
     fn add_made(
         &self,
         books: &mut Books,
@@ -220,24 +222,28 @@ impl Service {
         }
     }
 
-    /// Makes a region for an image of `size` bytes and books for it, with no lock but `grow` held.
+    /// Makes a region and a pack for an image of `size` bytes. The caller holds no lock but `grow`.
     fn make_pack(&self, size: usize, customer: Customer) -> Made {
         let books = self.books();
         let near = books.may_go_near(size, customer, &self.config);
-        // A large image has its region to itself.
+        // A large image has a region of its own.
         let shared = size <= PACK_SIZE && !books.has_shared_pack();
         drop(books);
         match self.make_region(size, near) {
             Ok(Some(region)) => self
-                .books_for(size, region, shared)
+                .pack_for(size, region, shared)
                 .map_or(Made::Nothing, |(pack, region)| Made::Pack(pack, region)),
             Ok(None) => Made::NearFull,
             Err(_) => Made::Nothing,
         }
     }
 
-    /// Makes the books for a region.
-    fn books_for(
+    /// Makes the pack for a region.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn pack_for(
         &self,
         size: usize,
         region: Region,
@@ -245,8 +251,8 @@ impl Service {
     ) -> Result<(Pack<Words>, Arc<Region>)> {
         faults::at(Point::RegionShared, ENOMEM)?;
         let region = Arc::new(region, GFP_KERNEL)?;
-        // A small image in the rest of a large one's region would keep all of it when the large one
-        // goes.
+        // The rest of a large image's region stays unused: a small image there would keep the whole
+        // region after the large one is freed.
         let usable = if size > PACK_SIZE { size } else { region.len() };
         let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
         faults::at(Point::PackWords, ENOMEM)?;
@@ -256,19 +262,23 @@ impl Service {
         Ok((pack, region))
     }
 
-    /// Maps memory for an image of `size` bytes in the best way that can be had; [`None`] if that
-    /// turned out not to be near the kernel, where there is no more room.
+    /// Makes a region for an image of `size` bytes in the best way that is possible. Returns
+    /// [`None`] if there is no room near the kernel any more, which it notes in the books.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; those of [`OpenRegion::seal`].
     fn make_region(&self, size: usize, near: bool) -> Result<Option<Region>> {
-        let huge_may_be_had = OpenRegion::huge_may_be_had();
+        let has_huge_memory = OpenRegion::has_huge_memory();
         for attempt in attempts(self.config.knobs.leaf, size, near) {
             let huge = attempt.limit == LeafLimit::Huge;
-            if huge && !huge_may_be_had {
+            if huge && !has_huge_memory {
                 continue;
             }
             let Ok(region) = OpenRegion::new(self.kernel, &self.origins, attempt) else {
-                // If there is memory, it must have been the room. A large image says nothing about
-                // packs.
-                let no_room = attempt.place == Place::Near && OpenRegion::huge_may_be_had();
+                // There is memory, so that only room can be missing. A large image needs more room
+                // than a pack: its failure does not count.
+                let no_room = attempt.place == Place::Near && OpenRegion::has_huge_memory();
                 if no_room && size <= PACK_SIZE {
                     self.books().note_near_full();
                     return Ok(None);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The books while their lock is held; the test build also measures for how long.
+//! The books while their lock is held. The test build also measures how long that is.
 
 #![deny(unsafe_code)]
 
@@ -20,11 +20,11 @@ use kernel::time::{
     Monotonic, //
 };
 
-/// The longest hold so far, in nanoseconds.
+/// The longest time that the lock was held, in nanoseconds.
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 pub(crate) static LONGEST_HOLD: Counter = Counter::new();
 
-/// The books, locked until this is dropped.
+/// The locked books. Dropping this unlocks them.
 pub(super) struct Held<'a> {
     books: Guard<'a, Books, MutexBackend>,
     #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
@@ -59,7 +59,7 @@ impl DerefMut for Held<'_> {
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // CAST: The clock does not run backwards.
+        // CAST: The time is not negative: the clock does not run backwards.
         LONGEST_HOLD.raise_to(self.since.elapsed().as_nanos() as u64);
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which packs are for whom.
+//! The packs that each kind of program may use.
 //!
-//! The room near the kernel's text is small, and everybody may load classic programs (filters of
-//! sockets and of seccomp): they get one pack of it at most. That is the first one there, which they
-//! share with all others, so that a small machine needs one pack.
+//! Everybody may load classic programs (filters of sockets and of seccomp), and there is little
+//! room near the kernel's text. So classic programs get one near pack at most: the first one. Other
+//! programs use it, too, so that a small machine needs only one pack.
 
 #![deny(unsafe_code)]
 
@@ -14,12 +14,12 @@ use pack_core::{
     RankSet, //
 };
 
-/// Who asks for memory.
+/// The kind of program that asks for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Customer {
     /// A classic program.
     Classic,
-    /// Everybody else.
+    /// Any other program, or a trampoline.
     Any,
 }
 
@@ -34,7 +34,6 @@ const SMALL_FAR: u8 = 5;
 
 const _: () = assert!(SMALL_FAR + 1 == Rank::COUNT);
 
-/// A rank that there is.
 const fn rank(number: u8) -> Rank {
     match Rank::new(number) {
         Some(rank) => rank,
@@ -51,7 +50,7 @@ const ALL_NEAR: RankSet = SHARED.with(rank(NEAR)).with(rank(SMALL_NEAR));
 const FOR_CLASSIC: RankSet = SHARED.with(rank(FAR)).with(rank(SMALL_FAR));
 
 impl Customer {
-    /// Where this customer may be.
+    /// The ranks of the packs that this customer may use.
     pub(super) fn homes(self) -> RankSet {
         match self {
             Self::Classic => FOR_CLASSIC,
@@ -59,8 +58,8 @@ impl Customer {
         }
     }
 
-    /// Where this customer goes without asking for another pack; `near_open` says whether one more
-    /// could be near.
+    /// The ranks of the packs that this customer uses before another pack is made. `near_open` says
+    /// whether that pack could be near.
     pub(super) fn preferred(self, near_open: bool) -> RankSet {
         match self {
             Self::Any if near_open => ALL_NEAR,
@@ -69,7 +68,7 @@ impl Customer {
     }
 }
 
-/// The rank of a pack; `shared` says whether classic programs may be in it, if it is near.
+/// Returns the rank of a pack. `shared` says whether classic programs may use it if it is near.
 pub(super) fn rank_of(huge: bool, place: Place, shared: bool) -> Rank {
     rank(match (huge, place, shared) {
         (true, Place::Near, false) => NEAR,
@@ -81,7 +80,7 @@ pub(super) fn rank_of(huge: bool, place: Place, shared: bool) -> Rank {
     })
 }
 
-/// Whether classic programs share a pack of this rank near the kernel with others.
+/// Whether a pack of this rank is near and classic programs may use it.
 pub(super) fn is_shared(rank: Rank) -> bool {
     SHARED.contains(rank)
 }

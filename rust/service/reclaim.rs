@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Freeing: images become traps at once and free memory after a synchronisation of all CPUs, and
-//! packs that stay empty are given back.
+//! Freeing images, and packs that stay empty.
+//!
+//! A freed image is filled with traps at once. Its memory becomes free after a synchronisation of
+//! all CPUs.
 
 #![deny(unsafe_code)]
 
@@ -22,21 +24,22 @@ use pack_core::{
     PACKS_PER_BATCH, //
 };
 
-/// Milliseconds between two rounds of tidying up.
+/// The time between two rounds of tidying up, in milliseconds.
 const TIDY_INTERVAL: u32 = 1000;
 
-/// Milliseconds after which another round of ageing may be counted.
+/// The shortest time between two rounds that count for the age of empty packs, in milliseconds. It
+/// is a little less than the interval, because timers are not exact.
 const ROUND: i64 = 900;
 
-/// Ranges that become free under one hold of the lock, which every load needs.
+/// The most ranges that become free under one hold of the lock: every load needs that lock.
 const SLICE: u32 = 128;
 
 impl Service {
     /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
     ///
-    /// Its bytes are traps when this returns. An image that is being written becomes traps when that
-    /// has ended. An address in a pack that is not the start of an image, or whose image is being
-    /// freed already, is reported and changes nothing: `EINVAL`.
+    /// When it returns, the image consists of traps. If another task is writing to the image, that
+    /// task fills it with traps later. If no image starts at `address`, or it was freed before, the
+    /// call fails with `EINVAL` and changes nothing; the log then has a line about it.
     pub(crate) fn free(&self, address: usize) -> Outcome {
         let freeing = self.books().begin_retire(address);
         match freeing {
@@ -56,7 +59,7 @@ impl Service {
         }
     }
 
-    /// Fills an image that was taken from its owner with traps, and hands it on for reuse.
+    /// Fills a freed image with traps, and notes that in the books.
     pub(super) fn retire(&self, mut claim: Claim) {
         let address = claim.address();
         let filled = claim
@@ -71,7 +74,7 @@ impl Service {
             );
             return;
         }
-        // Before anybody else can have the memory, so that the events are in order.
+        // The event comes before the memory can become free, so that events are in order.
         trace::retire(address, claim.image_bytes());
         let retired = self.books().retired(&claim);
         self.counters.images_freed.inc();
@@ -83,8 +86,8 @@ impl Service {
         }
     }
 
-    /// Synchronises all CPUs. Whatever was retired before becomes free by the same event: some of it
-    /// at once, the rest in the background, so that a load does not pay for many frees of others.
+    /// Synchronises all CPUs. Images that were retired before become free by it: one slice at once,
+    /// the rest in the background, so that a load does not pay for many frees.
     pub(super) fn synchronise(&self) {
         let batch = self.books().pool.begin_batch();
         self.synchronise_for(batch);
@@ -93,8 +96,7 @@ impl Service {
         }
     }
 
-    /// Makes free what waits for a synchronisation, as much as one batch takes; true if something
-    /// became free.
+    /// Frees the memory of one batch of retired images. Returns whether any memory became free.
     pub(super) fn reclaim(&self) -> bool {
         let leftover = self.release_all();
         let batch = self.books().pool.begin_batch();
@@ -105,7 +107,7 @@ impl Service {
         self.release_all() || leftover || begun
     }
 
-    /// Makes everything free that was synchronised; true if there was something.
+    /// Releases all of the batch that was synchronised. Returns whether there was one.
     fn release_all(&self) -> bool {
         let any = self.books().synchronised.is_some();
         while self.release_slice() {}
@@ -125,7 +127,7 @@ impl Service {
         }
     }
 
-    /// Makes some of what was synchronised free; true if there is more.
+    /// Releases a slice of the batch that was synchronised. Returns whether a part of it is left.
     fn release_slice(&self) -> bool {
         let mut books = self.books();
         let Some((batch, whole)) = books.synchronised.take() else {
@@ -143,15 +145,15 @@ impl Service {
         more
     }
 
-    /// Has [`Service::tidy_up`] run in a while.
+    /// Queues [`Service::tidy_up`] to run after the interval.
     pub(super) fn tidy_later(&self) {
         self.tidy_work.queue(msecs_to_jiffies(TIDY_INTERVAL));
     }
 
-    /// Makes what was retired free and gives packs back that have been empty for a while.
+    /// Frees the memory of retired images, and packs that have been empty for long enough. Queues
+    /// itself again if something is left to do. Runs in the background.
     pub(super) fn tidy_up(&self) {
         self.reclaim_all();
-        // A little less than the interval: timers are not exact.
         self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
         self.free_empty_packs(rounds, self.serving());
@@ -161,7 +163,8 @@ impl Service {
         }
     }
 
-    /// Makes free what is retired in any pack. What is freed meanwhile may be left.
+    /// Frees the memory of all images that are retired now. Images that are retired meanwhile may
+    /// be left.
     fn reclaim_all(&self) {
         let batches = MAX_PACKS / PACKS_PER_BATCH;
         for _ in 0..=batches {
@@ -171,8 +174,8 @@ impl Service {
         }
     }
 
-    /// Frees packs that have been empty for `rounds` rounds, one by one and unlocked; not the last
-    /// one with room if `keep_room`.
+    /// Frees packs that have been empty for `rounds` rounds, one by one, with no lock held. If
+    /// `keep_room`, it keeps one pack with room.
     fn free_empty_packs(&self, rounds: u32, keep_room: bool) {
         loop {
             let taken = self.books().take_empty(rounds, &self.config, keep_room);
@@ -184,11 +187,10 @@ impl Service {
         }
     }
 
-    /// Before removal, when nobody can call any more: synchronises all CPUs over what was freed last
-    /// and gives every pack back.
+    /// Frees all packs, when nobody can call the service any more.
     ///
-    /// An image that is alive would hold the module; only `rmmod -f` gets here with some. Their
-    /// packs then stay where they are for ever: better lost than unmapped under a program.
+    /// All images are freed then, because an image holds the module. After `rmmod -f` some may be
+    /// left: their packs are never freed, because unmapping them would crash the programs.
     pub(crate) fn shut_down(&self) {
         self.reclaim_all();
         self.free_empty_packs(0, false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writing: copies images into place and makes them executable on every CPU.
+//! Copying images into place and making them executable on every CPU.
 
 #![deny(unsafe_code)]
 
@@ -13,12 +13,14 @@ use kernel::prelude::*;
 
 impl Service {
     /// Copies `source` to the image that starts at `address` and makes it executable on every CPU.
+    /// May sleep.
     ///
-    /// Of what was reserved, `used` bytes are kept; the rest goes back to the pack. May sleep.
+    /// The image keeps the first `used` bytes of its memory; the chunks after them become free.
     ///
-    /// Fails with `EINVAL` if no image of ours starts at `address`, or a length is wrong; `EBUSY` if
-    /// the image was finalized before, somebody is doing that, or it was freed meanwhile; `EFAULT` if
-    /// `source` cannot be read: the image then holds traps again, and can only be freed.
+    /// Fails with `EINVAL` if no image of ours starts at `address` or a length is wrong; with
+    /// `EBUSY` if the image was finalized before, another task is writing to it, or it was freed
+    /// meanwhile; with `EFAULT` if `source` cannot be read. After `EFAULT` the image consists of
+    /// traps and can only be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
         let claimed = self.books().claim_reserved(address, source.len(), used);
         self.outcome("finalize", address, claimed, |(claim, trimmed)| {
@@ -31,23 +33,23 @@ impl Service {
         })
     }
 
-    /// Writes into an image that is being made in place, such as a trampoline. May sleep.
+    /// Writes to an image that the kernel makes in place, such as a trampoline. May sleep.
     ///
-    /// Fails with `EINVAL` if the bytes are not inside one image of ours or not 4-byte aligned;
-    /// `EBUSY` if somebody is writing to that image, or it was freed meanwhile; `EFAULT` if `source`
-    /// cannot be read.
+    /// Fails with `EINVAL` if the bytes are not all in one image of ours or not whole instructions;
+    /// with `EBUSY` if another task is writing to that image, or it was freed meanwhile; with
+    /// `EFAULT` if `source` cannot be read.
     pub(crate) fn write(&self, address: usize, source: Source<'_>) -> Outcome {
         let claimed = self.books().claim_in_place(address, source.len());
         self.outcome("write", address, claimed, |claim| {
-            // There is no finalize for these: the first write is it.
+            // Nobody finalizes such images: after the first write they are live.
             self.write_claimed(claim, source)?;
             self.counters.images_written.inc();
             Ok(())
         })
     }
 
-    /// What to answer to a call: does `work` with what was claimed, and reports a claim that was
-    /// refused.
+    /// Calls `work` with the claim, or reports that the books refused one. Returns the answer to
+    /// the caller.
     fn outcome<T>(
         &self,
         what: &str,
@@ -65,7 +67,7 @@ impl Service {
         }
     }
 
-    /// Copies to an image that was claimed, has every CPU see it and ends the claim.
+    /// Copies to a claimed image, makes every CPU see it and ends the claim.
     fn write_claimed(&self, mut claim: Claim, source: Source<'_>) -> Result {
         let copied = claim
             .writable(self.kernel)
@@ -87,7 +89,8 @@ impl Service {
     /// Ends the claim on an image after a copy that failed.
     fn abort_write(&self, mut claim: Claim) {
         let doomed = if claim.was_live() {
-            // Programs may run there, and the tail of a reserved image can be given back.
+            // It stays live: programs may run there, and a reserved image could be trimmed under
+            // them.
             self.books().finalize(claim)
         } else {
             let filled = claim

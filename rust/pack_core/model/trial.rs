@@ -59,8 +59,8 @@ where
     C: DerefMut<Target = [Cell]>,
     F: FnMut(usize) -> Option<S>,
 {
-    /// Makes a trial, or [`None`] if `pool` or `shadow` has a pack or they have different numbers of
-    /// slots.
+    /// Makes a trial, or [`None`] if `pool` or `shadow` has a pack or they have different numbers
+    /// of slots.
     pub fn new(pool: Pool<S, L>, shadow: Shadow<P, C>, supply: F) -> Option<Self> {
         let alike = pool.stats().packs == 0 && shadow.packs().next().is_none();
         (alike && pool.capacity() == shadow.capacity()).then_some(Self {
@@ -204,8 +204,8 @@ where
         Ok(())
     }
 
-    /// Compares the largest holes among the packs of each rank, of each rank and the better ones, and of
-    /// all ranks.
+    /// Compares the largest holes among the packs of each rank, of each rank and the better ones,
+    /// and of all ranks.
     fn verify_holes(&self) -> Result<(), Failure> {
         let mut better = (RankSet::NONE, ChunkCount::new(0));
         for rank in Rank::all() {

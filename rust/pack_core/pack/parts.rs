@@ -2,10 +2,10 @@
 
 //! How a pack's storage is divided, and what its words say about chunks.
 //!
-//! The words hold, one after the other: the *used* bitmap, three planes A, B and C for the states of
-//! ranges, and the index of free runs (`runs.rs`). That is 5 bits for each chunk: 20 KiB for a pack of
-//! 2 MiB. The state of a range stands in the planes at its first chunk and nowhere else. So the planes
-//! also say where ranges start, and freeing a range needs no memory.
+//! The words hold, one after the other: the *used* bitmap, three planes A, B and C for the states
+//! of ranges, and the index of free runs (`runs.rs`). That is 5 bits for each chunk: 20 KiB for a
+//! pack of 2 MiB. The state of a range stands in the planes at its first chunk and nowhere else. So
+//! the planes also say where ranges start, and freeing a range needs no memory.
 
 use crate::bitmap;
 use crate::geometry::ChunkCount;
@@ -94,8 +94,8 @@ impl PartsMut<'_> {
         bitmap::assign(self.c, chunk, c);
     }
 
-    /// Marks the chunks from `start` up to but not including `end` as used or free, in the bitmap and in
-    /// the index. O(chunks/64 + log of the pack).
+    /// Marks the chunks from `start` up to but not including `end` as used or free, in the bitmap
+    /// and in the index. O(chunks/64 + log of the pack).
     pub(super) fn set_used(&mut self, start: u32, end: u32, used: bool) {
         if start < end {
             bitmap::fill(self.used, start, end, used);

@@ -21,7 +21,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it was freed before.
+    /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it was freed
+    /// before.
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {
@@ -72,8 +73,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         begun
     }
 
-    /// Syncing → Free, for the lowest `at_most` syncing ranges. O(words from the first to the end of the
-    /// last of them).
+    /// Syncing → Free, for the lowest `at_most` syncing ranges. O(words from the first to the end
+    /// of the last of them).
     ///
     /// It looks at each word once, however many ranges start there, and updates the index once.
     pub(crate) fn release(&mut self, at_most: u32) -> Tally {
@@ -103,8 +104,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
                 inner &= bitmap::up_to_bit(last_chunk);
             }
             let (freed, goes_on) = bitmap::follow(starts, inner, open);
-            // INVARIANT: Whole ranges become free, and the planes are 0 at their first chunks: A was 0
-            // for a syncing range.
+            // INVARIANT: Whole ranges become free, and the planes are 0 at their first chunks: A
+            // was 0 for a syncing range.
             bitmap::clear(parts.b, index, starts);
             bitmap::clear(parts.c, index, starts);
             bitmap::clear(parts.used, index, freed);

@@ -15,8 +15,8 @@ use crate::stats::Tally;
 /// 32 packs of 2 MiB have 16,384 words to look at.
 pub const PACKS_PER_BATCH: usize = 32;
 
-/// The ranges of up to [`PACKS_PER_BATCH`] packs that were retired when the batch began. They become
-/// free after a synchronisation of all CPUs.
+/// The ranges of up to [`PACKS_PER_BATCH`] packs that were retired when the batch began. They
+/// become free after a synchronisation of all CPUs.
 ///
 /// If a batch is dropped, its ranges stay out of use for ever, and the pool makes no other batch:
 /// that wastes memory but is safe.
@@ -53,10 +53,10 @@ where
 {
     /// Makes a batch of the retired ranges of up to [`PACKS_PER_BATCH`] packs: Retired → Syncing.
     ///
-    /// The caller then synchronises all CPUs with no lock held, and releases the batch. Returns [`None`]
-    /// if no range is retired, or if another batch is under way. The packs that have waited longest
-    /// come first; the others wait for the next batch. O(packs of the batch · their words between the
-    /// first and the last retired range).
+    /// The caller then synchronises all CPUs with no lock held, and releases the batch. Returns
+    /// [`None`] if no range is retired, or if another batch is under way. The packs that have
+    /// waited longest come first; the others wait for the next batch. O(packs of the batch · their
+    /// words between the first and the last retired range).
     pub fn begin_batch(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
@@ -78,11 +78,12 @@ where
     /// Frees up to `at_most` ranges of a batch, but at least one, after all CPUs were synchronised:
     /// Syncing → Free.
     ///
-    /// The caller drops its lock between two calls, so that other tasks wait for one slice at most. The
-    /// batch is under way until all of it is released. A batch of another pool has no effect and no
-    /// rest.
+    /// The caller drops its lock between two calls, so that other tasks wait for one slice at most.
+    /// The batch is under way until all of it is released. A batch of another pool has no effect
+    /// and no rest.
     ///
-    /// O(packs of the slice · their words from the first range of the slice to the end of its last).
+    /// O(packs of the slice · their words from the first range of the slice to the end of its
+    /// last).
     pub fn release(&mut self, batch: Batch, at_most: u32) -> Released {
         let mut tally = Tally::default();
         if self.under_way != Some(batch.serial) {
@@ -124,8 +125,8 @@ where
             .unwrap_or_default()
     }
 
-    /// Takes the first slot from the list of packs with retired ranges. The caller changes the state
-    /// of these ranges.
+    /// Takes the first slot from the list of packs with retired ranges. The caller changes the
+    /// state of these ranges.
     fn pop_retired(&mut self) -> Option<u32> {
         let first = self.first_retired?;
         // CAST: `usize` has at least 32 bits.
@@ -145,8 +146,8 @@ where
         }
     }
 
-    /// Takes the first slot from the list of packs with syncing ranges. The caller changes the state of
-    /// these ranges.
+    /// Takes the first slot from the list of packs with syncing ranges. The caller changes the
+    /// state of these ranges.
     fn pop_syncing(&mut self) -> Option<u32> {
         let first = self.first_syncing?;
         // CAST: `usize` has at least 32 bits.

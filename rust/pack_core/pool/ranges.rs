@@ -32,18 +32,19 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    /// Reserves chunks for `size` bytes in the first pack that has room, of the best rank in `among`
-    /// that has such a pack: Free → Reserved.
+    /// Reserves chunks for `size` bytes in the first pack that has room, of the best rank in
+    /// `among` that has such a pack: Free → Reserved.
     ///
     /// The range starts at a multiple of `align` chunks. O(ranks + log slots + size/64 + log of the
-    /// pack) for an alignment of 1; for others, that for each hole that is long enough but not aligned.
+    /// pack) for an alignment of 1; for others, that for each hole that is long enough but not
+    /// aligned.
     ///
     /// # Errors
     ///
     /// [`Error::Empty`] for a size of 0, [`Error::TooLarge`] for more than any pack can hold,
     /// [`Error::BadAlign`] if `align` is not a power of two, and [`Error::NeedPack`] if no pack of
-    /// these ranks has room. The caller then makes a pack with no lock held, takes the lock and asks
-    /// again before it adds the pack, because another task may have added one meanwhile.
+    /// these ranks has room. The caller then makes a pack with no lock held, takes the lock and
+    /// asks again before it adds the pack, because another task may have added one meanwhile.
     pub fn reserve(
         &mut self,
         size: usize,
@@ -69,16 +70,16 @@ where
         Err(Error::NeedPack(count))
     }
 
-    /// Frees the chunks of a reserved range that follow its first `keep`, and returns what is left of
-    /// the range. O(range/64 + log packs).
+    /// Frees the chunks of a reserved range that follow its first `keep`, and returns what is left
+    /// of the range. O(range/64 + log packs).
     ///
-    /// The caller must not have written to these chunks since they were reserved: others can have them
-    /// at once.
+    /// The caller must not have written to these chunks since they were reserved: others can have
+    /// them at once.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than the range has, [`Error::Stale`],
-    /// [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than the range has,
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
     pub fn trim(
         &mut self,
         id: PackId,
@@ -91,19 +92,19 @@ where
     /// Makes the caller the only writer of a range: Reserved or Live → Writing. Returns the state
     /// before. O(range/64).
     ///
-    /// Until [`Pool::finalize`] or [`Pool::abort_write`] nobody else can begin to write there, and the
-    /// pool does not hand the chunks out again. So the copy itself needs no lock.
+    /// Until [`Pool::finalize`] or [`Pool::abort_write`] nobody else can begin to write there, and
+    /// the pool does not hand the chunks out again. So the copy itself needs no lock.
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongRange`], and [`Error::WrongState`] if
-    /// somebody else is writing to the range or it was freed.
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongRange`], and [`Error::WrongState`]
+    /// if somebody else is writing to the range or it was freed.
     pub fn begin_write(&mut self, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
         self.change(id, |pack| pack.begin_write(range))
     }
 
-    /// Ends a copy that every CPU can see: Writing → Live, or Doomed → Retiring if the range was freed
-    /// meanwhile. O(range/64).
+    /// Ends a copy that every CPU can see: Writing → Live, or Doomed → Retiring if the range was
+    /// freed meanwhile. O(range/64).
     ///
     /// # Errors
     ///
@@ -115,9 +116,9 @@ where
     /// Ends a copy that failed, after the caller has filled the range with traps again: Writing →
     /// Reserved, or Doomed → Retiring if the range was freed meanwhile. O(range/64).
     ///
-    /// Only for a range that was reserved before [`Pool::begin_write`]. The caller finalizes one that
-    /// was live, whatever it has copied: programs may run there, and if the range were reserved again,
-    /// [`Pool::trim`] could free a part of it at once.
+    /// Only for a range that was reserved before [`Pool::begin_write`]. The caller finalizes one
+    /// that was live, whatever it has copied: programs may run there, and if the range were
+    /// reserved again, [`Pool::trim`] could free a part of it at once.
     ///
     /// # Errors
     ///
@@ -129,8 +130,8 @@ where
     /// Frees the range that starts at `chunk`: Live or Reserved → Retiring, or Writing → Doomed.
     /// O(range/64).
     ///
-    /// The caller fills a retiring range with traps. A doomed range it leaves to the writer: otherwise
-    /// the rest of the copy would overwrite the next image in that memory.
+    /// The caller fills a retiring range with traps. A doomed range it leaves to the writer:
+    /// otherwise the rest of the copy would overwrite the next image in that memory.
     ///
     /// # Errors
     ///
@@ -155,8 +156,8 @@ where
         self.pack(id)?.containing(chunk)
     }
 
-    /// Changes a pack, and then what the pool records about it. All changes of a pack in the pool go
-    /// through here.
+    /// Changes a pack, and then what the pool records about it. All changes of a pack in the pool
+    /// go through here.
     ///
     /// # Errors
     ///
@@ -174,7 +175,8 @@ where
         let result = f(pack);
         let is_retired = pack.tallies().retired.ranges;
         let (rank, hole) = (pack.rank(), pack.largest_hole());
-        // INVARIANT: The index has the new largest hole, and the list the pack if it has retired ranges.
+        // INVARIANT: The index has the new largest hole, and the list the pack if it has retired
+        // ranges.
         self.holes.update(id.slot(), rank, hole.get());
         if was_retired == 0 && is_retired != 0 {
             self.push_retired(id.slot());

@@ -102,8 +102,8 @@ impl Books {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the image was finalized or somebody is writing to it; `EINVAL` if no image starts there
-    /// or a length is wrong.
+    /// `EBUSY` if the image was finalized or somebody is writing to it; `EINVAL` if no image starts
+    /// there or a length is wrong.
     pub(in crate::service) fn claim_reserved(
         &mut self,
         address: usize,
@@ -140,8 +140,8 @@ impl Books {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody is writing to that image; `EINVAL` if the bytes are not inside one image, or
-    /// not whole instructions, or the image was freed.
+    /// `EBUSY` if somebody is writing to that image; `EINVAL` if the bytes are not inside one
+    /// image, or not whole instructions, or the image was freed.
     pub(in crate::service) fn claim_in_place(
         &mut self,
         address: usize,
@@ -171,8 +171,8 @@ impl Books {
         was.map(|_| ()).map_err(|_| EINVAL)
     }
 
-    /// Ends a claim to write: the image is live. If it was freed meanwhile, this returns a claim of the
-    /// whole image, for the caller to fill it with traps.
+    /// Ends a claim to write: the image is live. If it was freed meanwhile, this returns a claim of
+    /// the whole image, for the caller to fill it with traps.
     pub(in crate::service) fn finalize(&mut self, claim: Claim) -> Option<Claim> {
         let end = self.pool.finalize(claim.id, claim.range);
         after_write(claim, end)
@@ -185,8 +185,8 @@ impl Books {
         after_write(claim, end)
     }
 
-    /// Frees the image that starts at `address`: the caller, or the task that writes to the image, has
-    /// to fill it with traps.
+    /// Frees the image that starts at `address`: the caller, or the task that writes to the image,
+    /// has to fill it with traps.
     ///
     /// [`None`] if the address is in none of our packs.
     ///
@@ -209,8 +209,8 @@ impl Books {
         }))
     }
 
-    /// Notes that all of a freed image is traps. If it was the last image, this gives the reference to
-    /// the module back and returns true.
+    /// Notes that all of a freed image is traps. If it was the last image, this gives the reference
+    /// to the module back and returns true.
     ///
     /// # Errors
     ///
@@ -218,8 +218,8 @@ impl Books {
     pub(in crate::service) fn retired(&mut self, claim: &Claim) -> Result<bool> {
         let retired = self.pool.retired(claim.id, claim.range);
         retired.map_err(|_| EINVAL)?;
-        // INVARIANT: There is one range less, and `lease` holds the module only while there are some.
-        // The module stays during this call, because the gate has counted it.
+        // INVARIANT: There is one range less, and `lease` holds the module only while there are
+        // some. The module stays during this call, because the gate has counted it.
         self.images = self.images.saturating_sub(1);
         let last = self.images == 0;
         if last {

@@ -30,8 +30,8 @@ use pack_core::{
 };
 
 impl Books {
-    /// Adds one region with its pack. If every slot has a pack, it returns the pack, which the caller
-    /// drops with no lock held.
+    /// Adds one region with its pack. If every slot has a pack, it returns the pack, which the
+    /// caller drops with no lock held.
     pub(in crate::service) fn add(
         &mut self,
         pack: Pack<Words>,
@@ -44,8 +44,8 @@ impl Books {
             Ok(id) => id,
             Err(refused) => return Some(refused.pack),
         };
-        // INVARIANT: All three have it from here on: `owners` and `regions` have room for every slot of
-        // the pool.
+        // INVARIANT: All three have it from here on: `owners` and `regions` have room for every
+        // slot of the pool.
         let known = self
             .owners
             .insert(region.address(), region.len(), id.slot());
@@ -58,8 +58,8 @@ impl Books {
         None
     }
 
-    /// The number of empty packs to keep: one if `keep_room` and no used pack that customers prefer has
-    /// room, otherwise 0. O(slots).
+    /// The number of empty packs to keep: one if `keep_room` and no used pack that customers prefer
+    /// has room, otherwise 0. O(slots).
     fn packs_to_keep(&self, config: &Config, keep_room: bool) -> usize {
         let homes = Customer::Any.preferred(self.near_open(config));
         let mut packs = self.pool.occupied();
@@ -84,8 +84,8 @@ impl Books {
         }
     }
 
-    /// Takes out one pack, with its region, that has been empty for `rounds` rounds and is not to be
-    /// kept. The caller drops them with no lock held. O(slots).
+    /// Takes out one pack, with its region, that has been empty for `rounds` rounds and is not to
+    /// be kept. The caller drops them with no lock held. O(slots).
     pub(in crate::service) fn take_empty(
         &mut self,
         rounds: u32,

@@ -32,12 +32,12 @@ use pack_core::{
     PACK_SIZE, //
 };
 
-/// After a failure to make a pack nobody tries again for this long: an attempt is expensive, and the
-/// stock allocator may have room.
+/// After a failure to make a pack nobody tries again for this long: an attempt is expensive, and
+/// the stock allocator may have room.
 const NO_MEMORY_PAUSE: Delta = Delta::from_millis(100);
 
-/// After a failure to place a pack near the kernel nobody tries that for this long: only modules that
-/// are removed make room there.
+/// After a failure to place a pack near the kernel nobody tries that for this long: only modules
+/// that are removed make room there.
 const NEAR_FULL_PAUSE: Delta = Delta::from_secs(60);
 
 /// A pack is nearly full if its largest hole is smaller than this: 256 KiB.
@@ -95,7 +95,8 @@ impl Books {
 
     /// Whether making a pack for an image of `size` bytes would fail.
     ///
-    /// Only failures for images of up to a pack count: a region for a large image needs more memory.
+    /// Only failures for images of up to a pack count: a region for a large image needs more
+    /// memory.
     pub(in crate::service) fn cannot_grow(&self, size: usize, config: &Config) -> bool {
         self.pool.len() >= config.knobs.max_packs
             || size <= PACK_SIZE && is_recent(self.no_memory, NO_MEMORY_PAUSE)
@@ -115,8 +116,8 @@ impl Books {
 
     /// Reserves room for an image of `size` bytes, or says what the caller can do.
     ///
-    /// If no pack can be made, the caller does not reclaim retired memory itself: otherwise every load
-    /// would interrupt all CPUs. The background reclaims it.
+    /// If no pack can be made, the caller does not reclaim retired memory itself: otherwise every
+    /// load would interrupt all CPUs. The background reclaims it.
     ///
     /// # Errors
     ///

@@ -100,8 +100,8 @@ where
             .unwrap_or(PackId::new(slot, u32::MAX))
     }
 
-    /// Returns the error that the pool has to return for a step from the state `from` on `range`, if
-    /// any.
+    /// Returns the error that the pool has to return for a step from the state `from` on `range`,
+    /// if any.
     fn allowed(&self, slot: u32, range: ChunkRange, from: RangeState) -> Result<(), Error> {
         self.shadow.pack(slot).ok_or(Error::Stale)?;
         match self.shadow.find(slot, range.start()) {
@@ -152,8 +152,8 @@ where
         ensure(found == wanted, "begin_write")
     }
 
-    /// Ends a copy in the shadow: the range is `kept` if nobody freed it. Returns what the pool has to
-    /// return.
+    /// Ends a copy in the shadow: the range is `kept` if nobody freed it. Returns what the pool has
+    /// to return.
     fn end_write(
         &mut self,
         slot: u32,

@@ -74,8 +74,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The beginning, two halves of the copy, the end, and what follows for an image that is doomed:
-    /// the traps, and that they are visible.
+    /// The beginning, two halves of the copy, the end, and what follows for an image that is
+    /// doomed: the traps, and that they are visible.
     pub(crate) const STEPS: usize = 6;
 
     pub(crate) fn new(name: &'static str, fails: bool) -> Self {

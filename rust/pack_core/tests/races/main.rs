@@ -3,9 +3,9 @@
 //! The protocols that drop the lock between two calls, in every order in which their steps can
 //! happen.
 //!
-//! A call of the pool is one step, because the caller holds a lock during it. Each action with the lock
-//! dropped is a step, too. A test has threads, which are lists of steps, and tries every schedule: a
-//! schedule says for each step which thread makes it.
+//! A call of the pool is one step, because the caller holds a lock during it. Each action with the
+//! lock dropped is a step, too. A test has threads, which are lists of steps, and tries every
+//! schedule: a schedule says for each step which thread makes it.
 
 mod actors;
 #[path = "../common/mod.rs"]

@@ -2,8 +2,8 @@
 
 //! All orders in which the steps of some threads can happen.
 
-/// Calls `run` with every order of the steps of threads that have `steps` steps each. Returns how many
-/// orders there are.
+/// Calls `run` with every order of the steps of threads that have `steps` steps each. Returns how
+/// many orders there are.
 pub(crate) fn every_schedule(steps: &[usize], run: &mut impl FnMut(&[usize])) -> usize {
     fn extend(left: &mut [usize], order: &mut Vec<usize>, run: &mut impl FnMut(&[usize])) -> usize {
         if left.iter().all(|steps| *steps == 0) {

@@ -22,8 +22,8 @@ use std::thread::ThreadId;
 pub(super) const NO_PAGE: u64 = u64::MAX;
 /// Neither a page number nor [`NO_PAGE`].
 pub(super) const NEVER_PAGE: u64 = u64::MAX - 1;
-/// Set in the data of [`on_page`](super::callbacks::on_page) when generated code calls it in the middle
-/// of a translation block.
+/// Set in the data of [`on_page`](super::callbacks::on_page) when generated code calls it in the
+/// middle of a translation block.
 pub(super) const SECOND_PAGE: u64 = 1;
 /// Bytes of a scoreboard row: the current page, the number of open regions and the inline counters.
 pub(super) const ROW: usize = size_of::<u64>() * (2 + Inline::ALL.len());
@@ -34,7 +34,8 @@ pub(super) struct Plugin {
     pub(super) options: Options,
     /// The current page of each CPU.
     pub(super) page: ffi::U64,
-    /// How many regions are open: without any, [`on_irqs`](super::callbacks::on_irqs) is not called.
+    /// How many regions are open: without any, [`on_irqs`](super::callbacks::on_irqs) is not
+    /// called.
     pub(super) watch: ffi::U64,
     /// The inline counters of each CPU.
     pub(super) inline: [ffi::U64; Inline::ALL.len()],
