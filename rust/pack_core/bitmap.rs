@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bits in words: bit `n` is bit `n % 64` of word `n / 64`.
+//! Bitmaps. Bit `n` is bit `n % 64` of word `n / 64`.
 //!
-//! Bits outside the words read as 0 and cannot be set. No function here can panic.
+//! Bits beyond the words read as 0, and writing to them does nothing. No function here can panic.
 
 use crate::probe;
 
@@ -16,13 +16,14 @@ pub(crate) const fn word_of(bit: u32) -> usize {
     (bit / WORD_BITS) as usize
 }
 
-/// Returns the number of the first bit of the word at `index`; saturates beyond all bits.
+/// Returns the number of the first bit of the word at `index`, or [`u32::MAX`] if that is too
+/// large.
 #[inline]
 pub(crate) const fn first_bit_of(index: usize) -> u32 {
     if index > word_of(u32::MAX) {
         return u32::MAX;
     }
-    // CAST: checked above.
+    // CAST: Checked above.
     (index as u32).saturating_mul(WORD_BITS)
 }
 
@@ -45,17 +46,16 @@ pub(crate) const fn up_to_bit(bit: u32) -> u64 {
     u64::MAX.wrapping_shr((WORD_BITS - 1).saturating_sub(bit % WORD_BITS))
 }
 
-/// A run of words that may hold something; the words around it hold nothing.
+/// A run of words outside of which no bit is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The first word.
     start: u32,
-    /// One past the last word; not more than `start` for a span of nothing.
+    /// The word after the last. Not more than `start` if the span is empty.
     end: u32,
 }
 
 impl Span {
-    /// Tells whether a word is in it.
+    /// Tells whether the word at `index` is in the span.
     pub(crate) fn covers(self, index: usize) -> bool {
         self.words().contains(&index)
     }
@@ -94,33 +94,33 @@ impl Span {
         }
     }
 
-    /// Visits its words.
+    /// Returns the indexes of the words.
     #[inline]
     pub(crate) fn words(self) -> core::ops::Range<usize> {
         // CAST: `usize` has at least 32 bits.
         self.start as usize..self.end as usize
     }
 
-    /// Cuts its words out of `words`.
+    /// Returns the words of the span.
     #[inline]
     pub(crate) fn of<T>(self, words: &[T]) -> &[T] {
         words.get(self.words()).unwrap_or_default()
     }
 
-    /// Cuts its words out of `words`, to change.
+    /// As [`Self::of`], for changing.
     #[inline]
     pub(crate) fn of_mut<T>(self, words: &mut [T]) -> &mut [T] {
         words.get_mut(self.words()).unwrap_or_default()
     }
 }
 
-/// Reads a word; 0 outside.
+/// Returns the word at `index`; 0 if there is none.
 #[inline]
 pub(crate) fn word(words: &[u64], index: usize) -> u64 {
     words.get(index).copied().unwrap_or(0)
 }
 
-/// Clears the bits of `bits` in a word.
+/// Clears those bits of the word at `index` that are set in `bits`.
 #[inline]
 pub(crate) fn clear(words: &mut [u64], index: usize, bits: u64) {
     if let Some(word) = words.get_mut(index) {
@@ -128,7 +128,7 @@ pub(crate) fn clear(words: &mut [u64], index: usize, bits: u64) {
     }
 }
 
-/// Reads a bit.
+/// Returns a bit.
 #[inline]
 pub(crate) fn get(words: &[u64], bit: u32) -> bool {
     word(words, word_of(bit)) & (1u64.wrapping_shl(bit)) != 0
@@ -143,7 +143,7 @@ pub(crate) fn assign(words: &mut [u64], bit: u32, value: bool) {
     }
 }
 
-/// Writes the bits from `start` up to, not including, `end`. O(words).
+/// Writes the bits from `start` up to but not including `end`. O(words).
 pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
         return;
@@ -190,15 +190,17 @@ pub(crate) fn lowest(word: u64, count: u32) -> u64 {
     word & !rest
 }
 
-/// Returns `starts`, and all bits of `inner` that follow one of them without a gap; and whether the
-/// last of a word is one of these, so that the next word may go on with it.
+/// Returns `starts` and all bits of `inner` that follow one of them without a gap. Also returns
+/// whether the highest bit is one of these, so that the run may continue in the next word.
 ///
-/// `open` says that the word before went on. No start is inner.
+/// `open` says that a run continues from the word before. `starts` and `inner` have no bit in
+/// common.
 #[inline]
 pub(crate) fn follow(starts: u64, inner: u64, open: bool) -> (u64, bool) {
-    // The lowest bits of those runs that follow something.
+    // The lowest bits of those runs of `inner` that follow a start or continue from the word
+    // before.
     let next = (starts.wrapping_shl(1) | u64::from(open)) & inner;
-    // Added to the lowest bit of a run, a carry clears all of the run and stops in the gap above.
+    // Adding the lowest bit of a run clears the whole run; the carry stops in the gap above it.
     let all = starts | inner & !inner.wrapping_add(next);
     (all, get(&[all], WORD_BITS - 1))
 }
@@ -215,7 +217,7 @@ pub(crate) fn longest_run(word: u64) -> u32 {
         *level = runs;
         runs &= runs.wrapping_shr(shift);
     }
-    // The length in binary, from the highest digit down: `starts` are the places where a run of
+    // The length, from its highest binary digit down: `starts` are the bits at which a run of
     // `length` starts.
     let (mut length, mut starts) = (0u32, u64::MAX);
     for (level, step) in levels.iter().rev().zip([32u32, 16, 8, 4, 2, 1]) {
@@ -228,15 +230,15 @@ pub(crate) fn longest_run(word: u64) -> u32 {
     length
 }
 
-/// Returns the lowest place in a word where `length` set bits start, in O(log `length`) steps.
+/// Returns the lowest bit of a word at which `length` set bits start, in O(log `length`) steps.
 ///
-/// A length of 0 fits at 0; more than 64 fits nowhere.
+/// A length of 0 fits at 0, and a length of more than 64 nowhere.
 pub(crate) fn first_run(word: u64, length: u32) -> Option<u32> {
     if length > WORD_BITS {
         return None;
     }
-    // `starts` are the places where a run of `done` starts; it can double, or grow by what is
-    // missing.
+    // `starts` are the bits at which a run of `done` starts. Each step doubles `done`, or completes
+    // it.
     let (mut starts, mut done) = (word, 1u32);
     while done < length {
         let step = done.min(length.saturating_sub(done));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counting what an iterator yields, without a panic.
+//! Counting the items of an iterator without a panic.
 //!
-//! `Iterator::enumerate`, `Iterator::count` and `0..` check for overflow and panic; no sequence
-//! here is long enough for that, but a compiler cannot know. These saturate, so that the absence of
-//! panics can be checked in the object code.
+//! `Iterator::enumerate`, `Iterator::count` and `0..` panic on overflow. No sequence here is long
+//! enough for that, but the compiler does not know. The functions here saturate, so that the object
+//! code has no panics, which `tests/panic_free.rs` checks.
 
 /// Numbers the items from 0.
 #[inline]

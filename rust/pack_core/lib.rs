@@ -1,60 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Decisions of a program-pack allocator, over plain integers.
+//! The decisions of a program-pack allocator, over plain integers.
 //!
-//! Programs of a JIT live in *packs*: 2 MiB of memory that is mapped read-only and executable as
-//! one block. This crate keeps the books. It knows nothing of addresses, mappings, caches or CPUs;
-//! it never allocates, sleeps or panics, and it contains no `unsafe` code. So it runs as it is in
-//! the kernel and in tests on any host.
+//! Programs of a JIT live in *packs*: 2 MiB of memory, mapped read-only and executable by one
+//! block. This crate keeps the records of packs. It knows nothing of addresses, mappings, caches or
+//! CPUs. It never allocates, sleeps or panics, and it has no `unsafe` code. So the same files run
+//! in the kernel and in tests on any host.
 //!
 //! # Vocabulary
 //!
-//! - A **chunk** is 64 bytes, the unit of everything ([`ChunkIdx`], [`ChunkCount`]).
-//! - A **pack** is a number of chunks, normally 32,768 ([`Pack`]); larger ones hold images above 2
-//!   MiB. Its **rank** says how good a home it is ([`Rank`]).
-//! - A **range** is a run of chunks of one pack that was handed out as a whole ([`ChunkRange`]).
-//!   Its first chunk is its identity.
+//! - A **chunk** is 64 bytes, the unit of allocation ([`ChunkIdx`], [`ChunkCount`]).
+//! - A **pack** is a number of chunks, normally 32,768 ([`Pack`]); images of more than 2 MiB have
+//!   larger packs. Its **rank** is the caller's preference for it ([`Rank`]).
+//! - A **range** is a run of chunks of one pack that was reserved as a whole ([`ChunkRange`]). Its
+//!   first chunk identifies it.
+//! - A **hole** is a run of free chunks.
 //! - A **pool** is a set of packs, each in a **slot** ([`Pool`], [`PackId`]).
-//! - A **batch** is all ranges that wait for one and the same synchronisation of all CPUs
-//!   ([`Batch`]).
+//! - A **batch** is a set of ranges that wait for the same synchronisation of all CPUs ([`Batch`]).
 //!
 //! # Life of a range
 //!
-//! [`RangeState`] has a picture of it.
+//! [`RangeState`] has a diagram of the states.
 //!
-//! The caller does what a step stands for *before* it tells the pool about it, except for
-//! `begin_write` and `begin_retire`, which are how it becomes the one that does it: `begin_write`,
-//! copy the image, make it visible, `finalize`; `begin_retire`, write traps, make them visible,
-//! `retired`; `begin_batch`, synchronise all CPUs, `release`. All of that happens with no lock
-//! held.
+//! `begin_write` and `begin_retire` give the caller the right to do a piece of work. All other
+//! calls report work that the caller has done:
 //!
-//! A range that is freed while it is being written is *doomed*: the writer learns of it at the end
-//! of the copy ([`WriteEnd`]), and writes the traps and calls `retired` in place of the one that
-//! freed it ([`Taken`]).
+//! - `begin_write`, copy the image and make it visible, `finalize`;
+//! - `begin_retire`, write traps and make them visible, `retired`;
+//! - `begin_batch`, synchronise all CPUs, `release`.
 //!
-//! What takes long under the caller's lock comes in slices: a batch has a limited number of packs
-//! ([`PACKS_PER_BATCH`]), and `release` frees as many ranges as the caller allows, and hands the
-//! batch back while something of it is left ([`Released`]).
+//! The caller does this work with no lock held.
+//!
+//! A range that is freed while a task writes to it becomes *doomed*. The writer learns that at the
+//! end of its copy ([`WriteEnd`]). It then writes the traps and calls `retired`, instead of the
+//! task that freed the range ([`Taken`]).
+//!
+//! A batch has a limited number of packs ([`PACKS_PER_BATCH`]), and `release` frees at most as many
+//! ranges as the caller says and returns the rest of the batch ([`Released`]). So no call takes
+//! long under the caller's lock.
 //!
 //! # Invariants
 //!
 //! - Ranges never overlap and never leave their pack.
-//! - A chunk is free if and only if no range has it. It can be handed out only if no range has had
-//!   it since the pack was added, or if the last one was released, or trimmed, which is only
-//!   possible before anything could branch there.
-//! - One at a time copies to a range or fills it with traps: a range that is being written can be
-//!   written to by nobody else, and if it is freed, the writer fills it with traps.
-//! - A range is released only by a batch that was begun after the range was retired. A range that
-//!   is retired while a batch is under way waits for the next one.
+//! - A chunk is free if and only if no range has it. Chunks of a range become free only when the
+//!   range is released, or when they are trimmed, which is only possible before anybody could
+//!   branch there.
+//! - Only one task at a time copies to a range or fills it with traps. If a range is freed while a
+//!   task writes to it, that task fills it with traps.
+//! - Only a batch that was begun after a range was retired releases that range. A range that is
+//!   retired while a batch is under way waits for the next batch.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
-//!   `release`) needs no memory and cannot fail on a range that is allocated and was not freed yet.
-//! - [`check_invariants`] recounts all of it.
+//!   `release`) needs no memory, and cannot fail for a range that is allocated and was not freed
+//!   before.
+//!
+//! [`check_invariants`] recounts all of this.
 //!
 //! # Policy
 //!
-//! First fit: the lowest place in the first pack of the best rank that has room, of the ranks that
-//! the caller names. Low packs fill, high packs drain and can be taken out. The indexes that make
-//! this fast are described in `runs.rs` and `tournament.rs`.
+//! First fit: a reservation takes the lowest hole that fits, in the first pack with room, of the
+//! best rank with room among those that the caller names. So low packs fill, and high packs drain
+//! and can be removed. `runs.rs` and `tournament.rs` describe the indexes that make this fast.
 //!
 //! # Example
 //!
@@ -62,7 +67,7 @@
 //! use pack_core::{ChunkCount, Error, Pack, Pool, Rank, RankSet, Released, Reserved, Slot};
 //! use pack_core::{Taken, WriteEnd, PACK_CHUNKS};
 //!
-//! // All storage is lent by the caller: here by `Vec`, in the kernel by `KVec`.
+//! // The caller lends all storage: here a `Vec`, in the kernel a `KVec`.
 //! type Words = Vec<u64>;
 //! type Slots = Vec<Slot<Words>>;
 //!
@@ -79,14 +84,14 @@
 //! let Reserved { pack, range } = pool.reserve(1000, ChunkCount::ONE, RankSet::ALL)?;
 //! assert_eq!((range.start().get(), range.count().get()), (0, 16));
 //!
-//! // The image turns out to be smaller; then it is copied there, and is live.
+//! // The image is smaller than what was reserved. The caller trims the range and copies the image.
 //! let range = pool.trim(pack, range, ChunkCount::holding(700)?)?;
 //! pool.begin_write(pack, range)?;
-//! /* Here the caller copies the image. Until it is done nobody else can write there. */
+//! /* Here the caller copies the image. Nobody else can write there meanwhile. */
 //! assert!(pool.begin_write(pack, range).is_err());
 //! assert_eq!(pool.finalize(pack, range)?, WriteEnd::Kept);
 //!
-//! // Freeing: traps, synchronise all CPUs, and only then use the memory again.
+//! // Freeing: write traps, synchronise all CPUs, and only then use the memory again.
 //! assert_eq!(pool.begin_retire(pack, range.start())?, Taken::Retiring(range));
 //! /* Here the caller writes the traps. */
 //! pool.retired(pack, range)?;
@@ -94,7 +99,7 @@
 //! /* Here the caller synchronises all CPUs. */
 //! while let Some(batch) = rest {
 //!     let released: Released = pool.release(batch, 64);
-//!     /* Here the caller lets others have the lock. */
+//!     /* Here the caller drops its lock, so that others can take it. */
 //!     rest = released.rest;
 //! }
 //! assert_eq!(pool.largest_hole(RankSet::ALL), PACK_CHUNKS);
@@ -104,7 +109,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-// A panic is a BUG() in the kernel. Tests may.
+// In the kernel a panic is a BUG(). Tests may panic.
 #![cfg_attr(
     not(test),
     deny(

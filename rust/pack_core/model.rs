@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A second opinion: a shadow that decides what is right, and seeded operations to compare the pool
-//! with it.
+//! A model of the pool, for tests: a shadow that decides which answers are right, and random
+//! operations.
 //!
-//! The [`Shadow`] is the specification in its most naive form, one cell for each chunk and nothing
-//! cached; the [`Trial`] applies every [`Op`] to the pool and to the shadow and compares all that
-//! they say. Like the rest of the crate it neither allocates nor panics. It is there only with the
+//! The [`Shadow`] is the specification in its simplest form: one cell for each chunk, and nothing
+//! is cached. The [`Trial`] applies each [`Op`] to the pool and to the shadow and compares all
+//! answers. Like the rest of the crate, the model neither allocates nor panics. It needs the
 //! feature `model`, which a build for the kernel does not have.
 
 mod op;

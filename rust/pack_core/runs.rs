@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The index of free runs inside a pack: where is the first hole of at least `n` chunks?
+//! The index of holes in a pack. It finds the first hole of at least `n` chunks.
 //!
-//! A segment tree over the words of the *used* bitmap. A node knows three lengths about its span:
-//! the free run at its beginning, the one at its end and the longest one; the two children of a
-//! node give its own three. The tree is implicit: node 1 is the root, the children of node `i` are
-//! `2i` and `2i + 1`, and with `leaves` leaves node `leaves + w` is word `w`. Leaves are not
-//! stored: the bitmap word says the same in a few instructions.
+//! It is a segment tree over the words of the *used* bitmap. A node has three lengths for the
+//! chunks under it: of the free run at their start, of the one at their end, and of the longest
+//! one. The lengths of a node follow from those of its two children. The tree is implicit: node 1
+//! is the root, and the children of node `i` are `2i` and `2i + 1`. The leaves are the words of the
+//! bitmap. They are not stored in the tree, because a few instructions compute their lengths.
 //!
-//! Why this index. The policy is address-ordered first fit: low chunks fill, high ones drain, so
-//! that holes meet and packs empty; on allocation traces it fragments no worse than best fit and
-//! far less than next fit. Its naive form scans, which is what the stock allocator does for every
-//! image. A list or a tree of holes would need a node for each hole, hence memory when freeing,
-//! which is not allowed to fail. Here the index has a fixed size (1/8 word for each bit of the
-//! bitmap, 4 KiB for a 2 MiB pack), and with `W` words a first fit looks at O(log W) nodes however
-//! many images there are; setting or clearing `k` words costs O(k + log W).
+//! Reasons for this index: the policy is first fit in the order of addresses. Low chunks fill and
+//! high ones drain, so that holes merge and packs become empty. On allocation traces it fragments
+//! no more than best fit and much less than next fit. The stock allocator implements it by scanning
+//! the whole pack for every image. A list or a tree of holes would need a node for each hole, and
+//! so memory when a range is freed; but freeing must not fail. This index has a fixed size: a word
+//! for each word of the bitmap, 4 KiB for a pack of 2 MiB. With `W` words, a first fit looks at
+//! O(log W) nodes, however many images there are, and setting or clearing `k` words costs
+//! O(k + log W).
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
@@ -27,14 +28,14 @@ const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 
 const _: () = assert!(LENGTH_MASK == crate::geometry::MAX_CHUNKS.get() as u64);
 
-/// What a node knows about the free runs in its span, in chunks.
+/// The free runs among the chunks under a node, in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// The free run at the beginning.
+    /// The length of the free run at the start.
     pub(crate) prefix: u32,
-    /// The free run at the end.
+    /// The length of the free run at the end.
     pub(crate) suffix: u32,
-    /// The longest free run.
+    /// The length of the longest free run.
     pub(crate) longest: u32,
 }
 
@@ -49,7 +50,7 @@ impl Summary {
         }
     }
 
-    /// Summarises two neighbours of `half` chunks each.
+    /// Summarises two neighbours, each of `half` chunks.
     #[inline]
     fn join(left: Self, right: Self, half: u32) -> Self {
         let across = left.suffix.saturating_add(right.prefix);
@@ -68,7 +69,7 @@ impl Summary {
         }
     }
 
-    /// Puts the three lengths into one word.
+    /// Packs the three lengths into one word.
     #[inline]
     fn encode(self) -> u64 {
         u64::from(self.prefix)
@@ -76,10 +77,10 @@ impl Summary {
             | (u64::from(self.longest) << (2 * LENGTH_BITS))
     }
 
-    /// Takes the three lengths out of a word.
+    /// Unpacks the three lengths.
     #[inline]
     fn decode(word: u64) -> Self {
-        // CAST: masked to 21 bits.
+        // CAST: The value is masked to 21 bits.
         let length = |shift: u32| (word.wrapping_shr(shift) & LENGTH_MASK) as u32;
         Self {
             prefix: length(0),
@@ -89,7 +90,7 @@ impl Summary {
     }
 }
 
-/// Returns the number of leaves over `words` words: also the length of the tree in words.
+/// Returns the number of leaves over `words` words, which is also the length of the tree in words.
 #[inline]
 pub(crate) const fn leaves_for(words: usize) -> usize {
     match words.checked_next_power_of_two() {
@@ -98,25 +99,26 @@ pub(crate) const fn leaves_for(words: usize) -> usize {
     }
 }
 
-/// The used bitmap with its index, to search in.
+/// The used bitmap with its index, for searching.
 ///
 /// # Invariants
 ///
-/// `tree.len()` is a power of two and at least `used.len()`. Words that do not exist count as used.
-/// After [`refresh`] of all words that changed, each stored node summarises its span.
+/// `tree.len()` is a power of two and at least `used.len()`; missing words of `used` count as used.
+/// Each stored node summarises the chunks under it, if [`refresh`] was called for all words that
+/// changed.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
-    /// The bitmap, one bit for each chunk: set if not free.
+    /// The bitmap: one bit for each chunk, set if the chunk is not free.
     used: &'a [u64],
-    /// The stored nodes; the first word is unused.
+    /// The stored nodes. The first word is unused.
     tree: &'a [u64],
 }
 
 impl<'a> Runs<'a> {
-    /// Looks at a bitmap and its index.
     #[inline]
     pub(crate) fn new(used: &'a [u64], tree: &'a [u64]) -> Self {
-        // INVARIANT: the pack cuts both to `leaves_for` and keeps the index up to date.
+        // INVARIANT: The pack gives the tree `leaves_for` words, and refreshes it after each
+        // change.
         Self { used, tree }
     }
 
@@ -132,7 +134,7 @@ impl<'a> Runs<'a> {
         self.used.get(index).copied().unwrap_or(u64::MAX)
     }
 
-    /// Returns what a node says.
+    /// Returns the summary of a node.
     #[inline]
     pub(crate) fn node(&self, node: usize) -> Summary {
         probe::visit();
@@ -160,14 +162,15 @@ impl<'a> Runs<'a> {
         if leaf >= self.leaves() {
             return None;
         }
-        // The leaf, as if all before `from` were used.
+        // The leaf of `from`, as if all chunks before `from` were used.
         probe::visit();
         let used = self.used_word(leaf) | !bitmap::from_bit(from);
         let first = bitmap::first_bit_of(leaf);
         if let Some(bit) = bitmap::first_run(!used, count) {
             return Some(first.saturating_add(bit));
         }
-        // Upwards: `open` free chunks end at `end`, the end of the span of `node`.
+        // Upwards: the last `open` chunks under `node` are free, and `end` is the end of these
+        // chunks.
         let mut node = self.leaves().saturating_add(leaf);
         let mut open = used.leading_zeros();
         let mut end = first.saturating_add(WORD_BITS);
@@ -195,7 +198,7 @@ impl<'a> Runs<'a> {
         None
     }
 
-    /// Returns the lowest fit in the span of `node`, which is `span` chunks from `first` on.
+    /// Returns the lowest fit under `node`, which has `span` chunks from `first` on.
     fn first_fit_in(
         &self,
         mut node: usize,
@@ -215,7 +218,7 @@ impl<'a> Runs<'a> {
             if left_summary.longest >= count {
                 node = left;
             } else if left_summary.suffix.saturating_add(self.node(right).prefix) >= count {
-                // It starts in the left half, so nothing in the right half is lower.
+                // This fit starts in the left half, and so is lower than any in the right half.
                 return middle.checked_sub(left_summary.suffix);
             } else {
                 node = right;
@@ -227,10 +230,10 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Brings the index up to date after the words from `first_word` to `last_word`, inclusive,
-/// changed.
+/// Updates the index after changes of the words from `first_word` to `last_word`, inclusive.
 ///
-/// O(words + log of all words), and less where nodes stay as they are: those above them do, too.
+/// O(words + log of all words). It stops where no node changes, because the nodes above do not
+/// change either.
 pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_word: usize) {
     let leaves = tree.len();
     let mut first = leaves.saturating_add(first_word) / 2;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The index across packs: which is the first pack of a rank with a hole of at least `n` chunks?
+//! The index across packs. It finds the first pack of a rank that has a hole of at least `n`
+//! chunks.
 //!
-//! For each rank a complete binary tree over the slots; a leaf is the largest hole of the slot's
-//! pack (0 in the trees of other ranks), an inner node the larger of its children. With `P` slots
-//! the leftmost pack that fits is found, and a changed hole is noted, in O(log P), however full the
-//! packs are. The nodes of the six ranks stand side by side, two to a word: 48 bytes for each
-//! slot.
+//! For each rank there is a complete binary tree over the slots. A leaf is the largest hole of the
+//! slot's pack, or 0 in the trees of other ranks. An inner node is the larger of its children. With
+//! `P` slots, finding the leftmost pack that fits and changing a hole cost O(log P), however full
+//! the packs are. The nodes of the six ranks are neighbours, two in a word: 48 bytes for each slot.
 
 use core::ops::DerefMut;
 
@@ -15,7 +15,7 @@ use crate::probe;
 
 /// Nodes in a word.
 const PER_WORD: usize = 2;
-/// Words for one node of every rank.
+/// The words for one node of every rank.
 const STRIDE: usize = Rank::COUNT as usize / PER_WORD;
 
 const _: () = assert!(STRIDE * PER_WORD == Rank::COUNT as usize);
@@ -27,10 +27,9 @@ const _: () = assert!(STRIDE * PER_WORD == Rank::COUNT as usize);
 /// - `leaves` is a power of two, and `words` has at least `2 * leaves * STRIDE` words.
 /// - An inner node is the larger of its two children.
 pub(crate) struct Tournament<S> {
-    /// The lent words; node 1 is the root, the children of node `i` are `2i` and `2i + 1`, node 0
-    /// is unused.
+    /// Node 1 is the root, the children of node `i` are `2i` and `2i + 1`, node 0 is unused.
     words: S,
-    /// Leaves of each tree.
+    /// The leaves of each tree.
     leaves: usize,
 }
 
@@ -40,22 +39,22 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         leaves_for(slots).saturating_mul(2).saturating_mul(STRIDE)
     }
 
-    /// Makes the trees, all zero, or [`None`] if there are too few words. O(words).
+    /// Makes trees of zeroes, or returns [`None`] if there are too few words. O(words).
     pub(crate) fn new(mut words: S, slots: usize) -> Option<Self> {
         if words.len() < Self::words_needed(slots) {
             return None;
         }
         words.fill(0);
-        // INVARIANT: the size was checked, and zero is the larger of two zeros.
+        // INVARIANT: The size was checked, and zero is the larger of two zeroes.
         Some(Self {
             words,
             leaves: leaves_for(slots),
         })
     }
 
-    /// Returns where a node stands: its word, and the shift in there.
+    /// Returns the index of the word that has a node, and the shift of the node in that word.
     #[inline]
-    fn place(node: usize, rank: Rank) -> (usize, u32) {
+    fn position(node: usize, rank: Rank) -> (usize, u32) {
         let rank = usize::from(rank.get());
         let word = node.saturating_mul(STRIDE).saturating_add(rank / PER_WORD);
         (word, if rank % PER_WORD == 0 { 0 } else { 32 })
@@ -65,18 +64,18 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
     #[inline]
     pub(crate) fn node(&self, node: usize, rank: Rank) -> u32 {
         probe::visit();
-        let (word, shift) = Self::place(node, rank);
-        // CAST: takes one half of the word.
+        let (word, shift) = Self::position(node, rank);
+        // CAST: Keeps one half of the word.
         self.words
             .get(word)
             .map_or(0, |word| word.wrapping_shr(shift) as u32)
     }
 
-    /// Writes a node's value; tells whether it was another one.
+    /// Writes a node's value. Tells whether that changed it.
     #[inline]
     fn set_node(&mut self, node: usize, rank: Rank, value: u32) -> bool {
         probe::visit();
-        let (at, shift) = Self::place(node, rank);
+        let (at, shift) = Self::position(node, rank);
         self.words.get_mut(at).is_some_and(|word| {
             let mask = u64::from(u32::MAX).wrapping_shl(shift);
             let is = *word & !mask | u64::from(value).wrapping_shl(shift);
@@ -91,7 +90,7 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         self.leaves.saturating_add(slot as usize)
     }
 
-    /// Returns the number of leaves: inner nodes are those below.
+    /// Returns the number of leaves. Nodes with lower numbers are inner nodes.
     #[inline]
     pub(crate) fn leaves(&self) -> usize {
         self.leaves
@@ -103,31 +102,31 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
         self.node(1, rank)
     }
 
-    /// Notes a slot's largest hole in the tree of its rank. O(log slots), and less where it is not
-    /// the largest of many.
+    /// Sets a slot's largest hole in the tree of a rank. O(log slots), or less if few nodes change.
     pub(crate) fn update(&mut self, slot: u32, rank: Rank, mut value: u32) {
         let mut node = self.leaf(slot);
         if node >= self.leaves.saturating_mul(2) {
             return;
         }
-        // INVARIANT: the nodes above the leaf are computed again, from below, up to one that stays
-        // as it is.
+        // INVARIANT: The nodes above the leaf are computed again, from below, up to the first one
+        // that does not change.
         while self.set_node(node, rank, value) && node > 1 {
             value = value.max(self.node(node ^ 1, rank));
             node /= 2;
         }
     }
 
-    /// Returns the first slot not before `from` whose value is at least `wanted`, which must not be
+    /// Returns the first slot from `from` on whose value is at least `wanted`. `wanted` must not be
     /// 0. O(log slots).
     pub(crate) fn first_at_least(&self, rank: Rank, from: u32, wanted: u32) -> Option<u32> {
         let mut node = self.leaf(from);
         if node >= self.leaves.saturating_mul(2) || self.largest(rank) < wanted {
             return None;
         }
-        // Upwards, to a tree that is to the right of all that was seen and has one.
+        // Upwards, to a subtree to the right of all slots that were looked at, which has such a
+        // slot.
         while self.node(node, rank) < wanted {
-            // From a right child on, everything under the parent was seen: go on to where it is a
+            // All slots under the parent of a right child were looked at: go up until the node is a
             // left child.
             while node % 2 == 1 {
                 if node == 1 {
@@ -137,7 +136,7 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
             }
             node = node.saturating_add(1);
         }
-        // Downwards, to the left where possible.
+        // Downwards, to the left if possible.
         while node < self.leaves {
             node = node.saturating_mul(2);
             if self.node(node, rank) < wanted {

@@ -4,14 +4,14 @@
 
 /// The level whose entries are pages.
 pub(crate) const LAST_LEVEL: i8 = 3;
-/// Bytes of a descriptor, as a power of two.
+/// The binary logarithm of the size of a descriptor in bytes.
 pub(crate) const DESCRIPTOR_SHIFT: u32 = 3;
 
 /// The descriptor is valid.
 pub(crate) const VALID: u64 = 1 << 0;
-/// A table above the last level, a page at it.
+/// The entry is a table above the last level, or a page at the last level.
 pub(crate) const TABLE_OR_PAGE: u64 = 1 << 1;
-/// AP\[2\]: read-only, or clean where DBM is set.
+/// AP\[2\]: the entry is read-only, or clean if DBM is set.
 pub(crate) const READ_ONLY: u64 = 1 << 7;
 /// DBM: hardware may make the entry writable. Linux calls it `PTE_WRITE`.
 pub(crate) const DIRTY_BIT_MODIFIER: u64 = 1 << 51;
@@ -19,12 +19,12 @@ pub(crate) const DIRTY_BIT_MODIFIER: u64 = 1 << 51;
 pub(crate) const CONTIGUOUS: u64 = 1 << 52;
 /// PXN: the kernel cannot execute.
 pub(crate) const NO_KERNEL_EXECUTE: u64 = 1 << 53;
-/// PXNTable: nothing below is executable by the kernel.
+/// PXNTable: the kernel cannot execute anything below.
 pub(crate) const TABLE_NO_KERNEL_EXECUTE: u64 = 1 << 59;
 /// APTable\[1\]: nothing below is writable.
 pub(crate) const TABLE_READ_ONLY: u64 = 1 << 62;
 
-/// The lowest `bits` bits set; all of them from 64 on.
+/// Returns a word with the lowest `bits` bits set; with 64 or more, all are set.
 pub(crate) const fn low_mask(bits: u32) -> u64 {
     match u64::MAX.checked_shr(64u32.saturating_sub(bits)) {
         Some(mask) => mask,
@@ -32,17 +32,17 @@ pub(crate) const fn low_mask(bits: u32) -> u64 {
     }
 }
 
-/// The bits `high` down to `low` set, both included.
+/// Returns a word with the bits from `low` to `high` set, both included.
 pub(crate) const fn bit_range(high: u32, low: u32) -> u64 {
     low_mask(high.saturating_add(1)) & !low_mask(low)
 }
 
-/// The address of entry `index` of the table at `table`, which is aligned to its size.
+/// Returns the address of entry `index` of the table at `table`, which is aligned to its size.
 pub(crate) const fn entry_address(table: u64, index: u64) -> u64 {
     table | (index << DESCRIPTOR_SHIFT)
 }
 
-/// The size of a page, and with it the shape of every table.
+/// The size of a page, which determines the shape of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granule {
     /// 4 KiB pages.
@@ -64,7 +64,7 @@ impl Granule {
         }
     }
 
-    /// Bytes of a page, as a power of two.
+    /// Returns the binary logarithm of the size of a page in bytes.
     pub const fn page_shift(self) -> u32 {
         match self {
             Self::Kib4 => 12,
@@ -73,17 +73,18 @@ impl Granule {
         }
     }
 
-    /// Address bits that one full table resolves.
+    /// Returns the number of address bits that a full table resolves.
     pub(crate) const fn index_bits(self) -> u32 {
         self.page_shift() - DESCRIPTOR_SHIFT
     }
 
-    /// Bytes that one entry at `level` covers, as a power of two.
+    /// Returns the binary logarithm of the bytes that an entry at `level` covers.
     pub(crate) const fn shift(self, level: i8) -> u32 {
         self.page_shift() + self.index_bits() * LAST_LEVEL.abs_diff(level) as u32
     }
 
-    /// Entries of a contiguous group at `level`, as a power of two; 0 where there are no groups.
+    /// Returns the binary logarithm of the entries of a contiguous group at `level`; 0 if that
+    /// level has no groups.
     pub(crate) const fn group_order(self, level: i8) -> u32 {
         match (self, level) {
             (Self::Kib4, 1..=3) => 4,
@@ -94,20 +95,21 @@ impl Granule {
     }
 }
 
-/// Where a descriptor keeps its output address.
+/// The position of the output address in a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressFormat {
-    /// Bits 47 down, in place.
+    /// Address bits 47 and below are in place.
     Bits48,
-    /// 64 KiB granule with 52 bits: address bits 51 to 48 in descriptor bits 15 to 12.
+    /// The 64 KiB granule with 52 bits: address bits 51 to 48 are in descriptor bits 15 to 12.
     Lpa,
-    /// `TCR_EL1.DS`: bits 49 down at their own place, address bits 51 and 50 in bits 9 and 8.
+    /// `TCR_EL1.DS`: address bits 49 and below are in place, bits 51 and 50 are in descriptor bits
+    /// 9 and 8.
     Lpa2,
 }
 
 impl AddressFormat {
-    /// The descriptor bits that hold address bits at their own place, for an entry of
-    /// `1 << shift` bytes.
+    /// Returns the descriptor bits that have address bits in place, for an entry of `1 << shift`
+    /// bytes.
     pub(crate) const fn in_place(self, shift: u32) -> u64 {
         match self {
             Self::Bits48 | Self::Lpa => bit_range(47, shift),
@@ -115,7 +117,7 @@ impl AddressFormat {
         }
     }
 
-    /// The address in the descriptor of an entry of `1 << shift` bytes.
+    /// Returns the output address in the descriptor of an entry of `1 << shift` bytes.
     pub(crate) const fn address(self, descriptor: u64, shift: u32) -> u64 {
         let upper = match self {
             Self::Bits48 => 0,
@@ -126,13 +128,13 @@ impl AddressFormat {
     }
 }
 
-/// What a descriptor is at its level.
+/// The meaning of a descriptor at its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// Maps nothing.
+    /// The entry maps nothing.
     Invalid,
-    /// Points to the table at this physical address.
+    /// The entry points to the table at this physical address.
     Table(u64),
-    /// Maps the memory at this physical address.
+    /// The entry maps the memory at this physical address.
     Leaf(u64),
 }

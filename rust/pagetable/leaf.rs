@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a walk finds: leaves, holes, and how they are shown to people.
+//! The results of a walk: leaves and holes, and their names for people.
 
 use crate::descriptor::{
     DIRTY_BIT_MODIFIER,
@@ -12,16 +12,16 @@ use crate::descriptor::{
 };
 use core::fmt;
 
-/// What maps an address.
+/// The result of a walk to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walk {
-    /// This leaf does.
+    /// This leaf maps the address.
     Leaf(Leaf),
-    /// Nothing does.
+    /// Nothing maps the address.
     Hole(Hole),
     /// A table on the way could not be read.
     Unreadable {
-        /// Physical address of the table.
+        /// The physical address of the table.
         table: u64,
         /// Its level.
         level: i8,
@@ -31,7 +31,7 @@ pub enum Walk {
 }
 
 impl Walk {
-    /// The leaf, if there is one.
+    /// Returns the leaf, if there is one.
     pub fn leaf(self) -> Option<Leaf> {
         match self {
             Self::Leaf(leaf) => Some(leaf),
@@ -43,48 +43,48 @@ impl Walk {
 /// An entry that maps nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {
-    /// First virtual address of the entry.
+    /// The first virtual address of the entry.
     pub va: u64,
-    /// Bytes that the entry covers.
+    /// The bytes that the entry covers.
     pub size: u64,
     /// Level of the entry, -1 to 3.
     pub level: i8,
-    /// The raw entry; Linux keeps the rest of an entry that it only makes invalid.
+    /// The raw entry. When Linux only makes an entry invalid, it keeps its other bits.
     pub descriptor: u64,
 }
 
 /// A block or a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// First virtual address, aligned to `size`.
+    /// The first virtual address, aligned to `size`.
     pub va: u64,
-    /// First physical address.
+    /// The first physical address.
     pub pa: u64,
-    /// Bytes that the entry maps.
+    /// The bytes that the entry maps.
     pub size: u64,
-    /// Bytes that one TLB entry can map: those of the contiguous group where all of it really is
-    /// contiguous, else `size`.
+    /// The bytes that one TLB entry can map: those of the contiguous group if the entry belongs to
+    /// a valid one, else `size`.
     pub span: u64,
     /// Level of the entry, -1 to 3.
     pub level: i8,
     /// The raw entry.
     pub descriptor: u64,
-    /// The restrictions of all table descriptors above the entry, at their bits.
+    /// The restrictions of all table descriptors above the entry, in their bit positions.
     pub(crate) limits: u64,
 }
 
 impl Leaf {
-    /// First virtual address of the span.
+    /// Returns the first virtual address of the span.
     pub fn span_va(&self) -> u64 {
         self.va & !self.span.saturating_sub(1)
     }
 
-    /// First physical address of the span.
+    /// Returns the first physical address of the span.
     pub fn span_pa(&self) -> u64 {
         self.pa & !self.span.saturating_sub(1)
     }
 
-    /// The physical address behind `va`, which lies in the entry.
+    /// Returns the physical address of `va`, which must be in the entry.
     pub fn translate(&self, va: u64) -> u64 {
         self.pa | (va & self.size.saturating_sub(1))
     }
@@ -98,7 +98,7 @@ impl Leaf {
         }
     }
 
-    /// Whether the kernel can write, now or once hardware has set the dirty state.
+    /// Whether the kernel can write, now or after hardware has set the dirty state.
     pub fn kernel_writable(&self) -> bool {
         let entry = self.descriptor & READ_ONLY == 0 || self.descriptor & DIRTY_BIT_MODIFIER != 0;
         entry && self.limits & TABLE_READ_ONLY == 0
@@ -109,7 +109,7 @@ impl Leaf {
         self.descriptor & NO_KERNEL_EXECUTE == 0 && self.limits & TABLE_NO_KERNEL_EXECUTE == 0
     }
 
-    /// What the kernel may do there.
+    /// Returns what the kernel may do with the mapping.
     pub fn access(&self) -> Access {
         Access {
             write: self.kernel_writable(),
@@ -117,7 +117,7 @@ impl Leaf {
         }
     }
 
-    /// The size and form of the mapping, as shown to people.
+    /// Returns the size and form of the mapping.
     pub fn kind(&self) -> Kind {
         let form = if self.span > self.size {
             Form::Contiguous
@@ -133,12 +133,12 @@ impl Leaf {
     }
 }
 
-/// What the kernel may do with a mapping besides reading: shown as `r--`, `rw-`, `r-x` or `rwx`.
+/// What the kernel may do with a mapping besides reading. Its text is `r--`, `rw-`, `r-x` or `rwx`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Write.
+    /// Whether it may write.
     pub write: bool,
-    /// Execute.
+    /// Whether it may execute.
     pub execute: bool,
 }
 
@@ -153,7 +153,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// How a mapping is made.
+/// The form of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// One entry of the last level.
@@ -164,12 +164,13 @@ pub enum Form {
     Contiguous,
 }
 
-/// Size and form of a mapping: shown as "4 KiB page", "2 MiB block", "64 KiB contiguous".
+/// The size and form of a mapping. Its text is, for example, "4 KiB page", "2 MiB block" or "64 KiB
+/// contiguous".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// Bytes that one TLB entry can map.
+    /// The bytes that one TLB entry can map.
     pub bytes: u64,
-    /// How.
+    /// The form.
     pub form: Form,
 }
 

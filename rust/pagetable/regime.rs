@@ -34,7 +34,7 @@ pub(crate) const TCR_DS: u64 = 1 << 59;
 /// `TCR_EL1.IPS`: physical addresses of 52 bits.
 pub(crate) const IPS_52_BITS: u64 = 6;
 
-/// How this kernel's half of the address space is translated.
+/// The translation of the kernel's half of the address space.
 ///
 /// # Invariants
 ///
@@ -50,9 +50,9 @@ pub struct Regime {
     pub(crate) start_level: i8,
     pub(crate) root: u64,
     format: AddressFormat,
-    /// Table descriptors restrict what is below them.
+    /// Whether table descriptors restrict the entries below them.
     hierarchy: bool,
-    /// The top byte of an address is ignored.
+    /// Whether the top byte of an address is ignored.
     top_byte_ignored: bool,
 }
 
@@ -63,7 +63,7 @@ impl Regime {
     /// are disabled.
     pub fn from_registers(ttbr1: u64, tcr: u64) -> Option<Self> {
         let granule = Granule::from_tg1((tcr >> 30) & 3)?;
-        // CAST: a field of six bits.
+        // CAST: The field has six bits.
         let va_bits = 64 - ((tcr >> 16) & 0x3f) as u32;
         let lpa2 = tcr & TCR_DS != 0;
         let wide = (tcr >> 32) & 7 == IPS_52_BITS;
@@ -87,8 +87,8 @@ impl Regime {
             }
             _ => ttbr1 & bit_range(47, 1),
         };
-        // INVARIANT: `va_bits` was checked, `start_level` is the first that fits, and the bits of
-        // `base` below the table's size (CnP among them) are dropped.
+        // INVARIANT: `va_bits` was checked and `start_level` is the first that fits. The bits of
+        // `base` below the size of the table, such as CnP, are cleared below.
         let mut regime = Self {
             granule,
             va_bits,
@@ -102,10 +102,10 @@ impl Regime {
         Some(regime)
     }
 
-    /// The same regime on a CPU that takes permissions from `PIR_EL1` (FEAT_S1PIE in use), where
-    /// table descriptors restrict nothing.
+    /// Returns the regime for a CPU that takes permissions from `PIR_EL1` (FEAT_S1PIE in use).
+    /// There table descriptors restrict nothing.
     ///
-    /// PXN and DBM are then two bits of an index; Linux fills `PIR_EL1` so that they keep their
+    /// PXN and DBM are then two bits of an index. Linux fills `PIR_EL1` so that they keep their
     /// meaning.
     pub fn with_permission_indirection(self) -> Self {
         Self {
@@ -114,32 +114,32 @@ impl Regime {
         }
     }
 
-    /// The size of a page.
+    /// Returns the size of a page.
     pub fn granule(&self) -> Granule {
         self.granule
     }
 
-    /// Bits of an address that are translated, 13 to 52.
+    /// Returns the number of address bits that are translated, 13 to 52.
     pub fn va_bits(&self) -> u32 {
         self.va_bits
     }
 
-    /// The level of the first table, -1 to 3.
+    /// Returns the level of the first table, -1 to 3.
     pub fn start_level(&self) -> i8 {
         self.start_level
     }
 
-    /// The physical address of the first table.
+    /// Returns the physical address of the first table.
     pub fn root(&self) -> u64 {
         self.root
     }
 
-    /// The lowest address of the kernel's half.
+    /// Returns the lowest address of the kernel's half.
     pub fn first_va(&self) -> u64 {
         !low_mask(self.va_bits)
     }
 
-    /// `va` with all upper bits set, or [`None`] if TTBR1 does not translate it.
+    /// Returns `va` with all upper bits set, or [`None`] if TTBR1 does not translate it.
     fn canonical(&self, va: u64) -> Option<u64> {
         let va = if self.top_byte_ignored {
             va | (0xff << 56)
@@ -149,16 +149,17 @@ impl Regime {
         (va >= self.first_va()).then_some(va)
     }
 
-    /// Entries of a table at `level`, as a power of two.
+    /// Returns the binary logarithm of the entries of a table at `level`.
     ///
-    /// The first table resolves only the address bits that the levels below leave.
+    /// The first table resolves only the address bits that are left above those of the lower
+    /// levels.
     pub(crate) fn table_order(&self, level: i8) -> u32 {
         self.granule
             .index_bits()
             .min(self.va_bits.saturating_sub(self.granule.shift(level)))
     }
 
-    /// The index of `va` in its table at `level`.
+    /// Returns the index of `va` in its table at `level`.
     fn index(&self, va: u64, level: i8) -> u64 {
         (va >> self.granule.shift(level)) & low_mask(self.table_order(level))
     }
@@ -172,7 +173,7 @@ impl Regime {
         }
     }
 
-    /// Says what `descriptor` is at `level`. At the last level it is never a table.
+    /// Returns the meaning of `descriptor` at `level`. At the last level it is never a table.
     pub(crate) fn decode(&self, descriptor: u64, level: i8) -> Entry {
         let shift = self.granule.shift(level);
         if descriptor & VALID == 0 {
@@ -192,7 +193,7 @@ impl Regime {
         }
     }
 
-    /// What `limits` become below the table descriptor `descriptor`.
+    /// Returns the limits below the table descriptor `descriptor`, if those above it are `limits`.
     pub(crate) fn limits_below(&self, limits: u64, descriptor: u64) -> u64 {
         if self.hierarchy {
             limits | (descriptor & (TABLE_READ_ONLY | TABLE_NO_KERNEL_EXECUTE))
@@ -203,8 +204,8 @@ impl Regime {
 
     /// Whether the leaf `descriptor` at `position` belongs to a group that one TLB entry can hold.
     ///
-    /// The hint alone proves nothing: all entries of the aligned group must be the same but for
-    /// their addresses, and these must be contiguous and aligned to the group.
+    /// The contiguous bit is only a hint. All entries of the aligned group must be the same except
+    /// for their addresses, and these must be contiguous and aligned to the group.
     pub(crate) fn in_contiguous_group(
         &self,
         position: Position,
@@ -254,10 +255,10 @@ impl Regime {
         }
     }
 
-    /// Finds what maps `va`.
+    /// Finds the leaf that maps `va`.
     ///
     /// `read` returns the descriptor at a physical address, which is a multiple of 8, or [`None`]
-    /// if it cannot be read. It is called at most 5 times, and up to 128 times more for a leaf
+    /// if it cannot be read. The walk calls it at most 5 times, and up to 128 times more for a leaf
     /// with the contiguous bit.
     pub fn walk(&self, va: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Walk {
         let Some(va) = self.canonical(va) else {
@@ -266,7 +267,7 @@ impl Regime {
         let mut table = self.root;
         let mut level = self.start_level;
         let mut limits = 0;
-        // Ends: `decode` finds no table at the last level.
+        // The loop ends, because `decode` finds no table at the last level.
         loop {
             let mask = low_mask(self.granule.shift(level));
             let position = Position {
@@ -301,15 +302,15 @@ impl Regime {
     }
 }
 
-/// One entry of one table.
+/// The position of an entry in the tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
-    /// Physical address of the table.
+    /// The physical address of the table.
     pub(crate) table: u64,
-    /// Index of the entry, inside the table.
+    /// The index of the entry in the table.
     pub(crate) index: u64,
-    /// Level of the table.
+    /// The level of the table.
     pub(crate) level: i8,
-    /// First virtual address that the entry translates.
+    /// The first virtual address that the entry translates.
     pub(crate) va: u64,
 }

@@ -17,13 +17,13 @@ use core::ops::ControlFlow;
 impl Regime {
     /// Visits every leaf of the kernel's half in the order of addresses.
     ///
-    /// A verified contiguous group is visited once, as a leaf whose `span` covers the group. A
-    /// table entry equal to the one before it (KASAN maps its zero shadow so) is not entered
-    /// again: the same leaves were visited just before, at other addresses.
+    /// It visits a valid contiguous group once, as a leaf whose `span` covers the group. It skips a
+    /// table entry that is equal to the one before it, because it has just visited the same leaves
+    /// at other addresses; KASAN maps its zero shadow in this way.
     ///
-    /// Reads at most `max_tables` tables, whatever is in them, and recurses at most 5 deep. `read`
-    /// is as for [`Self::walk`]; the rest of a table that it cannot read is left out and counted.
-    /// `visit` ends the scan with [`ControlFlow::Break`].
+    /// It reads at most `max_tables` tables, whatever they contain, and recurses at most 5 deep.
+    /// `read` is that of [`Self::walk`]. If `read` cannot read a part of a table, the scan skips
+    /// the rest of that table and counts it. `visit` ends the scan with [`ControlFlow::Break`].
     pub fn for_each_leaf(
         &self,
         max_tables: u64,
@@ -45,7 +45,7 @@ impl Regime {
         scanner.scan
     }
 
-    /// Visits what [`Self::for_each_leaf`] does, with leaves merged into runs.
+    /// As [`Self::for_each_leaf`], but visits runs of leaves.
     pub fn for_each_run(
         &self,
         max_tables: u64,
@@ -78,14 +78,14 @@ impl Regime {
 pub struct Run {
     /// The first leaf.
     pub first: Leaf,
-    /// Leaves, a contiguous group counted once.
+    /// The number of leaves. A contiguous group counts once.
     pub leaves: u64,
-    /// Bytes of all of them.
+    /// The bytes of all leaves.
     pub bytes: u64,
 }
 
 impl Run {
-    /// A run of one leaf.
+    /// Makes a run of one leaf.
     pub fn new(leaf: &Leaf) -> Self {
         Self {
             first: *leaf,
@@ -94,7 +94,7 @@ impl Run {
         }
     }
 
-    /// Appends `leaf` if it goes on where the run ends; returns whether it did.
+    /// Appends `leaf` if it continues the run. Returns whether it did.
     pub fn extend(&mut self, leaf: &Leaf) -> bool {
         let goes_on = self.first.kind() == leaf.kind()
             && self.first.access() == leaf.access()
@@ -111,25 +111,25 @@ impl Run {
 /// Why a scan ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// The whole half was visited.
+    /// The scan has visited the whole half.
     #[default]
     Complete,
-    /// The visitor wanted no more.
+    /// The visitor has ended the scan.
     Stopped,
-    /// The tables allowed were used up.
+    /// The scan has read the most tables allowed.
     OutOfTables,
 }
 
-/// What a scan did.
+/// The result of a scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// Why it ended.
     pub end: End,
-    /// Tables read.
+    /// The tables that were read.
     pub tables: u64,
-    /// Tables of which a part could not be read.
+    /// The tables of which a part could not be read.
     pub unreadable: u64,
-    /// Table entries left out because they repeat the one before.
+    /// The table entries that were skipped because they are equal to the one before.
     pub repeated: u64,
 }
 
@@ -188,7 +188,7 @@ where
                     self.table(next, level.saturating_add(1), position.va, below)?;
                 }
                 Entry::Leaf(pa) => {
-                    // A group that is not whole at its first entry is none.
+                    // A group counts only if it is complete from its first entry on.
                     let grouped = index & group == 0
                         && self
                             .regime

@@ -42,7 +42,7 @@ fn regime(ttbr1: u64, tcr: u64) -> Regime {
     Regime::from_registers(ttbr1, tcr).expect("registers that can be")
 }
 
-/// Physical memory that holds tables; what was never written reads as zero.
+/// Physical memory with tables. Words that were never written read as zero.
 #[derive(Default)]
 struct Memory {
     words: BTreeMap<u64, u64>,

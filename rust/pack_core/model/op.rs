@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations, and a generator of sequences of them.
+//! Operations on a pool, and a generator of them.
 
 use super::random::Random;
 use crate::geometry::Rank;
@@ -8,19 +8,19 @@ use crate::geometry::RankSet;
 
 /// One operation of a [`Trial`](super::Trial).
 ///
-/// A range is named by its number among those in the state that the operation asks for, counted
-/// around. So every sequence of operations means something, also after some were left out: failing
-/// sequences can be made shorter.
+/// `nth` is the number of a range among the ranges in the state that the operation needs, modulo
+/// their number. So every sequence of operations is valid, also after some of them were left out:
+/// that lets a test shorten a sequence that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT).
     Add {
         /// Chunks in the pack.
         chunks: u32,
-        /// How good a home it is.
+        /// Its rank.
         rank: u8,
     },
-    /// Takes out a pack, if more than `keep` are empty.
+    /// Removes a pack if more than `keep` are empty.
     TakeEmpty {
         /// How many empty packs stay.
         keep: u8,
@@ -31,7 +31,7 @@ pub enum Op {
         size: u32,
         /// The logarithm of the alignment.
         align: u8,
-        /// Which ranks will do.
+        /// The ranks to choose from.
         among: RankSet,
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range: sometimes none, sometimes too many.
@@ -61,12 +61,12 @@ pub enum Op {
         /// Which range that is being written.
         nth: u32,
     },
-    /// Makes a range that was freed while it was being written a retiring one.
+    /// Finalizes a range that was freed while it was being written: it is retiring then.
     FinalizeDoomed {
         /// Which doomed range.
         nth: u32,
     },
-    /// Gives up writing to a range that was freed meanwhile.
+    /// Aborts writing to a range that was freed meanwhile: it is retiring then.
     AbortDoomed {
         /// Which doomed range.
         nth: u32,
@@ -86,21 +86,21 @@ pub enum Op {
         /// Which range that is being written.
         nth: u32,
     },
-    /// Ends to retire a retiring range.
+    /// Makes a retiring range retired.
     Retired {
         /// Which retiring range.
         nth: u32,
     },
-    /// Seals a batch.
+    /// Begins a batch.
     BeginBatch,
     /// Releases a slice of the batch under way.
     Release {
-        /// How many ranges at most.
+        /// The most ranges to release.
         at_most: u32,
     },
-    /// Lets a round of the clock pass.
+    /// Counts a round for empty packs.
     Age,
-    /// Calls everything with a range that is most likely none, or in another state.
+    /// Makes all calls with a range that probably does not exist or is in another state.
     Meddle {
         /// The slot.
         slot: u32,
@@ -109,20 +109,21 @@ pub enum Op {
         /// The length.
         count: u32,
     },
-    /// Calls everything with the name of a pack that was taken out.
+    /// Makes all calls with the name of a pack that was removed.
     Stale,
 }
 
-/// What a generator may ask for.
+/// The limits of a generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Slots in the pool.
     pub slots: u32,
-    /// The most chunks in a pack; no more than the trial's shadow has cells for.
+    /// The most chunks in a pack. The trial's shadow needs as many cells for each slot.
     pub chunks: u32,
-    /// Packs have any number of chunks, not just the most.
+    /// Whether packs have random numbers of chunks. Otherwise all have the most.
     pub any_chunks: bool,
-    /// Packs have any rank, not just the best, and not all ranks will do for all reservations.
+    /// Whether packs have random ranks and reservations choose from random ranks. Otherwise all
+    /// packs have the best rank.
     pub any_rank: bool,
     /// The largest alignment is 2^`align` chunks.
     pub align: u8,
@@ -130,17 +131,15 @@ pub struct Limits {
 
 /// Makes operations from a seed.
 ///
-/// It goes through phases in which the pool rather fills or rather drains, so that both a crowded
-/// and a nearly empty pool are met.
+/// It has phases in which the pool tends to fill, and others in which it tends to drain, so that
+/// both full and nearly empty pools occur.
 #[derive(Clone, Debug)]
 pub struct Generator {
-    /// The numbers.
     random: Random,
-    /// What may be asked for.
     limits: Limits,
-    /// Of 16 decisions between filling and draining, how many are for filling in this phase.
+    /// Of 16 decisions between filling and draining, the number for filling in this phase.
     filling: u32,
-    /// Operations left in this phase.
+    /// The operations that are left in this phase.
     left: u32,
 }
 
@@ -156,7 +155,7 @@ impl Generator {
     }
 
     /// Returns the next operation.
-    // Not an `Iterator`: it has no end, and callers want an operation, not an `Option`.
+    // This is no `Iterator`: it has no end, and callers need no `Option`.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Op {
         self.left = self.left.saturating_sub(1);
@@ -164,7 +163,7 @@ impl Generator {
             self.left = self.random.below(400).saturating_add(1);
             self.filling = self.random.below(17);
         }
-        // CAST: all are below 256.
+        // CAST: All bounds are below 256.
         let small = |random: &mut Random, bound: u32| random.below(bound) as u8;
         let nth = self.number();
         match self.random.below(84) {
@@ -217,7 +216,7 @@ impl Generator {
         }
     }
 
-    /// Returns the ranks that will do: mostly all.
+    /// Returns ranks to choose from: mostly all.
     fn ranks(&mut self) -> RankSet {
         if !self.limits.any_rank || self.random.below(4) != 0 {
             return RankSet::ALL;
@@ -231,12 +230,12 @@ impl Generator {
         ranks
     }
 
-    /// Returns any number.
+    /// Returns a random number.
     fn number(&mut self) -> u32 {
         self.random.below(u32::MAX)
     }
 
-    /// Returns a size in bytes: mostly small, sometimes any, seldom at an edge.
+    /// Returns a size in bytes: mostly small, sometimes arbitrary, seldom at a limit.
     fn size(&mut self) -> u32 {
         let pack = self.limits.chunks.saturating_mul(64);
         match self.random.below(64) {
@@ -268,11 +267,11 @@ impl Generator {
         }
     }
 
-    /// Returns an operation that should mostly be refused.
+    /// Returns an operation that the pool refuses in most cases.
     fn meddle(&mut self) -> Op {
         Op::Meddle {
             slot: self.random.below(self.limits.slots.saturating_add(1)),
-            // Low chunks are the first of ranges more often.
+            // Low chunks are more often the first of a range.
             start: match self.random.below(2) {
                 0 => self.random.below(4),
                 _ => self.random.below(self.limits.chunks.saturating_add(2)),

@@ -8,13 +8,13 @@
 pub struct Random(u64);
 
 impl Random {
-    /// Makes a generator; any seed is good.
+    /// Makes a generator. Every seed is good.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Returns the next number.
-    // Not an `Iterator`: it has no end, and callers want a number, not an `Option`.
+    // This is no `Iterator`: it has no end, and callers need no `Option`.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -26,7 +26,7 @@ impl Random {
 
     /// Returns a number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u32) -> u32 {
-        // CAST: the upper half of a product with a 32-bit number is below that number.
+        // CAST: The upper half of a product with a 32-bit number is below that number.
         ((self.next() >> 32).wrapping_mul(u64::from(bound)) >> 32) as u32
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The specification, one cell for each chunk.
+//! The specification of a pool, with one cell for each chunk.
 
 use core::ops::DerefMut;
 
@@ -15,17 +15,17 @@ use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 
-/// What the shadow knows about one chunk.
+/// The shadow's record of one chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// The state of the range that has the chunk; none if it is free.
+    /// The state of the range that has the chunk, or [`None`] if it is free.
     state: Option<RangeState>,
-    /// The chunk is the first of its range.
+    /// Whether the chunk is the first of its range.
     first: bool,
 }
 
 impl Cell {
-    /// Returns the state of the range that has the chunk; none if it is free.
+    /// Returns the state of the range that has the chunk, or [`None`] if it is free.
     #[inline]
     pub fn state(self) -> Option<RangeState> {
         self.state
@@ -38,14 +38,14 @@ impl Cell {
     }
 }
 
-/// What the shadow knows about one pack.
+/// The shadow's record of one pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShadowPack {
-    /// How good a home it is.
+    /// The rank.
     pub rank: Rank,
     /// Chunks in the pack.
     pub chunks: ChunkCount,
-    /// When the first of its retired ranges was retired, if there is any.
+    /// The time at which the first of its retired ranges was retired, if there is one.
     waits_since: u64,
 }
 
@@ -60,16 +60,14 @@ impl ShadowPack {
     }
 }
 
-/// All packs and chunks, in storage that the caller lends: `P` has one entry for each slot, `C` as
-/// many cells as a pack can have chunks, for each slot.
+/// All packs and chunks, in storage that the caller lends. For each slot, `P` has an entry and `C`
+/// has as many cells as a pack can have chunks.
 pub struct Shadow<P, C> {
-    /// The packs by slot.
     packs: P,
-    /// The cells, `stride` of them for each slot.
     cells: C,
-    /// Cells for each slot: the most chunks that a pack can have.
+    /// The cells for each slot: the most chunks that a pack can have.
     stride: usize,
-    /// How many ranges were retired so far.
+    /// The number of ranges that were retired so far, which serves as a clock.
     clock: u64,
 }
 
@@ -78,7 +76,8 @@ where
     P: DerefMut<Target = [Option<ShadowPack>]>,
     C: DerefMut<Target = [Cell]>,
 {
-    /// Makes a shadow without packs, or [`None`] if there are not `stride` cells for each slot.
+    /// Makes a shadow without packs, or returns [`None`] if there are not `stride` cells for each
+    /// slot.
     pub fn new(mut packs: P, mut cells: C, stride: ChunkCount) -> Option<Self> {
         let stride = stride.as_usize();
         if stride == 0 || cells.len() < packs.len().checked_mul(stride)? {
@@ -94,7 +93,7 @@ where
         })
     }
 
-    /// Visits the packs that are there, by slot.
+    /// Visits the packs, lowest slot first.
     pub fn packs(&self) -> impl Iterator<Item = (u32, ShadowPack)> + '_ {
         numbered(self.packs.iter()).filter_map(|(slot, pack)| Some((slot, (*pack)?)))
     }
@@ -110,7 +109,7 @@ where
         self.packs.len()
     }
 
-    /// Returns the cells of a slot; none if there is no pack.
+    /// Returns the cells of a slot's pack; none if it has no pack.
     pub fn cells(&self, slot: u32) -> &[Cell] {
         let Some(pack) = self.pack(slot) else {
             return &[];
@@ -122,7 +121,7 @@ where
             .unwrap_or(&[])
     }
 
-    /// Returns the cells of a range, to change.
+    /// Returns the cells of a range, for changing.
     fn cells_of(&mut self, slot: u32, range: ChunkRange) -> &mut [Cell] {
         // CAST: `usize` has at least 32 bits.
         let slot = self.stride.saturating_mul(slot as usize);
@@ -132,15 +131,14 @@ where
             .unwrap_or(&mut [])
     }
 
-    /// Puts a pack into the first vacant slot and says which.
+    /// Puts a pack into the first vacant slot and returns that slot.
     pub fn add(&mut self, pack: ShadowPack) -> Option<u32> {
         let (slot, entry) = numbered(self.packs.iter_mut()).find(|(_, entry)| entry.is_none())?;
         *entry = Some(pack);
         Some(slot)
     }
 
-    /// Takes the empty pack of the worst rank in the highest slot out, if more than `keep` are
-    /// empty.
+    /// Removes the empty pack of the worst rank in the highest slot, if more than `keep` are empty.
     pub fn take_empty(&mut self, keep: usize) -> Option<u32> {
         let empty = |slot: &u32| self.cells(*slot).iter().all(|cell| cell.state.is_none());
         let candidates = self.packs().filter(|(slot, _)| empty(slot));
@@ -155,8 +153,8 @@ where
         Some(worst)
     }
 
-    /// Returns where first fit puts `count` chunks: best rank `among` some, then lowest slot, then
-    /// lowest multiple of `align`.
+    /// Returns the range of the first fit for `count` chunks: in the best rank in `among`, then in
+    /// the lowest slot, then at the lowest multiple of `align`.
     pub fn first_fit(
         &self,
         count: ChunkCount,
@@ -182,7 +180,7 @@ where
         None
     }
 
-    /// Makes a range that was free one in the state `state`.
+    /// Gives a range the state `state`.
     pub fn take(&mut self, slot: u32, range: ChunkRange, state: RangeState) {
         for (index, cell) in numbered(self.cells_of(slot, range)) {
             *cell = Cell {
@@ -197,7 +195,7 @@ where
         self.cells_of(slot, range).fill(Cell::default());
     }
 
-    /// Makes a range a retired one.
+    /// Makes a range retired.
     pub fn retire(&mut self, slot: u32, range: ChunkRange) {
         self.clock = self.clock.saturating_add(1);
         let first = self.tallies(slot).retired.ranges == 0;
@@ -208,8 +206,7 @@ where
         self.take(slot, range, RangeState::Retired);
     }
 
-    /// Makes the retired ranges of up to `packs` packs syncing ones, of the packs that have waited
-    /// longest.
+    /// Makes the retired ranges of up to `packs` packs syncing: of those that have waited longest.
     pub fn begin_batch(&mut self, packs: usize) -> Tally {
         let mut begun = Tally::default();
         for _ in 0..packs {
@@ -260,7 +257,7 @@ where
         ))
     }
 
-    /// Returns the range that a chunk is part of.
+    /// Returns the range to which a chunk belongs.
     pub fn containing(&self, slot: u32, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
         // CAST: `usize` has at least 32 bits.
         self.cells(slot).get(chunk.get() as usize)?.state?;
@@ -274,8 +271,8 @@ where
         firsts.filter_map(move |(chunk, _)| self.find(slot, ChunkIdx::new(chunk)))
     }
 
-    /// Returns the `index`-th of all ranges in the state `state`, counted around if there are
-    /// fewer.
+    /// Returns the range with the number `index`, modulo their number, of all ranges in the state
+    /// `state`.
     pub fn nth(&self, state: RangeState, index: u32) -> Option<(u32, ChunkRange)> {
         let count = self.count(state);
         // CAST: `usize` has at least 32 bits.
@@ -294,7 +291,7 @@ where
         })
     }
 
-    /// Counts a slot's ranges and chunks.
+    /// Counts the ranges and chunks of a slot's pack by state.
     pub fn tallies(&self, slot: u32) -> Tallies {
         let mut tallies = Tallies::default();
         for cell in self.cells(slot) {

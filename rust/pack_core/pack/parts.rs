@@ -113,40 +113,35 @@ pub(super) const fn words_needed(chunks: ChunkCount) -> usize {
         .saturating_add(runs::leaves_for(words))
 }
 
+/// Cuts the storage of a pack of `chunks` chunks into its parts, with `cut`.
+macro_rules! split {
+    ($storage:expr, $chunks:expr, $cut:ident, $parts:ident) => {{
+        let words = bitmap::words_for($chunks.get());
+        let (used, rest) = $cut($storage, words);
+        let (a, rest) = $cut(rest, words);
+        let (b, rest) = $cut(rest, words);
+        let (c, rest) = $cut(rest, words);
+        let (tree, _) = $cut(rest, runs::leaves_for(words));
+        $parts {
+            used,
+            a,
+            b,
+            c,
+            tree,
+        }
+    }};
+}
+
 /// Cuts the storage of a pack of `chunks` chunks into its parts.
 #[inline]
 pub(super) fn split(storage: &[u64], chunks: ChunkCount) -> Parts<'_> {
-    let words = bitmap::words_for(chunks.get());
-    let (used, rest) = cut(storage, words);
-    let (a, rest) = cut(rest, words);
-    let (b, rest) = cut(rest, words);
-    let (c, rest) = cut(rest, words);
-    let (tree, _) = cut(rest, runs::leaves_for(words));
-    Parts {
-        used,
-        a,
-        b,
-        c,
-        tree,
-    }
+    split!(storage, chunks, cut, Parts)
 }
 
-/// As [`split`], for changing.
+/// As [`split()`], for changing.
 #[inline]
 pub(super) fn split_mut(storage: &mut [u64], chunks: ChunkCount) -> PartsMut<'_> {
-    let words = bitmap::words_for(chunks.get());
-    let (used, rest) = cut_mut(storage, words);
-    let (a, rest) = cut_mut(rest, words);
-    let (b, rest) = cut_mut(rest, words);
-    let (c, rest) = cut_mut(rest, words);
-    let (tree, _) = cut_mut(rest, runs::leaves_for(words));
-    PartsMut {
-        used,
-        a,
-        b,
-        c,
-        tree,
-    }
+    split!(storage, chunks, cut_mut, PartsMut)
 }
 
 /// Cuts `words` in two at `at`. If there are fewer words, the second part is empty.
