@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of one pack, with the book open: what is private is visible here.
+//! Tests of one pack. Unlike those in `tests/` they see what is private.
 
 use super::*;
 use crate::state::Taken;
 use crate::state::WriteEnd;
 
-/// A book over words full of rubbish.
+/// A pack whose storage had arbitrary content.
 fn pack(chunks: u32) -> Pack<Vec<u64>> {
     let chunks = ChunkCount::new(chunks);
     let storage = vec![0x0123_4567_89ab_cdef; Pack::<Vec<u64>>::words_needed(chunks)];

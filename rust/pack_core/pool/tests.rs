@@ -20,7 +20,6 @@ mod batches;
 mod costs;
 mod packs;
 
-/// The pool of the tests.
 pub(crate) type TestPool = Pool<Vec<u64>, Vec<Slot<Vec<u64>>>>;
 
 /// A pool without packs.
@@ -48,21 +47,21 @@ fn ranks(numbers: &[u8]) -> RankSet {
     ranks.fold(RankSet::NONE, RankSet::with)
 }
 
-/// Releases a batch as a whole.
+/// Releases all of a batch.
 fn release(pool: &mut TestPool, batch: Batch) -> Tally {
     let Released { tally, rest } = pool.release(batch, u32::MAX);
     assert_eq!(rest, None);
     tally
 }
 
-/// Writes an image to a reserved range: it is live.
+/// Writes an image to a reserved range, which is then live.
 fn make_live(pool: &mut TestPool, reserved: Reserved) {
     let Reserved { pack, range } = reserved;
     assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
     assert_eq!(pool.finalize(pack, range), Ok(WriteEnd::Kept));
 }
 
-/// Retires a range, without a batch.
+/// Retires a range. No batch is begun.
 fn retire(pool: &mut TestPool, reserved: Reserved) {
     let Reserved { pack, range } = reserved;
     let taken = pool.begin_retire(pack, range.start());
@@ -70,7 +69,7 @@ fn retire(pool: &mut TestPool, reserved: Reserved) {
     pool.retired(pack, range).unwrap();
 }
 
-/// Changes a pack behind the pool's back.
+/// Changes a pack without the pool's knowledge.
 pub(crate) fn damage(pool: &mut TestPool, slot: usize, f: impl FnOnce(&mut Pack<Vec<u64>>)) {
     pool.slots
         .get_mut(slot)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small pools, completely: every state that can be reached, and every operation in each of them.
+//! Every state that a small pool can reach, and every operation in each of them.
 
 mod common;
 
@@ -16,7 +16,7 @@ use pack_core::RankSet;
 /// The packs of a pool, as (chunks, rank).
 type Packs = &'static [(u32, u8)];
 
-/// A pool with `packs`, after `path`, whose every step the shadow confirms.
+/// Returns a pool with `packs` after the operations of `path`. The shadow confirms each of them.
 fn arrive(packs: Packs, path: &[Op]) -> HostTrial {
     let chunks = packs.iter().map(|pack| pack.0).max().unwrap();
     let mut trial = common::trial(packs.len(), chunks);
@@ -32,7 +32,7 @@ fn arrive(packs: Packs, path: &[Op]) -> HostTrial {
     trial
 }
 
-/// Everything that decides how the pool goes on, as the shadow sees it.
+/// Returns a key of all that the shadow knows and on which further operations depend.
 fn key(trial: &HostTrial) -> Vec<u8> {
     let mut key = vec![u8::from(trial.pool().is_batch_under_way())];
     for slot in 0..trial.pool().capacity() as u32 {
@@ -45,7 +45,8 @@ fn key(trial: &HostTrial) -> Vec<u8> {
     key
 }
 
-/// The sets of ranks that make a difference: all, and each one's if there are several.
+/// Returns the sets of ranks that can give different answers: all ranks and, if the packs have
+/// several, each of them.
 fn ranks(packs: Packs) -> impl Iterator<Item = RankSet> {
     let ranks: BTreeSet<Rank> = packs.iter().filter_map(|pack| Rank::new(pack.1)).collect();
     let several = ranks.len() > 1;
@@ -55,7 +56,7 @@ fn ranks(packs: Packs) -> impl Iterator<Item = RankSet> {
         .chain(each.map(|rank| RankSet::NONE.with(rank)))
 }
 
-/// Every operation that means something in a state.
+/// Returns all operations that can have an effect in a state.
 fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     let largest = packs.iter().map(|pack| pack.0).max().unwrap();
     let mut ops = vec![Op::BeginBatch, Op::Stale];
@@ -111,7 +112,7 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     ops
 }
 
-/// Visits every state that can be reached, by the shortest way; returns how many there are.
+/// Visits every state that can be reached, by a shortest path. Returns their number.
 fn visit_all_states(packs: Packs) -> usize {
     let mut seen = HashSet::from([key(&arrive(packs, &[]))]);
     let mut paths = vec![Vec::new()];
@@ -135,10 +136,11 @@ fn visit_all_states(packs: Packs) -> usize {
     seen.len()
 }
 
-/// The states that a range can be in.
+/// The number of states of a range.
 const STATES: usize = RangeState::ALL.len();
 
-/// Ways to fill a pack of `chunks` chunks with free chunks and ranges in `states` states.
+/// Returns the number of ways to fill a pack of `chunks` chunks with free chunks and with ranges in
+/// `states` states.
 fn layouts(chunks: usize, states: usize) -> usize {
     let mut ways = vec![1usize];
     for end in 1..=chunks {
@@ -152,7 +154,7 @@ fn layouts(chunks: usize, states: usize) -> usize {
 fn every_state_of_one_pack() {
     for packs in [&[(1, 0)], &[(2, 0)], &[(3, 0)], &[(4, 0)], &[(5, 0)]] as [Packs; 5] {
         let chunks = packs[0].0 as usize;
-        // The pack may be absent. A batch is under way if and only if something is syncing.
+        // The pack may be absent. A batch is under way if and only if a range is syncing.
         assert_eq!(
             visit_all_states(packs),
             layouts(chunks, STATES) + 1,
@@ -163,8 +165,8 @@ fn every_state_of_one_pack() {
 
 #[test]
 fn every_state_of_two_packs() {
-    // Both packs have the same shape, so that each slot is absent or in any of its layouts. With
-    // one batch for both, and every layout of each, all combinations can be reached.
+    // Both packs have the same number of chunks. Each slot is vacant or has a pack in any layout.
+    // With one batch for both, all combinations can be reached.
     let each = layouts(2, STATES) + 1;
     assert_eq!(visit_all_states(&[(2, 0), (2, 0)]), each * each);
 }
@@ -180,8 +182,8 @@ fn every_state_of_a_pack_of_six_chunks() {
     assert_eq!(visit_all_states(&[(6, 0)]), layouts(6, STATES) + 1);
 }
 
-/// Tries all sequences of `depth` more operations out of `ops`; the recount is made after each
-/// whole sequence, and so after each prefix of it, which is a whole sequence of a smaller depth.
+/// Tries all sequences of `depth` more operations out of `ops`. It recounts everything after each
+/// whole sequence, and so after each prefix, which is a whole sequence of a smaller depth.
 fn try_sequences(packs: Packs, ops: &[Op], path: &mut Vec<Op>, depth: u32) -> usize {
     if let Err(failure) = arrive(packs, path).verify() {
         panic!("{packs:?}: {failure:?} after {path:#?}");
@@ -210,7 +212,7 @@ fn every_sequence_of_six_on_eight_chunks() {
         Op::BeginWrite { nth: 0 },
         Op::Finalize { nth: 0 },
         Op::BeginRetire { nth: 0 },
-        // Six steps do not lead through all of a life; this one leaves out the middle of it.
+        // Six steps are too few for a whole life: this sequence leaves out its middle.
         Op::Abandon { nth: 0 },
         Op::Retired { nth: 0 },
         Op::BeginBatch,

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! No function of the crate can panic: none of the code that a compiler makes of it refers to the
-//! panic machinery.
+//! No function of the crate can panic: its object code does not refer to the functions that panic.
 //!
-//! In the kernel a panic is a BUG(). So this compiles the crate, and an instance of everything that
-//! is generic in it, as the kernel does (optimised, with overflow checks) and looks for the names
-//! of panics in the object files.
+//! In the kernel a panic is a BUG(). So this test compiles the crate, and an instance of all that
+//! is generic in it, as the kernel does: optimised and with overflow checks. Then it looks for the
+//! names of functions that panic in the object files.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -46,8 +45,7 @@ fn compile(folder: &Path, source: &str, name: &str, options: &[&str]) {
     assert!(status.success(), "{name} does not compile");
 }
 
-/// Returns the symbols of panics in an object file: those of the modules `core::panicking` and
-/// alike.
+/// Returns the symbols in an object file that belong to panics, such as those of `core::panicking`.
 fn panics(object: &Path) -> Vec<String> {
     let bytes = std::fs::read(object).unwrap();
     let names = bytes.split(|byte| !byte.is_ascii_graphic());
@@ -65,10 +63,10 @@ fn panics(object: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The random model is there.
+/// The options for a build with the feature `model`.
 const MODEL: [&str; 2] = ["--cfg", "feature=\"model\""];
 
-/// Compiles crate and instance, both with `options`, and returns the panics of both.
+/// Compiles the crate and the instance with `options`. Returns the panics of both.
 fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>) {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(what);
     std::fs::create_dir_all(&folder).unwrap();
@@ -82,7 +80,7 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
         &options,
     );
     let emitted = std::fs::read(folder.join("instance.o")).unwrap();
-    // The check would be empty if nothing had been emitted.
+    // Without this, the test would pass if the compiler had emitted nothing.
     for (name, there) in [
         ("begin_retire", true),
         ("begin_write", true),
@@ -114,7 +112,7 @@ fn nothing_can_panic() {
     );
 }
 
-/// As the kernel builds it: without features.
+/// The kernel builds the crate without features.
 #[test]
 fn nothing_can_panic_in_the_kernel() {
     let (own, instance) = panics_of_instance("kernel", &[]);

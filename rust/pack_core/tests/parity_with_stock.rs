@@ -4,9 +4,9 @@
 //! (`bpf_prog_pack_alloc()` and `bpf_prog_pack_free()` in kernel/bpf/core.c): first fit from bit 0
 //! over a linear list of packs.
 //!
-//! Compared with one rank, an alignment of 1, packs of 2 MiB (one memory node) and retired memory
-//! that is released at once. Predictor flushes, which prefer packs by `was_classic`, are never
-//! enabled on arm64 and left out.
+//! The comparison uses one rank, an alignment of 1, packs of 2 MiB (one memory node), and releases
+//! retired memory at once. It leaves out predictor flushes, which prefer packs by `was_classic`:
+//! arm64 never enables them.
 
 mod common;
 
@@ -21,14 +21,14 @@ use pack_core::Reserved;
 use pack_core::Taken;
 use pack_core::CHUNK_SIZE;
 
-/// An image, as both allocators know it.
+/// An image, by its names in both allocators.
 struct Image {
     size: usize,
     stock: (usize, usize),
     ours: Reserved,
 }
 
-/// Reserves and finalizes, with a new pack where one is needed.
+/// Reserves and finalizes, and adds a pack if one is needed.
 fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
     let reserve = |pool: &mut HostPool| pool.reserve(size, ChunkCount::ONE, RankSet::ALL);
     let reserved = reserve(pool).or_else(|error| {
@@ -41,7 +41,7 @@ fn alloc(pool: &mut HostPool, chunks: u32, size: usize) -> Reserved {
     reserved
 }
 
-/// Frees, releases at once and takes empty packs out.
+/// Frees, releases at once and removes empty packs.
 fn free(pool: &mut HostPool, image: &Reserved) {
     let taken = pool.begin_retire(image.pack, image.range.start());
     assert_eq!(taken, Ok(Taken::Retiring(image.range)));
@@ -51,7 +51,7 @@ fn free(pool: &mut HostPool, image: &Reserved) {
     while pool.take_empty(0, |_, _| true).is_some() {}
 }
 
-/// Tells which chunks are used, pack by pack.
+/// Returns which chunks are used, pack by pack.
 fn layout(pool: &HostPool) -> Vec<Vec<bool>> {
     let bits = |pack: &common::HostPack| {
         let mut bits = vec![false; pack.stats().chunks as usize];
@@ -66,15 +66,15 @@ fn layout(pool: &HostPool) -> Vec<Vec<bool>> {
 /// Runs `steps` random operations through both, with up to `most` bytes for each image and about
 /// `load` images.
 ///
-/// A free that takes a pack out of the middle of the list is left out: see the last test. Returns
-/// the largest number of packs and of images that there were.
+/// It leaves out frees that remove a pack from the middle of the list: see the last test. Returns
+/// the largest numbers of packs and of images at a time.
 fn compare(seed: u64, chunks: u32, most: u32, load: u32, steps: u32) -> (usize, usize) {
     let mut random = Random::new(seed);
     let (mut stock, mut pool) = (Stock::new(chunks), common::pool(64));
     let mut images: Vec<Image> = Vec::new();
     let (mut most_packs, mut most_images) = (0, 0);
     for step in 0..steps {
-        // Above the load more is freed, below it more is made; now and then everything goes.
+        // Above the load it frees more images, below it makes more. Sometimes it frees all.
         let making = random.below(2 * load) >= images.len() as u32;
         if making {
             let size = 1 + random.below(most) as usize;
@@ -127,7 +127,7 @@ fn many_packs() {
 #[test]
 fn packs_come_and_go() {
     for seed in common::seeds(20) {
-        // About one image for each pack: the last pack is often emptied.
+        // There is about one image for each pack, so that the last pack often becomes empty.
         let (packs, _) = compare(seed, 16, 1_024, 3, 4_000);
         assert!(packs > 1, "{packs} packs");
     }
@@ -140,9 +140,9 @@ fn images_of_a_whole_pack() {
     }
 }
 
-/// The known difference: after a pack went from the middle, the stock allocator appends the next
-/// one to its list, and so prefers the packs that followed; ours takes the free slot, and so goes
-/// on filling from the beginning.
+/// The known difference: after a pack in the middle was removed, the stock allocator appends the
+/// next pack to its list, and so prefers the packs that followed the removed one. Our pool uses the
+/// vacant slot, and so prefers the new pack.
 #[test]
 fn a_pack_that_went_from_the_middle() {
     let (mut stock, mut pool) = (Stock::new(4), common::pool(4));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Seeded operations against the shadow, in many geometries, with a recount of everything after
-//! every step.
+//! Random operations, compared with the shadow, with many numbers of slots and chunks. Every step
+//! is followed by a recount of everything.
 //!
-//! `SEED=n` runs that seed alone.
+//! `SEED=n` runs only that seed.
 
 mod common;
 
@@ -85,8 +85,8 @@ fn larger_than_a_pack() {
     check_seeds(varied(2, 100_000), 2, 150);
 }
 
-/// More packs than a batch can have wait at the same time: operations without those that take packs
-/// out, and with few that begin batches.
+/// More packs than fit into a batch wait at the same time: no operation removes packs, and few
+/// begin batches.
 #[test]
 fn more_packs_than_a_batch() {
     let limits = plain(PACKS_PER_BATCH as u32 + 16, 3);
@@ -117,7 +117,7 @@ fn more_packs_than_a_batch() {
     assert!(begun_in_part >= 3, "{begun_in_part}");
 }
 
-/// What the other tests rely on: the operations do lead into every corner.
+/// The other tests rely on this: the random operations reach every kind of situation.
 #[test]
 fn the_operations_reach_everything() {
     let limits = varied(13, 300);

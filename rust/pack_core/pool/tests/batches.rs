@@ -37,7 +37,7 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
     assert_eq!(pool.stats().largest_hole, 8);
 }
 
-/// Freed while it was being written, a range goes the way of all others when the copy ends.
+/// A range that is freed during a copy is retired like all others when the copy ends.
 #[test]
 fn an_image_freed_while_it_is_written_does_not_leak() {
     for (rewrites, aborts) in [(false, false), (false, true), (true, false)] {
@@ -79,7 +79,7 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
     }
 }
 
-/// Three packs of two images each, all in a batch of which nothing is released.
+/// Three packs with two images each. All of them are in a batch, and none is released.
 fn a_batch_of_six() -> (TestPool, Batch) {
     let mut pool = pool(3);
     for _ in 0..3 {

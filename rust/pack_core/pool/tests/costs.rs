@@ -4,8 +4,8 @@
 
 use super::*;
 
-/// A pool of one 2 MiB pack with `images` live images of one chunk with holes of one chunk between
-/// them, and the rest free.
+/// A pool of one 2 MiB pack. It has `images` live images of one chunk with holes of one chunk
+/// between them; the rest is free.
 fn riddled(images: u32) -> (TestPool, PackId) {
     let mut pool = pool(1024);
     let id = pool.add(pack(32_768, 0)).unwrap();
@@ -24,7 +24,6 @@ fn riddled(images: u32) -> (TestPool, PackId) {
     (pool, id)
 }
 
-/// No figure of a clock: words and nodes that were looked at.
 #[test]
 fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
     // Levels of the index of a pack and of the index across packs; a handful of looks at each.
@@ -112,7 +111,7 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
     assert!(costs[1] <= costs[0], "{costs:?}");
 }
 
-/// What a slice of so many ranges and words may cost in one normal pack.
+/// The most visits that a slice over `words` words may make in one normal pack.
 fn slice_bound(words: u64) -> u64 {
     // Each word is looked at once, and the nodes above it are computed from two children each; then
     // the levels of both indexes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the host tests share: pools and trials over `Vec`.
+//! Code that the host tests share: pools and trials over `Vec`.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -37,7 +37,7 @@ pub type HostTrial =
 
 /// A pool without packs.
 pub fn pool(slots: usize) -> HostPool {
-    // Storage is lent with whatever is in there.
+    // The content of the storage is arbitrary.
     let index = vec![0xa5a5_a5a5_5a5a_5a5a; HostPool::index_words(slots)];
     Pool::new((0..slots).map(|_| Slot::vacant()).collect(), index).unwrap()
 }
@@ -49,7 +49,7 @@ pub fn pack(chunks: u32, rank: u8) -> HostPack {
     Pack::new(storage, chunks, Rank::new(rank).unwrap()).unwrap()
 }
 
-/// Writes an image to a reserved range: it is live.
+/// Writes an image to a reserved range, which is then live.
 pub fn make_live(pool: &mut HostPool, pack: PackId, range: ChunkRange) {
     assert_eq!(pool.begin_write(pack, range), Ok(RangeState::Reserved));
     assert_eq!(pool.finalize(pack, range), Ok(WriteEnd::Kept));
@@ -78,26 +78,27 @@ pub fn is_all_free(pool: &HostPool) -> bool {
     total(&pool.stats().tallies) == Tally::default()
 }
 
-/// Releases a batch as a whole.
+/// Releases all of a batch.
 pub fn release(pool: &mut HostPool, batch: Batch) -> Tally {
     let Released { tally, rest } = pool.release(batch, u32::MAX);
     assert_eq!(rest, None);
     tally
 }
 
-/// Words full of rubbish.
+/// Words with arbitrary content.
 pub fn words(count: usize) -> Option<Words> {
     Some(vec![0x5a5a_a5a5_dead_beef; count])
 }
 
-/// A pool beside its shadow.
+/// A pool with its shadow.
 pub fn trial(slots: usize, chunks: u32) -> HostTrial {
     let cells = vec![Cell::default(); slots * chunks as usize];
     let shadow = Shadow::new(vec![None; slots], cells, ChunkCount::new(chunks)).unwrap();
     Trial::new(pool(slots), shadow, words as fn(usize) -> Option<Words>).unwrap()
 }
 
-/// Applies all operations; in the end everything is freed. Returns the step that failed, and how.
+/// Applies all operations, and then frees everything. Returns the step that failed, and the
+/// failure.
 pub fn replay(limits: &Limits, ops: &[Op]) -> Result<(), (usize, Failure)> {
     let mut trial = trial(limits.slots as usize, limits.chunks);
     for (step, op) in ops.iter().enumerate() {
@@ -107,7 +108,7 @@ pub fn replay(limits: &Limits, ops: &[Op]) -> Result<(), (usize, Failure)> {
     trial.finish().map_err(|failure| (ops.len(), failure))
 }
 
-/// Leaves operations out as long as the rest still fails, in ever smaller pieces.
+/// Removes operations, in ever smaller pieces, as long as the rest still fails.
 pub fn shrink(ops: &[Op], fails: impl Fn(&[Op]) -> bool) -> Vec<Op> {
     let mut ops = ops.to_vec();
     let mut piece = ops.len() / 2;
@@ -127,7 +128,7 @@ pub fn shrink(ops: &[Op], fails: impl Fn(&[Op]) -> bool) -> Vec<Op> {
     ops
 }
 
-/// The seeds to try: `SEED` from the environment alone, or `count` fixed ones.
+/// The seeds to try: only `SEED` from the environment if it is set, otherwise `count` fixed ones.
 pub fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("SEED is a number")],
@@ -135,8 +136,8 @@ pub fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// Runs `steps` operations from each seed; on failure panics with the seed and a short sequence
-/// that fails too.
+/// Runs `steps` operations from each seed. If they fail, it panics with the seed and with a short
+/// sequence that fails, too.
 #[track_caller]
 pub fn check_seeds(limits: Limits, count: u64, steps: usize) {
     for seed in seeds(count) {

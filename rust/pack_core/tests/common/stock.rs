@@ -3,27 +3,27 @@
 //! The stock allocator of Linux 7.3 (`bpf_prog_pack_alloc()` and `bpf_prog_pack_free()` in
 //! kernel/bpf/core.c): first fit from bit 0 over a linear list of packs.
 //!
-//! Predictor flushes, which prefer packs by `was_classic`, are never enabled on arm64 and left out.
+//! It leaves out predictor flushes, which prefer packs by `was_classic`: arm64 never enables them.
 
 use pack_core::CHUNK_SIZE;
 
 /// A pack, with one flag for each chunk.
 struct Pack {
-    /// A number that is never used again.
+    /// A number that no other pack gets.
     name: usize,
-    /// Which chunks are used.
+    /// Whether each chunk is used.
     bits: Vec<bool>,
-    /// So many chunks in a row were not to be had since the last free. Only saves searches.
+    /// The smallest number of chunks that did not fit since the last free. It only saves searches.
     refuses: usize,
 }
 
-/// What the stock allocator does.
+/// The stock allocator.
 pub struct Stock {
     /// The packs in the order of the list.
     packs: Vec<Pack>,
     /// The name of the next pack.
     next: usize,
-    /// Chunks in a pack.
+    /// The number of chunks in a pack.
     chunks: usize,
 }
 
@@ -36,7 +36,7 @@ impl Stock {
         }
     }
 
-    /// The lowest place of `count` clear bits.
+    /// Returns the lowest index at which `count` clear bits start.
     fn next_zero_area(bits: &[bool], count: usize) -> Option<usize> {
         let mut start = 0;
         while start + count <= bits.len() {
@@ -48,7 +48,7 @@ impl Stock {
         None
     }
 
-    /// Takes chunks for `size` bytes and returns the pack and the first chunk.
+    /// Allocates chunks for `size` bytes. Returns the pack and the first chunk.
     pub fn alloc(&mut self, size: usize) -> (usize, usize) {
         let count = size.div_ceil(CHUNK_SIZE);
         for pack in self.packs.iter_mut().filter(|pack| count < pack.refuses) {
@@ -69,12 +69,12 @@ impl Stock {
         (self.next - 1, 0)
     }
 
-    /// Where a pack is in the list.
+    /// Returns the index of a pack in the list.
     pub fn position(&self, name: usize) -> Option<usize> {
         self.packs.iter().position(|pack| pack.name == name)
     }
 
-    /// Frees chunks; an empty pack goes at once.
+    /// Frees chunks. Removes the pack at once if it is empty.
     pub fn free(&mut self, name: usize, start: usize, size: usize) {
         let index = self.position(name).unwrap();
         let pack = &mut self.packs[index];
@@ -85,19 +85,20 @@ impl Stock {
         }
     }
 
-    /// Tells whether freeing `size` bytes at `start` takes a pack out before the end of the list.
+    /// Tells whether freeing `size` bytes at `start` removes a pack that is not the last of the
+    /// list.
     pub fn leaves_a_gap(&self, name: usize, size: usize) -> bool {
         let index = self.position(name).unwrap();
         let used = self.packs[index].bits.iter().filter(|bit| **bit).count();
         used == size.div_ceil(CHUNK_SIZE) && index + 1 < self.packs.len()
     }
 
-    /// How many packs there are.
+    /// Returns the number of packs.
     pub fn packs(&self) -> usize {
         self.packs.len()
     }
 
-    /// Tells which chunks are used, pack by pack in the order of the list.
+    /// Returns which chunks are used, pack by pack in the order of the list.
     pub fn layout(&self) -> Vec<Vec<bool>> {
         self.packs.iter().map(|pack| pack.bits.clone()).collect()
     }

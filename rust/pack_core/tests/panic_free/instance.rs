@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every function of the crate that the kernel module calls, made concrete, so that a compiler
-//! emits code for all of them. With `--cfg control` there is also one that can panic.
+//! An instance of every function of the crate that the kernel module calls, so that the compiler
+//! emits code for all of them. With `--cfg control` there is also a function that can panic.
 
 #![no_std]
 
@@ -42,7 +42,7 @@ pub type Trial = model::Trial<
     fn(usize) -> Option<Words>,
 >;
 
-/// Wraps calls in functions that are emitted whether or not somebody calls them.
+/// Wraps calls in functions that the compiler emits although nobody calls them.
 macro_rules! emit {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty { $call:expr })+) => {$(
         #[inline(never)]
@@ -133,7 +133,7 @@ emit! {
     trial_finish(trial: &mut Trial) -> Result<(), model::Failure> { trial.finish() }
 }
 
-/// What a check that sees nothing would not see.
+/// A function with a panic, which the test has to find.
 #[cfg(control)]
 #[inline(never)]
 pub fn control(words: &[u64], index: usize) -> u64 {

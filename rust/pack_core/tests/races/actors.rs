@@ -13,10 +13,10 @@ use pack_core::Reserved;
 use pack_core::Taken;
 use pack_core::WriteEnd;
 
-/// What is in a chunk: traps, or a part of somebody's image.
+/// The content of a chunk: traps, or a part of somebody's image.
 pub(crate) type Content = Option<&'static str>;
 
-/// One image of a pool, the bytes of its one pack, and what the threads do to both.
+/// A pool with one image, and the bytes of its pack.
 pub(crate) struct Memory {
     pub(crate) pool: HostPool,
     pub(crate) pack: PackId,
@@ -47,7 +47,7 @@ impl Memory {
         self.bytes.fill(content);
     }
 
-    /// A live image, whoever made it, is whole.
+    /// Checks that all bytes of the image are those of `owner`.
     pub(crate) fn check(&self, owner: Content, order: &[usize]) {
         assert!(
             self.bytes.iter().all(|byte| *byte == owner),
@@ -58,24 +58,24 @@ impl Memory {
     }
 }
 
-/// A thread that finalizes the image, which somebody else may have freed or finalized; with `fails`
-/// its copy breaks off in the middle.
+/// A thread that finalizes the image, which another thread may have freed or finalized. If `fails`,
+/// its copy fails in the middle.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer {
     step: usize,
     pub(crate) name: &'static str,
     fails: bool,
-    /// It was let in.
+    /// The pool let it begin.
     began: bool,
-    /// Its image is live, or was.
+    /// Its image is or was live.
     pub(crate) done: bool,
-    /// Somebody freed the image during the copy: the traps are up to the writer.
+    /// Another thread freed the image during the copy: this one has to write the traps.
     pub(crate) doomed: bool,
 }
 
 impl Writer {
-    /// The beginning, two halves of the copy, the end, and what follows for an image that is
-    /// doomed: the traps, and that they are visible.
+    /// Beginning, two halves of the copy, end; then, for a doomed image, writing the traps and
+    /// reporting that they are visible.
     pub(crate) const STEPS: usize = 6;
 
     pub(crate) fn new(name: &'static str, fails: bool) -> Self {
@@ -95,7 +95,7 @@ impl Writer {
         } = memory;
         let half = memory.bytes.len() / 2;
         match self.step {
-            // The pool would let a live image be written in place; it is finalized only once.
+            // The pool would allow writing to a live image, but an image is finalized only once.
             0 if pool.find(*pack, image.start()) == Some((RangeState::Live, *image)) => {}
             0 => match pool.begin_write(*pack, *image) {
                 Ok(was) => {
@@ -114,7 +114,8 @@ impl Writer {
                 } else {
                     pool.finalize(*pack, *image)
                 };
-                // Were this refused, the harm would be done already: it is looked for in the bytes.
+                // If the pool refused this, the harm would be done: `Memory::check` finds it in the
+                // bytes.
                 self.doomed = end == Ok(WriteEnd::Doomed);
                 self.done = end == Ok(WriteEnd::Kept) && !self.fails;
             }
@@ -126,17 +127,16 @@ impl Writer {
     }
 }
 
-/// A thread that frees the image, whoever made it; of one that is being written it leaves the rest
-/// to the writer.
+/// A thread that frees the image. It leaves an image that is being written to the writer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Remover {
     step: usize,
-    /// It freed the image, and somebody fills it with traps.
+    /// The answer of the pool, if the pool let it free the image.
     pub(crate) taken: Option<Taken>,
 }
 
 impl Remover {
-    /// The beginning, the traps, and that they are visible.
+    /// Beginning, writing the traps, reporting that they are visible.
     pub(crate) const STEPS: usize = 3;
 
     pub(crate) fn step(&mut self, memory: &mut Memory) {
@@ -150,7 +150,7 @@ impl Remover {
         self.step += 1;
     }
 
-    /// What it did, in short.
+    /// Returns a word for what it did.
     pub(crate) fn outcome(&self) -> &'static str {
         match self.taken {
             None => "refused",

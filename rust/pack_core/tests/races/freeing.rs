@@ -17,18 +17,18 @@ use pack_core::Released;
 use pack_core::Reserved;
 use pack_core::Taken;
 
-/// What CPUs may still do with the bytes of a chunk, which the pool knows nothing about.
+/// What CPUs may still do with the bytes of a chunk. The pool knows nothing about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hazard {
-    /// A CPU may run what is there, or what was there.
+    /// A CPU may execute the image that is there, or that was there.
     Runs,
-    /// There are traps, but a CPU may have fetched what was there before.
+    /// The bytes are traps, but a CPU may have fetched the bytes before.
     Fetched,
-    /// Every CPU sees traps.
+    /// Every CPU executes traps there.
     Clean,
 }
 
-/// A pool with live images, the hazards of its one pack, and what the threads know.
+/// A pool with live images, the hazards of its one pack, and the batch under way with its thread.
 struct World {
     pool: HostPool,
     pack: PackId,
@@ -58,7 +58,7 @@ impl World {
         self.hazards[common::start(range)..common::end(range)].fill(Hazard::Fetched);
     }
 
-    /// Every CPU synchronises: nobody has fetched anything from before.
+    /// Synchronises every CPU: they do not execute instructions that they fetched before.
     fn synchronise(&mut self) {
         for hazard in self
             .hazards
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// I4: what can be handed out is clean.
+    /// I4: free chunks are clean.
     fn check(&self, order: &[usize]) {
         for (chunk, hazard) in self.hazards.iter().enumerate() {
             let free = self
@@ -120,7 +120,7 @@ impl Freer {
     }
 }
 
-/// A thread that makes retired memory free, `at_most` ranges with each step.
+/// A thread that releases retired ranges, `at_most` of them with each step.
 #[derive(Clone, Copy)]
 struct Syncer {
     step: usize,
@@ -164,8 +164,8 @@ impl Syncer {
     }
 }
 
-/// Runs two freers and two syncers in every order; returns in how many of them all was free in the
-/// end.
+/// Runs two freers and two syncers in every order. Returns the number of orders in which everything
+/// was free at the end, and the number of all orders.
 fn free_and_sync(first: u32, second: u32) -> (usize, usize) {
     let steps = [3; 4];
     let mut all_free = 0;
@@ -183,7 +183,7 @@ fn free_and_sync(first: u32, second: u32) -> (usize, usize) {
         pack_core::check_invariants(&world.pool).unwrap();
         let done = freers.iter().filter(|freer| freer.range.is_some()).count();
         assert_eq!(done, if first == second { 1 } else { 2 }, "{order:?}");
-        // One more round brings back whatever was too late, and only that was missing.
+        // One more round frees the ranges that were retired too late for the others.
         let mut last = Syncer::new(2, u32::MAX);
         all_free += usize::from(world.pool.stats().tallies.dying().ranges == 0);
         for _ in 0..3 {
@@ -204,8 +204,8 @@ fn free_memory_is_clean_in_every_order() {
     assert!(all_free > 0 && all_free < count, "{all_free} of {count}");
 }
 
-/// Two images are retired, a third one is on the way; each slice is one of them, and everybody gets
-/// the lock between two slices.
+/// Two images are retired, and a thread retires a third one. Each slice is one image, and other
+/// threads can take the lock between two slices.
 #[test]
 fn free_memory_is_clean_when_a_batch_is_released_in_slices() {
     let steps = [3, 5, 5];
@@ -250,7 +250,7 @@ fn of_two_that_free_the_same_image_one_does() {
     assert!(all_free > 0 && all_free < count, "{all_free} of {count}");
 }
 
-/// A reservation that comes in between gets memory only after the release.
+/// A reservation meanwhile gets memory only after the release.
 #[test]
 fn reserving_while_memory_is_being_freed() {
     let steps = [3, 3, 1];
@@ -277,6 +277,6 @@ fn reserving_while_memory_is_being_freed() {
         }
     });
     assert_eq!(count, number_of_schedules(&steps));
-    // Only the order free, sync, reserve has it.
+    // Only the order free, sync, reserve serves it.
     assert_eq!(served, 1);
 }

@@ -13,8 +13,8 @@ use pack_core::RangeState;
 use pack_core::RankSet;
 use pack_core::Reserved;
 
-/// A thread that needs memory: it asks; if there is none it makes a pack without the lock, asks
-/// once more, adds the pack if there still is none.
+/// A thread that needs memory. It asks for it. If there is none, it makes a pack without the lock,
+/// asks again, and adds the pack if there still is none.
 #[derive(Default)]
 struct Client {
     step: usize,
@@ -50,8 +50,8 @@ impl Client {
     }
 }
 
-/// Runs clients with the given sizes in chunks; returns the numbers of packs that were added, over
-/// all schedules.
+/// Runs clients with the given sizes in chunks. Returns the numbers of packs that were added in all
+/// schedules.
 fn supply(sizes: &[usize]) -> std::collections::BTreeSet<u64> {
     let mut packs = std::collections::BTreeSet::new();
     let steps = vec![3; sizes.len()];
@@ -104,8 +104,8 @@ fn three_clients() {
     assert_eq!(supply(&[5, 4, 3]).into_iter().collect::<Vec<_>>(), [2]);
 }
 
-/// An empty pack is taken out while somebody reserves: he gets a range of a pack that is there, or
-/// must bring one.
+/// One thread removes an empty pack while another reserves: that thread gets a range of a pack in
+/// the pool, or has to add one.
 #[test]
 fn taking_an_empty_pack_out_while_reserving() {
     let steps = [3, 2, 2];

@@ -16,8 +16,8 @@ use pack_core::RangeState;
 use pack_core::Taken;
 use pack_core::WriteEnd;
 
-/// Trimming and finalizing one image while another is reserved: the tail goes to the other, the
-/// image stays whole.
+/// One thread trims and finalizes an image while another reserves memory: the other may get the
+/// tail, and the image stays whole.
 #[test]
 fn trimming_while_reserving() {
     let steps = [3, 1, 1];
@@ -58,7 +58,7 @@ fn trimming_while_reserving() {
     assert_eq!(count, number_of_schedules(&steps));
 }
 
-/// Makes all that is retired free, and says whether nothing is left that is neither free nor live.
+/// Releases everything that is retired. Returns whether all ranges that are left are live.
 fn nothing_leaks(memory: &mut Memory, batch: Option<Batch>) -> bool {
     let mut rest = batch.or_else(|| memory.pool.begin_batch());
     while let Some(batch) = rest {
@@ -69,9 +69,9 @@ fn nothing_leaks(memory: &mut Memory, batch: Option<Batch>) -> bool {
     common::total(&tallies) == tallies.live
 }
 
-/// Somebody frees an image while it is being finalized, somebody else synchronises the CPUs, and a
-/// third party is waiting for memory and makes an image in it: that one stays whole, and the memory
-/// of the first one comes back in every order.
+/// One thread frees an image while another finalizes it, a third one synchronises the CPUs, and a
+/// fourth one waits for memory and makes an image in it. That image stays whole, and in every order
+/// the memory of the first image becomes free.
 #[test]
 fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
     let steps = [Writer::STEPS, Remover::STEPS, 2, 2];
@@ -88,14 +88,14 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
                 0 => writer.step(&mut memory),
                 1 => remover.step(&mut memory),
                 2 => match batch.take() {
-                    // Nothing that runs here is looked at, so the CPUs need do nothing.
+                    // This test has no CPUs: synchronising them does nothing.
                     Some(batch) => {
                         common::release(&mut memory.pool, batch);
                     }
                     None => batch = memory.pool.begin_batch(),
                 },
-                // An address that was handed out again cannot be told from what it was before: a
-                // late finalize or free of it is let in. So it is claimed at once.
+                // The pool cannot tell a late finalize or free of the first image from one of the
+                // new image at the same address. So this thread begins to write at once.
                 _ if third.is_none() => {
                     let reserved = reserve(&mut memory.pool, 2).ok();
                     third = reserved.map(|reserved| reserved.range);
@@ -128,7 +128,8 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
         outcomes.insert((writer.done, remover.outcome(), third_is_live));
     });
     assert_eq!(count, number_of_schedules(&steps));
-    // Finalized, freed, used again. The free is refused in no order.
+    // Whether the image was finalized, how it was freed, and whether its memory was used again. No
+    // order refuses the free.
     let wanted = [
         (false, "doomed", false),
         (false, "doomed", true),
@@ -140,8 +141,8 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), wanted);
 }
 
-/// Two free an image while it is being written, or before, or after: one of them does, and it is
-/// filled with traps and comes back once.
+/// Two threads free an image while a third one writes to it, or before, or after. One of them frees
+/// it, and the image is filled with traps and released once.
 #[test]
 fn of_two_that_free_an_image_that_is_being_written_one_does() {
     for fails in [false, true] {
@@ -177,8 +178,8 @@ fn of_two_that_free_an_image_that_is_being_written_one_does() {
     }
 }
 
-/// Runs two writers of one image, and a remover if there is one, in every order; returns which
-/// outcomes there are: whose image is or was live, and what the remover did.
+/// Runs two writers of one image, and a remover if `frees`, in every order. Returns the outcomes:
+/// which writer's image is or was live, and what the remover did.
 fn two_writers(fails: bool, frees: bool) -> Vec<([bool; 2], &'static str)> {
     let frees = if frees { Remover::STEPS } else { 0 };
     let steps = [Writer::STEPS, Writer::STEPS, frees];
@@ -195,8 +196,8 @@ fn two_writers(fails: bool, frees: bool) -> Vec<([bool; 2], &'static str)> {
             let owner = writers.iter().find(|writer| writer.done);
             match memory.state() {
                 Some(RangeState::Live) => memory.check(owner.map(|it| it.name), order),
-                // What is reserved can be trimmed, and the tail must be traps; what is retired
-                // becomes free.
+                // The tail of a reserved image may be trimmed and become free, and a retired image
+                // becomes free: both must be traps.
                 Some(RangeState::Reserved | RangeState::Retired) => memory.check(None, order),
                 _ => {}
             }
@@ -220,7 +221,7 @@ fn of_two_that_finalize_the_same_image_one_does() {
 #[test]
 fn of_two_that_finalize_and_one_that_frees() {
     let outcomes = two_writers(false, true);
-    // Freed during a copy, before the first one, after one.
+    // The image is freed during a copy, before the first copy, or after one.
     let wanted = [
         ([false, false], "doomed"),
         ([false, false], "freed"),
@@ -232,7 +233,7 @@ fn of_two_that_finalize_and_one_that_frees() {
 
 #[test]
 fn after_a_copy_that_failed_another_may_succeed() {
-    // The second comes too early, or not.
+    // The second writer begins before the first one has failed, or after.
     let outcomes = two_writers(true, false);
     assert_eq!(outcomes, [([false, false], ""), ([false, true], "")]);
     let wanted = [
