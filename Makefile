@@ -15,7 +15,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-debug bench bench-quick check litmus module clean distclean
+.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -27,6 +27,8 @@ help:
 	@echo '                  model, the TLB model in guests, the short benchmark'
 	@echo '  make test-debug  the self-tests on kernels that check more: KASAN, lockdep, KCSAN,'
 	@echo '                  64 KiB pages, BTI and kCFI (builds them first: two hours)'
+	@echo '  make test-suites  the kernel'"'"'s own BPF, seccomp and ftrace suites beside the module'
+	@echo '                  (hours; scripts/suites --quick is a part of it)'
 	@echo '  make bench      measure: TLB model, costs, memory (about an hour on 2 cores)'
 	@echo '  make bench-quick  a short run of it (about 8 minutes)'
 	@echo '  make check      formatting and lints only'
@@ -51,6 +53,9 @@ test-all:
 
 test-debug:
 	@scripts/test --debug
+
+test-suites:
+	@scripts/suites
 
 bench:
 	@scripts/bench
