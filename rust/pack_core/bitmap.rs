@@ -386,7 +386,7 @@ mod tests {
         }
     }
 
-    /// What follows, one bit at a time.
+    /// As `follow`, one bit at a time.
     fn slow_follow(starts: u64, inner: u64, open: bool) -> (u64, bool) {
         let (mut all, mut open) = (0, open);
         for bit in 0..64 {

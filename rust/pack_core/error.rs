@@ -21,7 +21,7 @@ pub enum Error {
     BadAlign,
     /// Every slot of the pool holds a pack.
     Full,
-    /// The storage is too small for so many chunks or slots, or their number is out of range.
+    /// The storage is too small for the number of chunks or slots, or that number is out of range.
     BadStorage,
     /// The pool does not have this pack, or no longer.
     Stale,

@@ -188,7 +188,7 @@ impl ChunkRange {
 pub struct Rank(u8);
 
 impl Rank {
-    /// How many ranks there are.
+    /// The number of ranks.
     pub const COUNT: u8 = 6;
 
     /// The rank that is tried first.

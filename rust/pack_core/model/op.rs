@@ -22,7 +22,7 @@ pub enum Op {
     },
     /// Removes a pack if more than `keep` are empty.
     TakeEmpty {
-        /// How many empty packs stay.
+        /// The number of empty packs to keep.
         keep: u8,
     },
     /// Reserves `size` bytes at a multiple of 2^`align` chunks.
@@ -36,59 +36,59 @@ pub enum Op {
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range: sometimes none, sometimes too many.
     Trim {
-        /// Which reserved range.
+        /// The number of a reserved range.
         nth: u32,
-        /// How many chunks stay.
+        /// The number of chunks to keep.
         keep: u32,
     },
     /// Begins to write to a reserved range.
     BeginWrite {
-        /// Which reserved range.
+        /// The number of a reserved range.
         nth: u32,
     },
     /// Begins to write to a live range.
     Rewrite {
-        /// Which live range.
+        /// The number of a live range.
         nth: u32,
     },
     /// Makes a range that is being written live.
     Finalize {
-        /// Which range that is being written.
+        /// The number of a range that is being written.
         nth: u32,
     },
     /// Makes a range that is being written reserved again.
     AbortWrite {
-        /// Which range that is being written.
+        /// The number of a range that is being written.
         nth: u32,
     },
     /// Finalizes a range that was freed while it was being written: it is retiring then.
     FinalizeDoomed {
-        /// Which doomed range.
+        /// The number of a doomed range.
         nth: u32,
     },
     /// Aborts writing to a range that was freed meanwhile: it is retiring then.
     AbortDoomed {
-        /// Which doomed range.
+        /// The number of a doomed range.
         nth: u32,
     },
     /// Begins to retire a live range.
     BeginRetire {
-        /// Which live range.
+        /// The number of a live range.
         nth: u32,
     },
     /// Begins to retire a reserved range.
     Abandon {
-        /// Which reserved range.
+        /// The number of a reserved range.
         nth: u32,
     },
     /// Begins to retire a range that is being written.
     Doom {
-        /// Which range that is being written.
+        /// The number of a range that is being written.
         nth: u32,
     },
     /// Makes a retiring range retired.
     Retired {
-        /// Which retiring range.
+        /// The number of a retiring range.
         nth: u32,
     },
     /// Begins a batch.

@@ -65,7 +65,7 @@ fn storage_must_fit() {
     ] {
         let valid = (1..=MAX_CHUNKS.get()).contains(&chunks);
         let chunks = ChunkCount::new(chunks);
-        // What is out of range needs no storage to be refused.
+        // A number of chunks that is out of range is refused, however large the storage is.
         let needed = if valid {
             Pack::<Vec<u64>>::words_needed(chunks)
         } else {
@@ -199,7 +199,7 @@ fn bring(state: RangeState) -> Pack<Vec<u64>> {
     pack
 }
 
-/// Which steps lead where; everything else is refused and changes nothing.
+/// The table of all steps. Every other step is refused and changes nothing.
 #[test]
 fn the_table_of_steps() {
     use RangeState::*;
@@ -386,7 +386,7 @@ fn a_doomed_range_becomes_free() {
 /// pack.
 #[test]
 fn slices_of_every_size_and_shape() {
-    // Lengths of ranges, repeated as long as they fit, and which of so many dies.
+    // The lengths of ranges, which are repeated as long as they fit, and one of how many is freed.
     let shapes: [(&[u32], usize); 9] = [
         (&[1], 1),
         (&[1], 2),

@@ -51,7 +51,7 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         pool.begin_write(id, range).unwrap();
         let taken = pool.begin_retire(id, range.start());
         assert_eq!(taken, Ok(Taken::Doomed(range)));
-        // Whoever comes second is refused, and no batch takes what does not hold traps.
+        // The second free is refused, and no batch takes a range that does not hold traps.
         let refused = Error::WrongState(RangeState::Doomed);
         assert_eq!(pool.begin_retire(id, range.start()), Err(refused));
         assert_eq!(pool.begin_write(id, range), Err(refused));
@@ -131,7 +131,7 @@ fn a_batch_is_released_in_slices() {
 fn between_two_slices_everything_else_goes_on() {
     let (mut pool, batch) = a_batch_of_six();
     let released = pool.release(batch, 3);
-    // What is free already is handed out, trimmed, written and freed; only a new batch has to wait.
+    // Free chunks are reserved, trimmed, written and freed. Only a new batch has to wait.
     let taken: Vec<Reserved> = (0..3).map(|_| reserve(&mut pool, 4)).collect();
     let full = pool.reserve(1, ChunkCount::ONE, RankSet::ALL);
     assert_eq!(full, Err(Error::NeedPack(ChunkCount::ONE)));
