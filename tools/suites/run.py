@@ -170,10 +170,7 @@ class Run:
             new: Results = {}
             for part in guest.parts:
                 new.update(results.results_of(suite, part))
-            for text, where in results.complaints(console, self.pattern):
-                key = (suite, CONSOLE, text)
-                new[key] = "SEEN"
-                self.blame.setdefault(key, set()).update(where.split(",") if where else [])
+            new.update(self.complained(suite, console))
             new.update({(suite, LEFT, name): "LEFT" for name in guest.left})
             if side.name == "module":
                 self.note_module(side, suite, f"{label}-{number}", guest)
@@ -188,6 +185,15 @@ class Run:
         have.update({(suite, test, results.WHOLE): NOT_RUN for test in todo})
         results.save(path, have)
         return have
+
+    def complained(self, suite: str, console: str) -> Results:
+        """The kernel's complaints on a console as results."""
+        found: Results = {}
+        for text, where in results.complaints(console, self.pattern):
+            key = (suite, CONSOLE, text)
+            found[key] = "SEEN"
+            self.blame.setdefault(key, set()).update(where.split(",") if where else [])
+        return found
 
     def note_module(self, side: Side, suite: str, label: str, guest: results.Guest) -> None:
         """Keeps what the module said after a guest's tests."""
@@ -208,6 +214,8 @@ class Run:
                     old.unlink()
                 side.directory.mkdir(parents=True, exist_ok=True)
                 stamp.write_text(want)
+            for old in side.directory.glob(f"{suite}[.-]*.console"):
+                self.complained(suite, old.read_text(errors="replace"))
             have = {key: word for key, word in results.load(path).items() if word != NOT_RUN}
             known = {key[1] for key in have}
             missing = self.tests(suite, quick)

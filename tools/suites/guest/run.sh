@@ -103,11 +103,16 @@ status_value() {
 leave() {
 	local tries=0 said images
 	cd /
-	sleep 1
+	# The kernel frees programs from workers, after their last user is gone.
+	while [ "$tries" -lt 10 ] && bpftool prog list 2>/dev/null | grep -q .; do
+		sleep 1
+		tries=$((tries + 1))
+	done
 	bpftool prog list 2>/dev/null | sed -n 's/^[0-9]*: \([a-z_]*\)  name \([^ ]*\).*/\1 \2/p' | while read -r said; do
 		tell "left $said"
 	done
 	[ "$SIDE" = module ] || return 0
+	tries=0
 	while [ "$tries" -lt 15 ] && [ "$(status_value images)" -ne 0 ]; do
 		sleep 1
 		tries=$((tries + 1))
