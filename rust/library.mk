@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds a pure crate as the kernel builds its own libraries (rust/Makefile,
-# cmd_rustc_library).
-# An empty list of allowed features proves that the core is stable Rust.
+# Builds a crate as the kernel builds its libraries (rust/Makefile,
+# cmd_rustc_library). The empty list of allowed features makes sure that the crate
+# is stable Rust.
 quiet_cmd_rustc_lib = $(RUSTC_OR_CLIPPY_QUIET) L $@
       cmd_rustc_lib = \
 	OBJTREE=$(abspath $(objtree)) $(RUSTC_OR_CLIPPY) $(rust_flags) \
