@@ -35,7 +35,7 @@ pub mod tlb;
 pub mod vcpu;
 pub mod walk;
 
-// QEMU provides the symbols of these two at load time: a test program could not be linked.
+// QEMU provides the symbols that these two need at load time: a test program could not be linked.
 #[cfg(not(test))]
 mod ffi;
 #[cfg(not(test))]
