@@ -23,6 +23,8 @@ mod report;
 mod service;
 mod sys;
 mod trace;
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+mod unit;
 
 use config::{
     Config,

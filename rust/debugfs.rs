@@ -6,7 +6,10 @@
 //! hold the module, and closing the file after `rmmod` would run freed code.
 
 use crate::report;
-use crate::service::GATE;
+use crate::service::{
+    Service,
+    GATE, //
+};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use kernel::bindings;
@@ -191,16 +194,27 @@ unsafe extern "C" fn write_control(
     }
 }
 
-/// Obeys a text that only the test build knows: `fault NUMBER [SKIP]`.
+/// Obeys a text that only the test build knows: `fault NUMBER [SKIP]` or `unit`.
 ///
 /// # Errors
 ///
-/// `EINVAL` for any other text, and always in a shipped module.
-fn obey_in_tests(_text: &[u8]) -> Result {
-    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
-    if let Some(told) = _text.strip_prefix(b"fault ") {
-        return crate::faults::arm_as_told(told);
+/// `EINVAL` for another text; `EIO` if a unit test fails.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+fn obey_in_tests(service: &Service, text: &[u8]) -> Result {
+    match text.strip_prefix(b"fault ") {
+        Some(fault) => crate::faults::arm_as_told(fault),
+        None if text == b"unit" => crate::unit::run_all(service.kernel()),
+        None => Err(EINVAL),
     }
+}
+
+/// A shipped module knows no more.
+///
+/// # Errors
+///
+/// `EINVAL`.
+#[cfg(not(CONFIG_ARM64_BPF_PACK_TEST))]
+fn obey_in_tests(_service: &Service, _text: &[u8]) -> Result {
     Err(EINVAL)
 }
 
@@ -216,7 +230,7 @@ fn take_word(text: UserPtr, len: usize) -> Result {
         b"serve" => service.set_draining(false),
         b"wait" => service.wait_until_unused()?,
         b"check" => service.check()?,
-        word => return obey_in_tests(word),
+        word => return obey_in_tests(service, word),
     }
     Ok(())
 }

@@ -274,6 +274,12 @@ impl KernelFns {
         RESOLVED.as_ref().ok_or(EINVAL)
     }
 
+    /// The symbols, once [`KernelFns::resolve`] has succeeded.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    pub(crate) fn resolved() -> Option<&'static Self> {
+        RESOLVED.as_ref()
+    }
+
     /// Returns the bytes that the kernel has charged for JIT images. It compares them with
     /// `net.core.bpf_jit_limit`.
     pub(crate) fn jit_charged(&self) -> i64 {

@@ -45,7 +45,6 @@ use crate::region::{
     Origins,
     Region, //
 };
-use answers::Refusal;
 use books::Books;
 use held::Held;
 use kernel::prelude::*;
@@ -67,7 +66,10 @@ use pack_core::{
     PoolStats, //
 };
 
-pub(crate) use answers::Outcome;
+pub(crate) use answers::{
+    Outcome,
+    Refusal, //
+};
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cases of `region.rs`.
+
+use super::memory::is_traps;
+use super::{
+    cases,
+    ensure,
+    Fixture,
+    Verdict, //
+};
+use crate::a64::BRANCH_RANGE;
+use crate::plan::{
+    attempts,
+    Attempt,
+    LeafLimit,
+    Place,
+    REGION_ALIGN, //
+};
+use crate::region::{
+    OpenRegion,
+    Region, //
+};
+use kernel::page::PAGE_SIZE;
+
+cases! {
+    a_pack_is_one_leaf_and_full_of_traps,
+    a_near_pack_is_in_branch_range_of_all_text,
+    base_pages_are_found_one_by_one,
+    smaller_leaves_hold_traps_too,
+    nothing_is_inside_beyond_the_end,
+    a_second_region_does_not_overlap_the_first,
+}
+
+/// A sealed region, as the first attempt of the plan would make it.
+pub(super) fn sealed(
+    fixture: &Fixture,
+    limit: LeafLimit,
+    near: bool,
+) -> Result<Region, &'static str> {
+    let attempt = attempts(limit, 1, near).next().ok_or("no attempt")?;
+    open(fixture, attempt)?
+        .seal()
+        .map_err(|_| "the region was not sealed")
+}
+
+fn open(fixture: &Fixture, attempt: Attempt) -> Result<OpenRegion, &'static str> {
+    OpenRegion::new(fixture.kernel, &fixture.origins, attempt)
+        .map_err(|_| "no memory, or no room, for a region")
+}
+
+fn end(region: &Region) -> usize {
+    region.address().saturating_add(region.len())
+}
+
+fn a_pack_is_one_leaf_and_full_of_traps(fixture: &Fixture) -> Verdict {
+    let region = sealed(fixture, LeafLimit::Huge, false)?;
+    ensure!(region.len() == REGION_ALIGN, "not the length of a pack");
+    ensure!(region.address() % REGION_ALIGN == 0, "not aligned");
+    ensure!(
+        is_traps(region.address(), end(&region)),
+        "not full of traps"
+    );
+    if !OpenRegion::has_huge_memory() {
+        return Ok(());
+    }
+    ensure!(region.is_huge(), "more than one leaf");
+    let first = region.physical(0).ok_or("no memory behind it")?;
+    let contiguous = (0..region.len())
+        .step_by(PAGE_SIZE)
+        .all(|offset| region.physical(offset) == first.checked_add(offset as u64));
+    ensure!(contiguous, "not contiguous in memory");
+    Ok(())
+}
+
+fn a_near_pack_is_in_branch_range_of_all_text(fixture: &Fixture) -> Verdict {
+    let kernel = fixture.kernel;
+    let region = sealed(fixture, LeafLimit::Huge, true)?;
+    ensure!(region.place() == Place::Near, "not near");
+    let reaches = |from: usize, to: usize| from.abs_diff(to) <= BRANCH_RANGE;
+    ensure!(
+        reaches(region.address(), kernel.text_end) && reaches(end(&region), kernel.text_start),
+        "out of branch range"
+    );
+    Ok(())
+}
+
+fn base_pages_are_found_one_by_one(fixture: &Fixture) -> Verdict {
+    let region = sealed(fixture, LeafLimit::Page, false)?;
+    ensure!(!region.is_huge() || PAGE_SIZE >= REGION_ALIGN, "one leaf");
+    let found = (0..region.len())
+        .step_by(PAGE_SIZE)
+        .all(|offset| region.physical(offset).is_some());
+    ensure!(found, "a page is not found");
+    let in_page = region.physical(PAGE_SIZE + 64);
+    let page = region.physical(PAGE_SIZE);
+    ensure!(
+        in_page == page.and_then(|page| page.checked_add(64)),
+        "wrong address inside of a page"
+    );
+    ensure!(
+        is_traps(region.address(), end(&region)),
+        "not full of traps"
+    );
+    Ok(())
+}
+
+fn smaller_leaves_hold_traps_too(fixture: &Fixture) -> Verdict {
+    let region = sealed(fixture, LeafLimit::Contiguous, false)?;
+    ensure!(
+        is_traps(region.address(), end(&region)),
+        "not full of traps"
+    );
+    ensure!(region.leaf().is_some(), "no leaf");
+    Ok(())
+}
+
+fn nothing_is_inside_beyond_the_end(fixture: &Fixture) -> Verdict {
+    let region = sealed(fixture, LeafLimit::Huge, false)?;
+    let len = region.len();
+    ensure!(region.contains(0, len), "its own bytes are not inside");
+    ensure!(region.contains(len, 0), "nothing at its end is not inside");
+    for (offset, more) in [(0, len + 1), (len, 1), (usize::MAX, 2), (2, usize::MAX)] {
+        ensure!(!region.contains(offset, more), "bytes beyond are inside");
+    }
+    ensure!(region.physical(len).is_none(), "memory behind the end");
+    Ok(())
+}
+
+fn a_second_region_does_not_overlap_the_first(fixture: &Fixture) -> Verdict {
+    let first = sealed(fixture, LeafLimit::Huge, false)?;
+    let second = sealed(fixture, LeafLimit::Huge, false)?;
+    ensure!(
+        end(&first) <= second.address() || end(&second) <= first.address(),
+        "two regions overlap"
+    );
+    ensure!(
+        first.physical(0) != second.physical(0),
+        "two regions have the same memory"
+    );
+    Ok(())
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cases of the service, each with a service of its own that no hook leads to.
+
+use super::memory::{
+    holds,
+    is_traps,
+    unreadable, //
+};
+use super::{
+    cases,
+    ensure,
+    Fixture,
+    Verdict, //
+};
+use crate::config::{
+    Config,
+    Knobs, //
+};
+use crate::plan::MAX_IMAGE;
+use crate::poke::Source;
+use crate::service::{
+    Customer,
+    Outcome,
+    Refusal,
+    Service, //
+};
+use kernel::prelude::*;
+
+cases! {
+    nothing_is_served_before_the_start,
+    an_image_lives_and_leaves_traps,
+    wrong_sizes_are_refused,
+    an_image_is_final_once_and_freed_once,
+    foreign_addresses_are_foreign,
+    an_unreadable_image_can_only_be_freed,
+    the_tail_of_an_image_is_used_again,
+    freed_memory_waits_for_the_cpus,
+    draining_refuses_and_still_frees,
+    near_packs_can_be_forbidden,
+}
+
+const WORDS: [u32; 200] = [0xcafe_f00d; 200];
+const BYTES: usize = size_of_val(&WORDS);
+
+/// A service; it gives everything back when it is dropped.
+struct Own(Pin<KBox<Service>>);
+
+impl Own {
+    fn new(fixture: &Fixture, near_packs: usize) -> Result<Self, &'static str> {
+        let config = Config {
+            near_packs,
+            retain_seconds: 0,
+            knobs: Knobs::default(),
+        };
+        KBox::pin_init(Service::new(fixture.kernel, config), GFP_KERNEL)
+            .map(Self)
+            .map_err(|_| "no memory for a service")
+    }
+
+    fn started(fixture: &Fixture) -> Result<Self, &'static str> {
+        let own = Self::new(fixture, 1)?;
+        own.0.start();
+        Ok(own)
+    }
+
+    fn alloc(&self, size: usize) -> Result<usize, &'static str> {
+        self.0
+            .alloc(size, Customer::Any)
+            .map(|address| address.as_ptr() as usize)
+            .map_err(|_| "alloc was refused")
+    }
+
+    fn finalize(&self, address: usize) -> Outcome {
+        self.0.finalize(address, Source::from(&WORDS[..]), BYTES)
+    }
+
+    /// No image is left, the books are right, and with them goes all memory.
+    fn close(self) -> Verdict {
+        ensure!(self.0.wait_until_unused().is_ok(), "interrupted");
+        ensure!(self.0.check().is_ok(), "the books are wrong");
+        self.0.shut_down();
+        ensure!(self.0.mapped_bytes() == 0, "a region is left");
+        Ok(())
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+fn nothing_is_served_before_the_start(fixture: &Fixture) -> Verdict {
+    let own = Own::new(fixture, 1)?;
+    let refused = own.0.alloc(64, Customer::Any);
+    ensure!(refused == Err(Refusal::Starting), "served");
+    own.close()
+}
+
+fn an_image_lives_and_leaves_traps(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(BYTES)?;
+    ensure!(image % 64 == 0, "not aligned");
+    ensure!(
+        is_traps(image, image + BYTES),
+        "reserved memory is no traps"
+    );
+    ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    ensure!(holds(image, &WORDS), "another image is there");
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    ensure!(is_traps(image, image + BYTES), "freed memory is no traps");
+    own.close()
+}
+
+fn wrong_sizes_are_refused(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    for size in [0, MAX_IMAGE + 1, usize::MAX] {
+        let refused = own.0.alloc(size, Customer::Any);
+        ensure!(refused == Err(Refusal::Size), "served");
+    }
+    let image = own.alloc(64)?;
+    let finalized = own.finalize(image);
+    ensure!(
+        finalized == Outcome::Failed(EINVAL),
+        "too long, and finalized"
+    );
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn an_image_is_final_once_and_freed_once(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(BYTES)?;
+    ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    ensure!(
+        own.finalize(image) == Outcome::Failed(EBUSY),
+        "finalized twice"
+    );
+    ensure!(
+        own.0.free(image + 64) == Outcome::Failed(EINVAL),
+        "freed from its middle"
+    );
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    ensure!(own.0.free(image) == Outcome::Failed(EINVAL), "freed twice");
+    ensure!(
+        own.finalize(image) == Outcome::Failed(EINVAL),
+        "finalized after that"
+    );
+    own.close()
+}
+
+fn foreign_addresses_are_foreign(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    for address in [0, 4, fixture.kernel.text_start, usize::MAX & !3] {
+        let write = own.0.write(address, Source::from(&WORDS[..]));
+        let all = [own.finalize(address), write, own.0.free(address)];
+        ensure!(all == [Outcome::Foreign; 3], "taken for an image");
+    }
+    own.close()
+}
+
+fn an_unreadable_image_can_only_be_freed(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(BYTES)?;
+    let copied = own.0.finalize(image, unreadable(BYTES), BYTES);
+    ensure!(copied == Outcome::Failed(EFAULT), "no error");
+    ensure!(is_traps(image, image + BYTES), "no traps after the failure");
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn the_tail_of_an_image_is_used_again(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let long = own.alloc(64 << 10)?;
+    ensure!(own.finalize(long) == Outcome::Done, "not finalized");
+    let next = own.alloc(64)?;
+    ensure!(
+        next == long + BYTES.next_multiple_of(64),
+        "the tail is not used"
+    );
+    for image in [long, next] {
+        ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    }
+    own.close()
+}
+
+fn freed_memory_waits_for_the_cpus(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let first = own.alloc(BYTES)?;
+    ensure!(own.0.free(first) == Outcome::Done, "not freed");
+    // No finalize came between, and there is room elsewhere.
+    let second = own.alloc(BYTES)?;
+    ensure!(second != first, "used again at once");
+    ensure!(own.0.free(second) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn draining_refuses_and_still_frees(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(64)?;
+    own.0.set_draining(true);
+    let refused = own.0.alloc(64, Customer::Any);
+    ensure!(refused == Err(Refusal::Draining), "served");
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.0.set_draining(false);
+    let image = own.alloc(64)?;
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn near_packs_can_be_forbidden(fixture: &Fixture) -> Verdict {
+    let own = Own::new(fixture, 0)?;
+    own.0.start();
+    let image = own.alloc(64)?;
+    let away = image.abs_diff(fixture.kernel.text_start);
+    ensure!(away > crate::a64::BRANCH_RANGE, "near");
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
