@@ -107,6 +107,8 @@ impl Redirect {
     /// `EBUSY` if another user redirects the same function; other errors of ftrace.
     pub(super) fn attach(target: &Target) -> Result<Pin<KBox<Self>>> {
         let flags = bindings::FTRACE_OPS_FL_IPMODIFY | bindings::FTRACE_OPS_FL_PERMANENT;
+        // INVARIANT: The closure sets `private` to the replacement and registers `ops` for the function
+        // that it replaces, or fails.
         let init = try_pin_init!(Self {
             ops <- Opaque::try_ffi_init(|slot: *mut bindings::ftrace_ops| {
                 // SAFETY: `slot` is memory for an `ftrace_ops` that does not move, because it is
