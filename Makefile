@@ -15,7 +15,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus module clean distclean
+.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus protocol module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -33,6 +33,7 @@ help:
 	@echo '  make bench-quick  a short run of it (about 8 minutes)'
 	@echo '  make check      formatting and lints only'
 	@echo '  make litmus     the order of cache maintenance, against the memory model of arm64'
+	@echo '  make protocol   the concurrency of the service, with a model checker'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
 	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
 	@echo '  make distclean  remove build/ altogether'
@@ -68,6 +69,9 @@ check:
 
 litmus:
 	@tools/litmus/run
+
+protocol:
+	@tools/protocol/run
 
 module:
 	@scripts/module $(KERNEL)
