@@ -14,6 +14,10 @@ SHOWN = ("images_served", "images_freed", "to_stock", "insmod", "check", "rmmod"
 COLUMNS = ["suite", "test", "subtest", "stock", "module", "verdict"]
 
 
+# Why a key gives one result on the stock kernel and another with the module.
+Reasons = dict[tuple[Key, str, str], str]
+
+
 class Seen:
     """All results of both sides: of the first run, then of its repetitions."""
 
@@ -48,19 +52,20 @@ class Seen:
         ]
 
 
-def known(path: Path) -> dict[tuple[str, str, str], str]:
-    """Differences that have a reason: tab-separated suite, test, subtest, reason."""
-    rows = {}
+def known(path: Path) -> Reasons:
+    """Differences that have a reason: suite, test, subtest, both results, the reason."""
+    reasons: Reasons = {}
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
-            suite, test, subtest, reason = line.split("\t")
-            rows[(suite, test, subtest)] = reason
-    return rows
+            suite, test, subtest, stock, module, why = line.split("\t")
+            reasons[((suite, test, subtest), stock, module)] = why
+    return reasons
 
 
-def reason(key: Key, reasons: dict[tuple[str, str, str], str]) -> str | None:
-    """The reason for a difference; one of a test holds for its subtests where it says *."""
-    return reasons.get(key) or reasons.get((key[0], key[1], "*"))
+def explained(seen: Seen, key: Key, reasons: Reasons) -> str | None:
+    """The reason, if each run gave what it is for."""
+    stock, module = ("/".join(sorted(set(seen.of(side, key)))) for side in ("stock", "module"))
+    return reasons.get((key, stock, module))
 
 
 def module_wrong(directory: Path, suites: list[str]) -> list[str]:
@@ -94,13 +99,11 @@ def kind(word: str) -> str:
     return "passed" if word in PASSED else "skipped" if word in SKIPPED else "failed"
 
 
-def report(
-    out: Path, seen: Seen, reasons: dict[tuple[str, str, str], str], wrong: list[str]
-) -> int:
+def report(out: Path, seen: Seen, reasons: Reasons, wrong: list[str]) -> int:
     """Writes the table of all tests, prints the sums; the number of failures."""
     differing = set(seen.differing())
     failures: list[str] = list(wrong)
-    explained, unsteady = [], []
+    reasoned, unsteady = [], []
     with (out / "table.txt").open("w") as table:
         table.write("\t".join(COLUMNS) + "\n")
         for key in seen.all_keys():
@@ -108,10 +111,10 @@ def report(
             text = f"{' '.join(key)}: stock {'/'.join(stock)}, module {'/'.join(module)}"
             verdict = "same"
             if key in differing:
-                why = reason(key, reasons)
+                why = explained(seen, key, reasons)
                 verdict = "known" if why else "DIFFERS"
                 if why:
-                    explained.append(f"{text}\n    {why}")
+                    reasoned.append(f"{text}\n    {why}")
                 else:
                     failures.append(text)
             elif stock[0] != module[0]:
@@ -119,7 +122,7 @@ def report(
                 unsteady.append(text)
             table.write("\t".join((*key, "/".join(stock), "/".join(module), verdict)) + "\n")
     say_list("Differed once, and not always (not the module's):", unsteady)
-    say_list("Known differences:", explained)
+    say_list("Known differences:", reasoned)
     sums(out)
     say_list("FAILED, with the module only:", failures)
     print(f"{len(failures)} differences without a reason")

@@ -130,6 +130,7 @@ class Run:
         self.sides = {name: Side(name) for name in SIDES}
         self.repeat, self.again = repeat, again
         self.pattern = complaint_pattern()
+        self.reasons = compare.known(HERE / "known-differences")
         # Which lists a complaint of the kernel came in, to run them again.
         self.blame: dict[Key, set[str]] = {}
         self.names: dict[str, list[str]] = {}
@@ -252,7 +253,13 @@ class Run:
     def settle(self, suite: str, seen: compare.Seen) -> None:
         """Runs what differs again on both sides, until it is known whether it always does."""
         for number in range(1, self.repeat + 1):
-            open_keys = [key for key in seen.differing() if key[0] == suite and self.units(key)]
+            open_keys = [
+                key
+                for key in seen.differing()
+                if key[0] == suite
+                and self.units(key)
+                and not compare.explained(seen, key, self.reasons)
+            ]
             if not open_keys:
                 return
             units = sorted(set().union(*(self.units(key) for key in open_keys)))
@@ -279,7 +286,7 @@ class Run:
                         seen.first(side.name, key, word)
             self.settle(suite, seen)
         wrong = compare.module_wrong(OUT / "module", suites)
-        return compare.report(OUT, seen, compare.known(HERE / "known-differences"), wrong)
+        return compare.report(OUT, seen, self.reasons, wrong)
 
     def once(self, suite: str, tests: list[str]) -> int:
         """Single tests on both sides, for a look at them."""
