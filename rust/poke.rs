@@ -168,7 +168,7 @@ impl<'a> Writable<'a> {
         if source.len != self.len {
             return Err(EINVAL);
         }
-        self.through_window(|window, done, part| {
+        let copied = self.through_window(|window, done, part| {
             let from = source.start.wrapping_add(done);
             // SAFETY: The window maps `part` bytes from `window` on. The source may be unreadable:
             // the function then returns an error. (The stock kernel ignores that error.)
@@ -180,10 +180,11 @@ impl<'a> Writable<'a> {
             } else {
                 Err(EFAULT)
             }
-        })?;
-        // After the copy, and on the executable addresses, because CPUs fetch from these.
+        });
+        // After the copy, and on the executable addresses, because CPUs fetch from these. After a
+        // part of it, too: that stays where the image was live.
         self.region.make_fetchable(self.offset, self.len);
-        Ok(())
+        copied
     }
 
     /// Fills all bytes with traps and makes these visible to instruction fetch.
@@ -256,9 +257,10 @@ impl<'a> From<&'a [u32]> for Source<'a> {
 /// Makes every online CPU, this one included, take a context synchronisation event.
 ///
 /// Afterwards no CPU executes an instruction that it fetched before. Exception entry and `ISB` are
-/// such events (Arm ARM, "Context synchronization event"). `kick_all_cpus_sync()` would not do: it
-/// leaves out the calling CPU, which need not be the one that wrote. Waits for all CPUs; interrupts
-/// must be on.
+/// such events (Arm ARM, "Context synchronization event"), and this runs an `ISB` on each CPU.
+/// `kick_all_cpus_sync()` would not do: it leaves out the calling CPU, which need not be the one
+/// that wrote, and an idle CPU runs its empty function without an exception
+/// (`flush_smp_call_function_queue()`). Waits for all CPUs; interrupts must be on.
 pub(crate) fn synchronise_cpus() {
     // SAFETY: It needs interrupts to be on: no caller holds a spinlock or has disabled them.
     unsafe { sys::bpf_pack_helper_synchronise_cpus() };

@@ -88,20 +88,22 @@ impl Service {
 
     /// Ends the claim on an image after a copy that failed.
     fn abort_write(&self, mut claim: Claim) {
-        let doomed = if claim.was_live() {
-            // It stays live: programs may run there, and a reserved image could be trimmed under
-            // them.
-            self.books().finalize(claim)
-        } else {
-            let filled = claim
+        let is_traps = !claim.was_live()
+            && claim
                 .writable(self.kernel)
-                .and_then(|mut memory| memory.fill_with_traps());
-            match filled {
-                Ok(()) => self.books().abort_write(claim),
-                // Nor can the tail of an image that holds who knows what.
-                Err(_) => self.books().finalize(claim),
-            }
+                .and_then(|mut memory| memory.fill_with_traps())
+                .is_ok();
+        // Programs may run in a live image, a part of which was written. The tail of a reserved one
+        // can be trimmed later, and is free at once then.
+        self.synchronise();
+        let mut books = self.books();
+        let doomed = if is_traps {
+            books.abort_write(claim)
+        } else {
+            // Live, or with an unknown content: in neither may anybody trim the tail.
+            books.finalize(claim)
         };
+        drop(books);
         if let Some(claim) = doomed {
             self.retire(claim);
         }
