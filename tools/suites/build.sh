@@ -77,8 +77,14 @@ build_samples() {
 	rm -rf "$BUILD/samples" && mkdir -p "$BUILD/samples"
 	cp "$SRC"/samples/trace_printk/trace-printk.c "$SRC"/samples/ftrace/ftrace-direct*.c \
 		"$SRC"/samples/ftrace/ftrace-ops.c "$SRC"/samples/fprobe/fprobe_example.c \
-		"$SRC"/samples/kprobes/k*_example.c "$BUILD/samples/"
-	(cd "$BUILD/samples" && for file in *.c; do echo "obj-m += ${file%.c}.o"; done >Kbuild)
+		"$SRC"/samples/kprobes/k*_example.c "$SRC"/samples/trace_events/trace-events-sample.[ch] \
+		"$BUILD/samples/"
+	(
+		cd "$BUILD/samples"
+		# shellcheck disable=SC2016 # expanded by make
+		echo 'CFLAGS_trace-events-sample.o := -I$(src)' >Kbuild
+		for file in *.c; do echo "obj-m += ${file%.c}.o"; done >>Kbuild
+	)
 	make -C "$OBJ" M="$BUILD/samples" "${MAKE[@]:1}" -j"$(nproc)" modules
 }
 
@@ -179,9 +185,11 @@ stage_suites() {
 	for file in "$BUILD"/samples/*.ko; do
 		"$strip" --strip-debug -o "$to/samples/${file##*/}" "$file"
 	done
-	# ftrace's tests look for this one where modules are installed.
-	install -D -m 644 "$to/samples/trace-printk.ko" \
-		"$GUEST/usr/lib/modules/$(cat "$KIT/release")/kernel/samples/trace_printk/trace-printk.ko"
+	# ftrace's tests look for these where modules are installed.
+	for name in trace-printk trace-events-sample ftrace-direct ftrace-direct-too; do
+		install -D -m 644 "$to/samples/$name.ko" \
+			"$GUEST/usr/lib/modules/$(cat "$KIT/release")/kernel/samples/$name.ko"
+	done
 	depmod -b "$GUEST/usr" "$(cat "$KIT/release")"
 }
 

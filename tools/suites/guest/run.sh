@@ -25,7 +25,7 @@ prepare() {
 	# The suites ask for it; the kernel says on its console that it is not safe.
 	echo 0 >/proc/sys/kernel/unprivileged_bpf_disabled
 	case $SUITE in progs | maps) ;; *) return ;; esac
-	find "/lib/modules/$(uname -r)/kernel" -name '*.ko*' ! -name 'trace-printk*' | while read -r module; do
+	find "/lib/modules/$(uname -r)/kernel" -name '*.ko*' ! -path '*/samples/*' | while read -r module; do
 		module=${module##*/}
 		modprobe "${module%%.ko*}" 2>/dev/null || echo "no module ${module%%.ko*}"
 	done
