@@ -99,6 +99,17 @@ bool bpf_pack_helper_has_free_block(unsigned int order)
 	return false;
 }
 
+/* What alloc_pages() is, depends on CONFIG_NUMA. */
+bool bpf_pack_helper_can_allocate(gfp_t gfp, unsigned int order)
+{
+	struct page *page = alloc_pages(gfp, order);
+
+	if (!page)
+		return false;
+	__free_pages(page, order);
+	return true;
+}
+
 void bpf_pack_helper_vfree(const void *address)
 {
 	vfree(address);

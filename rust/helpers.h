@@ -74,6 +74,8 @@ unsigned long bpf_pack_helper_pmd_size(void);
 unsigned int bpf_pack_helper_order(unsigned long size);
 /* Whether some memory zone has a free block of @order or larger now. */
 bool bpf_pack_helper_has_free_block(unsigned int order);
+/* Allocates a block of @order and frees it again. False if there is none. */
+bool bpf_pack_helper_can_allocate(gfp_t gfp, unsigned int order);
 /* vfree(). kvfree() would take an address among the modules for slab memory. */
 void bpf_pack_helper_vfree(const void *address);
 /* raw_spin_lock_irqsave(); returns the flags for the unlock. */

@@ -214,18 +214,11 @@ impl OpenRegion {
     /// If it has none, it would map an area with base pages. We would free that area again, which
     /// changes the linear map page by page. So we ask first.
     pub(crate) fn has_huge_memory() -> bool {
-        // SAFETY: Allocating needs a context that may sleep, as callers have. The block is freed
-        // with the order that it was allocated with, and nobody used it.
+        // SAFETY: Allocating needs a context that may sleep, as callers have.
         unsafe {
             let order = sys::bpf_pack_helper_order(SZ_2M);
-            if sys::bpf_pack_helper_has_free_block(order) {
-                return true;
-            }
-            let page = bindings::alloc_pages_noprof(gfp_flags(), order);
-            if !page.is_null() {
-                bindings::__free_pages(page, order);
-            }
-            !page.is_null()
+            sys::bpf_pack_helper_has_free_block(order)
+                || sys::bpf_pack_helper_can_allocate(gfp_flags(), order)
         }
     }
 
