@@ -36,7 +36,7 @@ copy_source() {
 		--exclude '/arch/*' --exclude /fs --exclude /net --exclude /crypto ./ "$SRC.new")
 	rsync -a "$from/arch/arm64" "$SRC.new/arch/"
 	local file
-	# They take the compiler, and the verifier in an emulated guest, an hour each.
+	# Very large programs, for the compiler and for the verifier in an emulated guest.
 	for file in "$SRC.new/tools/testing/selftests/bpf"/{progs/pyperf*.c,progs/strobemeta*.c,prog_tests/bpf_verif_scale.c}; do
 		rm -f "$file"
 	done
