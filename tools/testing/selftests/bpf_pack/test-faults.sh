@@ -22,11 +22,10 @@ REPEATS=4
 # What may be missing afterwards, in KiB: less than two packs.
 SLACK=4000
 
-# stock_works - programs load and run without the module.
+# stock_works - programs load, attach and run without the module.
 stock_works() {
 	! is_loaded bpf_pack || return 1
-	# shellcheck disable=SC2086 # a list of names
-	"$TOOLS/run_progs" --expect stock $SAMPLE
+	"$TOOLS/run_progs" --expect stock socket_filter fentry
 }
 
 # refused REASON MESSAGE [PARAMETER]... - insmod fails, and MESSAGE says why.
