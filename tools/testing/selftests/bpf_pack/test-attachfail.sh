@@ -18,7 +18,7 @@ seen() {
 	cat "/sys/module/bpf_pack_watch/parameters/$1"
 }
 
-# tried_whole REGISTRATIONS - each insmod registered so many; busybox's insmod tries twice.
+# tried_whole REGISTRATIONS - each insmod made REGISTRATIONS registrations; busybox's insmod tries twice.
 tried_whole() {
 	echo "registrations: $(seen registered), wanted: a multiple of $1"
 	[ "$(seen registered)" -gt 0 ] && [ $(($(seen registered) % $1)) -eq 0 ]

@@ -31,8 +31,7 @@ const MODEL_CHUNKS: u32 = 4096;
 const LARGE_ONE_IN: u32 = 1024;
 /// An address that no kernel maps.
 const UNREADABLE: usize = 8;
-/// Of so many operations that ask for it, one copies from an unreadable address: the module logs
-/// each.
+/// One in 256 operations that abort a write copies from an unreadable address: the module logs each.
 const SELDOM: u32 = 256;
 
 /// What came of the operations.
