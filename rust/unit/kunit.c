@@ -6,8 +6,14 @@
 #include <kunit/test.h>
 #include <linux/module.h>
 
-size_t bpf_pack_unit_name(u32 suite, u32 nr, char *name, size_t size);
-bool bpf_pack_unit_run(u32 suite, u32 nr);
+#include "kunit.h"
+
+/* The numbers are those of SUITES in unit.rs. */
+enum {
+	SUITE_region,
+	SUITE_poke,
+	SUITE_service,
+};
 
 /* A parameter must not be NULL: it is the number of a case plus one. */
 static const void *next_case(u32 suite, const void *previous, char *name)
@@ -19,17 +25,17 @@ static const void *next_case(u32 suite, const void *previous, char *name)
 	return (const void *)(nr + 1);
 }
 
-#define SUITE(nr, title)								\
+#define SUITE(title)									\
 static const void *title##_next(struct kunit *test, const void *previous, char *name)	\
 {											\
-	return next_case(nr, previous, name);						\
+	return next_case(SUITE_##title, previous, name);				\
 }											\
 											\
 static void title##_case(struct kunit *test)						\
 {											\
 	uintptr_t number = (uintptr_t)test->param_value;				\
 											\
-	KUNIT_EXPECT_TRUE(test, bpf_pack_unit_run(nr, number - 1));			\
+	KUNIT_EXPECT_TRUE(test, bpf_pack_unit_run(SUITE_##title, number - 1));		\
 }											\
 											\
 static struct kunit_case title##_cases[] = {						\
@@ -42,9 +48,8 @@ static struct kunit_suite title##_suite = {						\
 	.test_cases = title##_cases,							\
 }
 
-/* The numbers are those of SUITES in unit.rs. */
-SUITE(0, region);
-SUITE(1, poke);
-SUITE(2, service);
+SUITE(region);
+SUITE(poke);
+SUITE(service);
 
 kunit_test_suites(&region_suite, &poke_suite, &service_suite);

@@ -301,6 +301,7 @@ class Run:
 
 
 def main() -> int:
+    """Runs what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--again", action="store_true")
