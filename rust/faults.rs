@@ -136,6 +136,23 @@ mod armed {
         Ok(())
     }
 
+    /// Makes `point` fail whenever it is passed, until the returned value is dropped.
+    #[must_use = "nothing fails any more when it is dropped"]
+    pub(crate) fn while_armed(point: Point) -> Armed {
+        SKIP.store(0, Relaxed);
+        ARMED.store((point as u32).saturating_add(1), Relaxed);
+        Armed
+    }
+
+    /// A point is armed while this lives.
+    pub(crate) struct Armed;
+
+    impl Drop for Armed {
+        fn drop(&mut self) {
+            ARMED.store(0, Relaxed);
+        }
+    }
+
     /// Arms what the words of a text say: a number and, if wanted, how often to pass.
     ///
     /// # Errors

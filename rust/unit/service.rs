@@ -17,6 +17,10 @@ use crate::config::{
     Config,
     Knobs, //
 };
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::plan::MAX_IMAGE;
 use crate::poke::Source;
 use crate::service::{
@@ -34,6 +38,8 @@ cases! {
     an_image_is_final_once_and_freed_once,
     foreign_addresses_are_foreign,
     an_unreadable_image_can_only_be_freed,
+    a_copy_that_breaks_off_leaves_traps,
+    an_image_without_traps_is_never_trimmed,
     the_tail_of_an_image_is_used_again,
     freed_memory_waits_for_the_cpus,
     draining_refuses_and_still_frees,
@@ -167,6 +173,38 @@ fn an_unreadable_image_can_only_be_freed(fixture: &Fixture) -> Verdict {
     ensure!(copied == Outcome::Failed(EFAULT), "no error");
     ensure!(is_traps(image, image + BYTES), "no traps after the failure");
     ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn a_copy_that_breaks_off_leaves_traps(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(BYTES)?;
+    let armed = faults::while_armed(Point::CopyRead);
+    let copied = own.finalize(image);
+    drop(armed);
+    ensure!(copied == Outcome::Failed(EFAULT), "no error");
+    ensure!(is_traps(image, image + BYTES), "no traps after the failure");
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn an_image_without_traps_is_never_trimmed(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let image = own.alloc(2 * BYTES)?;
+    // Neither the image nor, after the failure, the traps can be written.
+    let armed = faults::while_armed(Point::Window);
+    let copied = own.finalize(image);
+    drop(armed);
+    ensure!(copied == Outcome::Failed(EFAULT), "no error");
+    ensure!(
+        own.finalize(image) == Outcome::Failed(EBUSY),
+        "finalized, and its tail free"
+    );
+    ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    ensure!(
+        is_traps(image, image + 2 * BYTES),
+        "freed memory is no traps"
+    );
     own.close()
 }
 
