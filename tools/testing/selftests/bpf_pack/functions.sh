@@ -83,7 +83,8 @@ cleanup() {
 			rmmod "$name" || true
 		fi
 	done
-	if is_loaded bpf_pack && ! unload_pack >"$WORK/unload.log" 2>&1; then
+	# A test sets STAYS if the module cannot be removed any more.
+	if [ -z "$STAYS" ] && is_loaded bpf_pack && ! unload_pack >"$WORK/unload.log" 2>&1; then
 		comment <"$WORK/unload.log"
 	fi
 	if is_loaded bpf_pack_ptwalk; then
@@ -101,7 +102,7 @@ cleanup() {
 
 # start_test NAME - the first call of every test.
 start_test() {
-	TEST=$1 FINISHED='' HOLDERS='' MARKS=0
+	TEST=$1 FINISHED='' HOLDERS='' MARKS=0 STAYS=''
 	ktap_print_header
 	if [ "$(id -u)" -ne 0 ]; then
 		skip_all "must be run as root"
