@@ -22,7 +22,7 @@ help:
 	@echo
 	@echo '  make demo       the main job: boot the stock arm64 kernel, insert the module, load'
 	@echo '                  BPF programs with bpftool and show where they are and how mapped'
-	@echo '  make test       the test suite (about 45 minutes on 2 cores the first time)'
+	@echo '  make test       the test suite (about 50 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, another CPU'
 	@echo '                  model, the TLB model in guests, the short benchmark'
 	@echo '  make test-debug  the self-tests on kernels that check more: KASAN, lockdep, KCSAN,'

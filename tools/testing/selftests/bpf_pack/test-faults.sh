@@ -48,11 +48,12 @@ free_memory() {
 		END { print free }' /proc/meminfo /proc/zoneinfo
 }
 
-# no_leak - the kernel's own search finds nothing that is lost, where it has one.
+LEAKS=$DEBUGFS/kmemleak
+
+# no_leak - the kernel's own search finds nothing that is lost. The second scan reports
+# what was lost before the first.
 no_leak() {
-	leaks=$DEBUGFS/kmemleak
-	[ -e "$leaks" ] || return 0
-	echo scan >"$leaks" && echo scan >"$leaks" && ! grep . "$leaks"
+	echo scan >"$LEAKS" && sleep 6 && echo scan >"$LEAKS" && ! grep . "$LEAKS"
 }
 
 # missing_symbols - each symbol is missing in turn, until insmod misses none.
@@ -183,5 +184,9 @@ check "no fault: insmod of the shipped module succeeds" load_pack
 # shellcheck disable=SC2086
 run_cases "no fault" "$TOOLS/run_progs" $SAMPLE
 check "no fault: rmmod succeeds" unload_pack
-check "the kernel finds no lost memory" no_leak
+if [ -e "$LEAKS" ]; then
+	check "the kernel finds no lost memory" no_leak
+else
+	skip_case "the kernel finds no lost memory" "this kernel has no kmemleak"
+fi
 finish_test

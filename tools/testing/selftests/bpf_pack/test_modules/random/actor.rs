@@ -99,13 +99,6 @@ impl Actor {
         }
     }
 
-    /// Frees what is left.
-    pub(crate) fn free_all(&mut self) {
-        while !self.images.is_empty() {
-            self.free(0);
-        }
-    }
-
     fn step(&mut self, op: Op) {
         match op {
             Op::Reserve { size, .. } => {
@@ -280,6 +273,15 @@ impl Actor {
         if let Ok(image) = self.images.remove(index) {
             sys::free(image.address);
             self.bytes = self.bytes.saturating_sub(image.len);
+        }
+    }
+}
+
+impl Drop for Actor {
+    /// Frees what is left, also after a round that went wrong: else bpf_pack could not be removed.
+    fn drop(&mut self) {
+        while !self.images.is_empty() {
+            self.free(0);
         }
     }
 }

@@ -94,9 +94,6 @@ impl kernel::Module for RandomTest {
             compared = compared.saturating_add(compare(&actors)?);
         }
         let live = actors.iter().flat_map(Actor::images).count();
-        for actor in &mut actors {
-            actor.free_all();
-        }
         let sum = |of: fn(&Actor) -> u64| actors.iter().map(of).fold(0, u64::saturating_add);
         let wrong = sum(|actor| actor.tally.wrong);
         pr_info!(
