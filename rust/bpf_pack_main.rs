@@ -191,12 +191,6 @@ impl Drop for Running {
 
 impl kernel::Module for BpfPack {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // Rust's function types have other hashes than C's: the first call through a resolved symbol
-        // would stop the kernel.
-        if cfg!(CONFIG_CFI) {
-            pr_err!("this kernel checks the types of indirect calls (kCFI): not supported\n");
-            return Err(EOPNOTSUPP);
-        }
         let config = config()?;
         let kernel = KernelFns::resolve(config.knobs.symbol)?;
         let service = Service::new(kernel, config);

@@ -25,16 +25,6 @@ u64 bpf_pack_helper_prot_rox(void)
 	return pgprot_val(PAGE_KERNEL_ROX) | PTE_MAYBE_GP;
 }
 
-u64 bpf_pack_helper_prot_fixmap(void)
-{
-	return pgprot_val(FIXMAP_PAGE_NORMAL);
-}
-
-int bpf_pack_helper_fixmap_slot(void)
-{
-	return FIX_TEXT_POKE0;
-}
-
 unsigned long bpf_pack_helper_fixmap_address(void)
 {
 	return __fix_to_virt(FIX_TEXT_POKE0);
@@ -158,8 +148,9 @@ void bpf_pack_helper_make_fetchable(unsigned long start, unsigned long end)
 	caches_clean_inval_pou(start, end);
 }
 
-void bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
-					 unsigned long start, unsigned long end)
+/* dcache_clean_pou() is assembly without a type hash (arch/arm64/mm/cache.S). */
+void __nocfi bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
+						 unsigned long start, unsigned long end)
 {
 	clean(start, end);
 	icache_inval_all_pou();
@@ -174,6 +165,23 @@ static void synchronise_context(void *unused)
 void bpf_pack_helper_synchronise_cpus(void)
 {
 	on_each_cpu(synchronise_context, NULL, 1);
+}
+
+int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match,
+			       int (*fn)(void *data, unsigned long address),
+			       const char *name, void *data)
+{
+	return each_match(fn, name, data);
+}
+
+void bpf_pack_helper_open_window(bpf_pack_set_fixmap map, u64 pa)
+{
+	map(FIX_TEXT_POKE0, pa, FIXMAP_PAGE_NORMAL);
+}
+
+void bpf_pack_helper_close_window(bpf_pack_set_fixmap map)
+{
+	map(FIX_TEXT_POKE0, 0, FIXMAP_PAGE_CLEAR);
 }
 
 /* Runs in the ftrace callback and must not be traced itself. */

@@ -52,10 +52,6 @@ typeof(bpf_arch_text_poke) bpf_pack_pass_on_text_poke;
 
 /* The protection bits of PAGE_KERNEL_ROX. */
 u64 bpf_pack_helper_prot_rox(void);
-/* The protection bits of a writable fixmap page. */
-u64 bpf_pack_helper_prot_fixmap(void);
-/* The index of FIX_TEXT_POKE0. */
-int bpf_pack_helper_fixmap_slot(void);
 /* The virtual address of FIX_TEXT_POKE0. */
 unsigned long bpf_pack_helper_fixmap_address(void);
 /* The instruction AARCH64_BREAK_FAULT. */
@@ -102,6 +98,17 @@ void bpf_pack_helper_make_much_fetchable(bpf_pack_dcache_clean_pou clean,
 					 unsigned long start, unsigned long end);
 /* Executes an ISB on every online CPU, this one included, and waits for all of them. */
 void bpf_pack_helper_synchronise_cpus(void);
+/* Calls @each_match, which is kallsyms_on_each_match_symbol(). */
+int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match,
+			       int (*fn)(void *data, unsigned long address),
+			       const char *name, void *data);
+/*
+ * Maps the page at @pa, writable, in the slot FIX_TEXT_POKE0. @map is
+ * __set_fixmap(). The caller holds patch_lock.
+ */
+void bpf_pack_helper_open_window(bpf_pack_set_fixmap map, u64 pa);
+/* Clears the slot FIX_TEXT_POKE0 again. */
+void bpf_pack_helper_close_window(bpf_pack_set_fixmap map);
 /* ftrace_regs_set_instruction_pointer(); not traced. */
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
 /* bpf_prog_create(), from @len classic instructions. */

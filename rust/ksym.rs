@@ -8,7 +8,9 @@
 //! to do this, and upstream does not support it. The README says what a kernel would have to export
 //! instead.
 //!
-//! The function types are the kernel's own, from `helpers.h`. Symbols that are static in the kernel
+//! The function types are the kernel's own, from `helpers.h`. A kernel with kCFI compares a hash of
+//! the caller's type with one of the function's. rustc's hash is not clang's where an argument is an
+//! enum or a pointer to a function: `helpers.c` makes those calls. Symbols that are static in the kernel
 //! (`patch_lock`, `bpf_jit_current`) or defined in assembly (`dummy_tramp`) have no declaration to
 //! compare with.
 
@@ -220,10 +222,11 @@ impl Resolver {
     /// `ENOENT` if there is no such symbol, or more than one; the log names it.
     fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
         let mut matches = Matches::default();
-        // SAFETY: The name is a C string. `count_match` gets a pointer to `matches`, which nobody
-        // else uses during the call.
+        // SAFETY: `each_match` is the function that the helper wants. The name is a C string.
+        // `count_match` gets a pointer to `matches`, which nobody else uses during the call.
         unsafe {
-            (self.each_match)(
+            sys::bpf_pack_helper_each_match(
+                Some(self.each_match),
                 Some(count_match),
                 name.as_char_ptr(),
                 (&raw mut matches).cast(),

@@ -55,15 +55,11 @@ impl<'a> FixmapWindow<'a> {
     unsafe fn open(kernel: &'a KernelFns, pa: u64) -> Self {
         // CAST: The value is below the size of a page.
         let in_page = (pa & (PAGE_SIZE as u64 - 1)) as usize;
-        let prot = bindings::pgprot_t {
-            pgprot: sys::prot_fixmap(),
-        };
-        // SAFETY: By the invariants of `KernelFns` this is the kernel's raw spinlock `patch_lock`,
-        // which is what the slot needs. The caller may write to the page.
+        // SAFETY: By the invariants of `KernelFns` these are the kernel's raw spinlock `patch_lock`,
+        // which is what the slot needs, and `__set_fixmap()`. The caller may write to the page.
         let flags = unsafe {
             let flags = sys::bpf_pack_helper_lock_irqsave(kernel.patch_lock.as_ptr());
-            // CAST: The index is a small constant, which the kernel has in an enum.
-            (kernel.set_fixmap)(sys::fixmap_slot() as c_uint, pa - in_page as u64, prot);
+            sys::bpf_pack_helper_open_window(Some(kernel.set_fixmap), pa - in_page as u64);
             flags
         };
         // INVARIANT: The lock was taken and the slot mapped above; `start` is in the slot's page.
@@ -80,12 +76,10 @@ impl Drop for FixmapWindow<'_> {
     fn drop(&mut self) {
         WINDOWS.inc();
         LARGEST_POKE.raise_to(self.written as u64);
-        let clear = bindings::pgprot_t { pgprot: 0 };
         // SAFETY: By the type invariants the lock is held, which is what the slot needs, and the
-        // flags are those that taking it returned. A protection of 0 is FIXMAP_PAGE_CLEAR.
+        // flags are those that taking it returned.
         unsafe {
-            // CAST: As in `open`.
-            (self.kernel.set_fixmap)(sys::fixmap_slot() as c_uint, 0, clear);
+            sys::bpf_pack_helper_close_window(Some(self.kernel.set_fixmap));
             sys::bpf_pack_helper_unlock_irqrestore(self.kernel.patch_lock.as_ptr(), self.flags);
         }
     }

@@ -38,14 +38,10 @@ constants! {
     break_insn -> u32 = bpf_pack_helper_break_insn;
     /// The virtual address of the fixmap slot for text pokes.
     fixmap_address -> usize = bpf_pack_helper_fixmap_address;
-    /// The index of the fixmap slot for text pokes.
-    fixmap_slot -> c_int = bpf_pack_helper_fixmap_slot;
     /// `MODULES_VADDR`.
     modules_start -> usize = bpf_pack_helper_modules_start;
     /// `PMD_SIZE`.
     pmd_size -> usize = bpf_pack_helper_pmd_size;
-    /// The protection bits of a writable fixmap page.
-    prot_fixmap -> u64 = bpf_pack_helper_prot_fixmap;
     /// The protection bits of `PAGE_KERNEL_ROX`.
     prot_rox -> u64 = bpf_pack_helper_prot_rox;
     /// `VMALLOC_END`.
