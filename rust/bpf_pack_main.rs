@@ -31,6 +31,7 @@ use config::{
     Knobs, //
 };
 use debugfs::DebugFs;
+use faults::Point;
 use hook::Hooks;
 use kernel::prelude::*;
 use ksym::KernelFns;
@@ -193,11 +194,10 @@ impl kernel::Module for BpfPack {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let config = config()?;
         let kernel = KernelFns::resolve(config.knobs.symbol)?;
-        let service = Service::new(kernel, config);
-        let service = Running(
-            KBox::pin_init(service, GFP_KERNEL)
-                .inspect_err(|error| pr_err!("cannot make the books: {:?}\n", error))?,
-        );
+        let service = faults::at(Point::Service, ENOMEM)
+            .and_then(|()| KBox::pin_init(Service::new(kernel, config), GFP_KERNEL));
+        let service =
+            Running(service.inspect_err(|error| pr_err!("cannot make the books: {:?}\n", error))?);
         // SAFETY: The target must stay valid until the gate is dropped. The service is on the heap
         // and is dropped after the gate: as a field, and as a local variable when `init` fails.
         let gate = unsafe { GATE.open(&service.0) };

@@ -27,6 +27,12 @@ macro_rules! points {
 }
 
 points! {
+    /// insmod: memory for the kprobe that finds symbols.
+    ProbeMemory = "probe-memory",
+    /// insmod: the kernel registers no kprobe.
+    ProbeRegister = "probe-register",
+    /// insmod: the kernel's function that counts symbols is missing.
+    Lookup = "lookup",
     /// insmod: a symbol of the kernel is missing.
     Symbol = "symbol",
     /// insmod: memory for the slots of the pool.
@@ -37,6 +43,14 @@ points! {
     Index = "index",
     /// insmod: memory for the map of addresses.
     Owners = "owners",
+    /// insmod: memory for the service.
+    Service = "service",
+    /// insmod: ftrace does not know a function.
+    HookSite = "hook-site",
+    /// insmod: memory for the list of redirections.
+    HookList = "hook-list",
+    /// insmod: memory for a redirection.
+    HookMemory = "hook-memory",
     /// insmod: ftrace takes no filter for a function.
     HookFilter = "hook-filter",
     /// insmod: ftrace registers no user of a function.

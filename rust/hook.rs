@@ -12,6 +12,10 @@ mod pass_on;
 mod proof;
 mod target;
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::ksym::KernelFns;
 use crate::lifetime::wait_for_tasks;
 use crate::service::GATE;
@@ -39,8 +43,10 @@ impl Hooks {
     pub(crate) fn attach(kernel: &'static KernelFns) -> Result<Self> {
         let targets = entry::targets(kernel);
         pass_on::prepare(kernel, &targets)?;
+        let list = faults::at(Point::HookList, ENOMEM)
+            .and_then(|()| Ok(KVec::with_capacity(targets.len(), GFP_KERNEL)?));
         let mut hooks = Self {
-            redirects: KVec::with_capacity(targets.len(), GFP_KERNEL)?,
+            redirects: list.inspect_err(|error| pr_err!("cannot hook: {:?}\n", error))?,
         };
         for target in &targets {
             let redirect = Redirect::attach(target);

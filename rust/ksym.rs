@@ -22,6 +22,7 @@ use crate::sys;
 use core::mem::transmute;
 use core::ptr::NonNull;
 use kernel::bindings;
+use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::atomic::{
@@ -147,17 +148,20 @@ type EachMatch = Function<sys::bpf_pack_kallsyms_on_each_match_symbol>;
 
 /// Finds `kallsyms_lookup_name()` with a kprobe, which it registers and unregisters at once.
 fn find_lookup_name() -> Result<LookupName> {
-    let mut probe = KBox::new(bindings::kprobe::default(), GFP_KERNEL)?;
+    let memory = faults::at(Point::ProbeMemory, ENOMEM)
+        .and_then(|()| Ok(KBox::new(bindings::kprobe::default(), GFP_KERNEL)?));
+    let mut probe = memory.inspect_err(|error| pr_err!("cannot look symbols up: {:?}\n", error))?;
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
     // Registering a disabled kprobe resolves the name but does not patch live text.
     probe.flags = bindings::KPROBE_FLAG_DISABLED;
-    // SAFETY: `probe` is zeroes but for the name and the flag, and has no handlers. It stays on the
-    // heap until it is unregistered below.
-    let registered = unsafe { bindings::register_kprobe(&raw mut *probe) };
-    if registered < 0 {
+    let registered = faults::at(Point::ProbeRegister, EOPNOTSUPP).and_then(|()| {
+        // SAFETY: `probe` is zeroes but for the name and the flag, and has no handlers. It stays on
+        // the heap until it is unregistered below.
+        to_result(unsafe { bindings::register_kprobe(&raw mut *probe) })
+    });
+    registered.inspect_err(|_| {
         pr_err!("no kprobe on kallsyms_lookup_name: is the kernel locked down or kprobes off?\n");
-        return Err(Error::from_errno(registered));
-    }
+    })?;
     let address = probe.addr;
     // SAFETY: It was registered above, once.
     unsafe { bindings::unregister_kprobe(&raw mut *probe) };
@@ -200,7 +204,7 @@ impl Resolver {
         let lookup = find_lookup_name()?;
         // SAFETY: `lookup` is `kallsyms_lookup_name()`, which needs a C string.
         let address = unsafe { lookup(c"kallsyms_on_each_match_symbol".as_char_ptr()) };
-        if address == 0 {
+        if address == 0 || faults::at(Point::Lookup, ENOENT).is_err() {
             pr_err!("this kernel has no symbol `kallsyms_on_each_match_symbol`\n");
             return Err(ENOENT);
         }

@@ -132,6 +132,7 @@ impl Redirect {
             }),
             _pin: PhantomPinned,
         });
+        faults::at(Point::HookMemory, ENOMEM)?;
         KBox::pin_init(init, GFP_KERNEL)
     }
 }

@@ -12,6 +12,10 @@ use super::target::{
     COUNT, //
 };
 use crate::a64::INSN_SIZE;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::ksym::KernelFns;
 use crate::sys;
 use kernel::prelude::*;
@@ -36,7 +40,7 @@ pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
     for (target, entry) in targets.iter().zip(&BPF_PACK_ENTRIES) {
         // SAFETY: `ftrace_location()` takes any address: it only searches ftrace's own table.
         let site = unsafe { (kernel.ftrace_location)(target.function) };
-        if site == 0 {
+        if site == 0 || faults::at(Point::HookSite, EINVAL).is_err() {
             pr_err!(
                 "ftrace cannot hook {}: this kernel is not supported\n",
                 target.name

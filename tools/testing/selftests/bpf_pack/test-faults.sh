@@ -143,10 +143,14 @@ while read -r number name <&3; do
 		mark_log
 		check "$name: insmod fails for each symbol by itself" missing_symbols
 		;;
-	slots | regions | index | owners)
+	probe-memory) refused "$name" "cannot look symbols up" fault="$number" ;;
+	probe-register) refused "$name" "no kprobe on kallsyms_lookup_name" fault="$number" ;;
+	lookup) refused "$name" "this kernel has no symbol" fault="$number" ;;
+	service | slots | regions | index | owners)
 		refused "$name" "cannot make the books" fault="$number"
 		;;
-	hook-filter)
+	hook-list) refused "$name" "cannot hook" fault="$number" ;;
+	hook-site | hook-memory | hook-filter)
 		refused "$name" "cannot hook" fault="$number"
 		refused "$name, the last one" "cannot hook" fault="$number" fault_skip=4
 		;;

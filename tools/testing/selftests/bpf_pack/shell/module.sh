@@ -74,7 +74,10 @@ start_tool() {
 	"$TOOLS/$tool" "$@" >>"$HOLD_LOG" 2>&1 &
 	HOLDER=$!
 	HOLDERS="$HOLDERS $HOLDER"
-	loop_until grep -q '^ready' "$HOLD_LOG"
+	loop_until grep -q '^ready' "$HOLD_LOG" || {
+		cat "$HOLD_LOG"
+		return 1
+	}
 }
 
 # hold_start LABEL ARGUMENT... - hold_progs, which runs its programs until hold_stop.
