@@ -61,6 +61,10 @@ pub(crate) struct Counters {
     pub(crate) trimmed_bytes: Counter,
     /// Synchronisations of all CPUs.
     pub(crate) synchronisations: Counter,
+    /// Waits for all CPUs that were served by the synchronisation of another task.
+    pub(crate) shared_synchronisations: Counter,
+    /// Loads of several images that shared one synchronisation.
+    pub(crate) loads: Counter,
     /// Freed images whose memory can be used again.
     pub(crate) images_released: Counter,
     pub(crate) regions_made: Counter,

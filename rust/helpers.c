@@ -190,6 +190,11 @@ void notrace bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip)
 	ftrace_regs_set_instruction_pointer(fregs, ip);
 }
 
+u32 bpf_pack_helper_functions(const struct bpf_verifier_env *env)
+{
+	return env->subprog_cnt;
+}
+
 int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code, u16 len)
 {
 	struct sock_fprog_kern from = { .len = len, .filter = code };

@@ -7,6 +7,7 @@
 #define BPF_PACK_HELPERS_H
 
 #include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
 #include <linux/filter.h>
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
@@ -42,6 +43,7 @@ typedef typeof(bpf_prog_pack_free) *bpf_pack_prog_pack_free;
 typedef typeof(bpf_jit_binary_pack_finalize) *bpf_pack_binary_pack_finalize;
 typedef typeof(bpf_arch_text_copy) *bpf_pack_text_copy;
 typedef typeof(bpf_arch_text_poke) *bpf_pack_text_poke;
+typedef typeof(bpf_fixup_call_args) *bpf_pack_fixup_call_args;
 
 /* Enter the stock functions past whatever is attached to them (hook/enter_stock.S). */
 typeof(bpf_prog_pack_alloc) bpf_pack_pass_on_alloc;
@@ -49,6 +51,7 @@ typeof(bpf_prog_pack_free) bpf_pack_pass_on_free;
 typeof(bpf_jit_binary_pack_finalize) bpf_pack_pass_on_finalize;
 typeof(bpf_arch_text_copy) bpf_pack_pass_on_text_copy;
 typeof(bpf_arch_text_poke) bpf_pack_pass_on_text_poke;
+typeof(bpf_fixup_call_args) bpf_pack_pass_on_fixup_call_args;
 
 /* The protection bits of PAGE_KERNEL_ROX. */
 u64 bpf_pack_helper_prot_rox(void);
@@ -111,6 +114,8 @@ void bpf_pack_helper_open_window(bpf_pack_set_fixmap map, u64 pa);
 void bpf_pack_helper_close_window(bpf_pack_set_fixmap map);
 /* ftrace_regs_set_instruction_pointer(); not traced. */
 void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
+/* The number of functions of the program that @env verifies. */
+u32 bpf_pack_helper_functions(const struct bpf_verifier_env *env);
 /* bpf_prog_create(), from @len classic instructions. */
 int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code, u16 len);
 /* bpf_prog_destroy(). */

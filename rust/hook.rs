@@ -48,7 +48,7 @@ impl Hooks {
         let mut hooks = Self {
             redirects: list.inspect_err(|error| pr_err!("cannot hook: {:?}\n", error))?,
         };
-        for target in &targets {
+        for target in targets.iter().flatten() {
             let redirect = Redirect::attach(target);
             let redirect = redirect.inspect_err(|error| {
                 if *error == EBUSY {
@@ -69,8 +69,7 @@ impl Hooks {
 
 impl Drop for Hooks {
     fn drop(&mut self) {
-        // In reverse order: the hook that makes images goes first, while the others still serve
-        // them.
+        // In reverse order: the hook that makes images goes before those that serve them.
         while self.redirects.pop().is_some() {}
         // A task may have been redirected but not counted yet.
         wait_for_tasks();

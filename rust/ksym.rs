@@ -46,12 +46,15 @@ pub(crate) type Function<T> = <T as Nullable>::Function;
 
 /// Defines [`KernelFns`] and resolves its fields.
 ///
-/// A `fn` is a function whose type is in `helpers.h`; `data` is an object of the given type; an
+/// An `optional` address may be missing. A `fn` is a function whose type is in `helpers.h`; `data` is an object of the given type; an
 /// `address` is only that.
 macro_rules! symbols {
     (@type fn $t:ty) => { Function<$t> };
     (@type data $t:ty) => { NonNull<$t> };
     (@type address $t:ty) => { $t };
+    (@type optional $t:ty) => { Option<$t> };
+    (@find optional $r:ident $name:literal) => { Ok::<_, Error>($r.optional($name)) };
+    (@find $kind:ident $r:ident $name:literal) => { $r.address($name) };
     (@value fn $t:ty, $found:expr) => {
         // SAFETY: The symbol is a function of this type: `helpers.h` takes the type from the
         // kernel's declaration of that function.
@@ -59,6 +62,7 @@ macro_rules! symbols {
     };
     (@value data $t:ty, $found:expr) => { $found.cast() };
     (@value address $t:ty, $found:expr) => { $found.as_ptr() as $t };
+    (@value optional $t:ty, $found:expr) => { $found.map(|found| found.as_ptr() as $t) };
     ($($(#[$doc:meta])* $field:ident: $kind:ident $t:ty = $name:literal;)*) => {
         /// Functions and data of the kernel, by address.
         ///
@@ -74,7 +78,7 @@ macro_rules! symbols {
             /// Resolves all symbols. It looks all of them up before it returns the first error, so
             /// that the log names every symbol that is missing.
             fn find_all(r: &mut Resolver) -> Result<Self> {
-                $(let $field = r.address($name);)*
+                $(let $field = symbols!(@find $kind r $name);)*
                 // INVARIANT: The table gives each field its symbol, and `Resolver::address` finds
                 // it only if the kernel has exactly one.
                 Ok(Self { $($field: { let found = $field?; symbols!(@value $kind $t, found) },)* })
@@ -113,6 +117,8 @@ symbols! {
     text_copy: address usize = c"bpf_arch_text_copy";
     /// Hooked.
     text_poke: address usize = c"bpf_arch_text_poke";
+    /// Hooked, in a kernel that has it.
+    fixup_call_args: optional usize = c"bpf_fixup_call_args";
     /// The fill function of callers that want zeroes.
     fill_with_zero: address usize = c"bpf_jit_fill_hole_with_zero";
     /// The lock of everybody who changes instructions of live text.
@@ -180,6 +186,13 @@ struct Matches {
     last: usize,
 }
 
+impl Matches {
+    /// The address, if there is one symbol of the name.
+    fn only(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.last as *mut c_void).filter(|_| self.count == 1)
+    }
+}
+
 /// Counts one symbol in the [`Matches`] at `data`.
 ///
 /// # Safety
@@ -216,15 +229,8 @@ impl Resolver {
         })
     }
 
-    /// Returns the address of the only symbol `name` of the kernel itself.
-    ///
-    /// `kallsyms_lookup_name()` would return the first of several symbols of that name, or a symbol
-    /// of a module if the kernel has none.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if there is no such symbol, or more than one; the log names it.
-    fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
+    /// Finds the symbols `name` of the kernel itself.
+    fn matches(&self, name: &CStr) -> Matches {
         let mut matches = Matches::default();
         // SAFETY: `each_match` is the function that the helper wants. The name is a C string.
         // `count_match` gets a pointer to `matches`, which nobody else uses during the call.
@@ -236,11 +242,28 @@ impl Resolver {
                 (&raw mut matches).cast(),
             )
         };
+        matches
+    }
+
+    /// Returns the address of the only symbol `name` of the kernel itself, if there is one.
+    fn optional(&self, name: &CStr) -> Option<NonNull<c_void>> {
+        self.matches(name).only()
+    }
+
+    /// Returns the address of the only symbol `name` of the kernel itself.
+    ///
+    /// `kallsyms_lookup_name()` would return the first of several symbols of that name, or a symbol
+    /// of a module if the kernel has none.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such symbol, or more than one; the log names it.
+    fn address(&mut self, name: &CStr) -> Result<NonNull<c_void>> {
+        let mut matches = self.matches(name);
         if faults::at(Point::Symbol, ENOENT).is_err() {
             matches.count = 0;
         }
-        let found = NonNull::new(matches.last as *mut c_void).filter(|_| matches.count == 1);
-        found.ok_or_else(|| {
+        matches.only().ok_or_else(|| {
             match matches.count {
                 0 => pr_err!("this kernel has no symbol `{}`\n", name),
                 several => pr_err!(

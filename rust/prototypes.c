@@ -5,6 +5,7 @@
  * gives a build error that names the function, not a crash.
  */
 #include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
 #include <linux/build_bug.h>
 #include <linux/filter.h>
 #include <linux/jump_label.h>
@@ -30,6 +31,8 @@ EXPECT(bpf_jit_binary_pack_finalize,
 EXPECT(bpf_arch_text_copy, void *(void *, void *, size_t));
 EXPECT(bpf_arch_text_poke,
 	int(void *, enum bpf_text_poke_type, enum bpf_text_poke_type, void *, void *));
+
+EXPECT(bpf_fixup_call_args, int(struct bpf_verifier_env *));
 
 /* Functions that ksym.rs calls through pointers. */
 EXPECT(kallsyms_lookup_name, unsigned long(const char *));

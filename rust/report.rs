@@ -98,6 +98,11 @@ fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result
         ("far_attachments", counters.far_attachments.get()),
         ("trimmed_bytes", counters.trimmed_bytes.get()),
         ("synchronisations", counters.synchronisations.get()),
+        (
+            "shared_synchronisations",
+            counters.shared_synchronisations.get(),
+        ),
+        ("loads", counters.loads.get()),
         ("regions_made", counters.regions_made.get()),
         ("regions_freed", counters.regions_freed.get()),
         ("to_stock_draining", refused.draining.get()),

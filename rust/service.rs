@@ -8,12 +8,15 @@
 //! - `homes.rs`: the packs that each kind of program may use
 //! - `grow.rs`: reserving memory and making packs
 //! - `write.rs`: copying images into place
+//! - `loads.rs`: programs whose images share one synchronisation of all CPUs
+//! - `rounds.rs`: tasks that share one synchronisation of all CPUs
 //! - `reclaim.rs`: freeing images and packs
 //! - `answers.rs`: what callers get back
 //!
 //! # Locks
 //!
-//! A task that needs both locks takes `grow` before `books`.
+//! A task that needs several locks takes `grow`, then that of the rounds, then `books`. It holds no
+//! other lock of these while it holds that of the loads.
 //!
 //! `books` is held only while the books are read or changed: never during a page allocation, a
 //! change of mappings, a write to a pack, an interrupt to other CPUs or a wait. The number of steps
@@ -21,7 +24,7 @@
 //! control file.
 //!
 //! `grow` is held while a region is made, so that two tasks that find the packs full do not both
-//! make one.
+//! make one. The lock of the rounds is held while all CPUs are synchronised.
 
 #![deny(unsafe_code)]
 
@@ -31,7 +34,9 @@ mod books;
 mod grow;
 mod held;
 mod homes;
+mod loads;
 mod reclaim;
+mod rounds;
 mod write;
 
 use crate::config::Config;
@@ -61,10 +66,12 @@ use kernel::{
     new_condvar,
     new_mutex, //
 };
+use loads::Loads;
 use pack_core::{
     PackStats,
     PoolStats, //
 };
+use rounds::Rounds;
 
 pub(crate) use answers::{
     Outcome,
@@ -112,6 +119,10 @@ pub(crate) struct Service {
     grow: Mutex<()>,
     #[pin]
     books: Mutex<Books>,
+    #[pin]
+    rounds: Rounds,
+    #[pin]
+    loads: Loads,
     kernel: &'static KernelFns,
     config: Config,
     origins: Origins,
@@ -150,6 +161,8 @@ impl Service {
             unused <- new_condvar!(),
             grow <- new_mutex!(()),
             books <- new_mutex!(Books::new()?),
+            rounds <- Rounds::new(),
+            loads <- Loads::new(),
             kernel,
             config,
             origins: Origins::random(kernel),

@@ -20,6 +20,12 @@ use kernel::bindings::*;
 use kernel::ffi;
 use kernel::prelude::*;
 
+/// The kernel's state of a verification. Rust only passes pointers to it on.
+#[repr(C)]
+pub(crate) struct bpf_verifier_env {
+    _opaque: [u8; 0],
+}
+
 include!(env!("BPF_PACK_HELPERS"));
 
 /// Defines safe wrappers of helpers that return a constant of the kernel.

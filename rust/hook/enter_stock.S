@@ -29,3 +29,4 @@ pass_on	finalize, 1
 pass_on	text_copy, 2
 pass_on	text_poke, 3
 pass_on	alloc, 4
+pass_on	fixup_call_args, 5

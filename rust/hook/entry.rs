@@ -41,35 +41,49 @@ use kernel::prelude::*;
 
 /// Returns the stock functions and their replacements, in the order in which they are attached.
 ///
-/// The function that makes images comes last, because the others must be ready for our images.
-/// `enter_stock.S` relies on the order.
-pub(super) fn targets(kernel: &KernelFns) -> [Target; COUNT] {
+/// The function that makes images comes after those that must be ready for our images. Not every
+/// kernel has the last one. `enter_stock.S` relies on the order.
+pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
+    let target = |name, function, replacement| {
+        Some(Target {
+            name,
+            function,
+            replacement,
+        })
+    };
     [
-        Target {
-            name: "bpf_prog_pack_free",
-            function: kernel.pack_free,
-            replacement: pack_free as Function<sys::bpf_pack_prog_pack_free> as usize,
-        },
-        Target {
-            name: "bpf_jit_binary_pack_finalize",
-            function: kernel.pack_finalize,
-            replacement: pack_finalize as Function<sys::bpf_pack_binary_pack_finalize> as usize,
-        },
-        Target {
-            name: "bpf_arch_text_copy",
-            function: kernel.text_copy,
-            replacement: text_copy as Function<sys::bpf_pack_text_copy> as usize,
-        },
-        Target {
-            name: "bpf_arch_text_poke",
-            function: kernel.text_poke,
-            replacement: text_poke as Function<sys::bpf_pack_text_poke> as usize,
-        },
-        Target {
-            name: "bpf_prog_pack_alloc",
-            function: kernel.pack_alloc,
-            replacement: pack_alloc as Function<sys::bpf_pack_prog_pack_alloc> as usize,
-        },
+        target(
+            "bpf_prog_pack_free",
+            kernel.pack_free,
+            pack_free as Function<sys::bpf_pack_prog_pack_free> as usize,
+        ),
+        target(
+            "bpf_jit_binary_pack_finalize",
+            kernel.pack_finalize,
+            pack_finalize as Function<sys::bpf_pack_binary_pack_finalize> as usize,
+        ),
+        target(
+            "bpf_arch_text_copy",
+            kernel.text_copy,
+            text_copy as Function<sys::bpf_pack_text_copy> as usize,
+        ),
+        target(
+            "bpf_arch_text_poke",
+            kernel.text_poke,
+            text_poke as Function<sys::bpf_pack_text_poke> as usize,
+        ),
+        target(
+            "bpf_prog_pack_alloc",
+            kernel.pack_alloc,
+            pack_alloc as Function<sys::bpf_pack_prog_pack_alloc> as usize,
+        ),
+        kernel.fixup_call_args.and_then(|function| {
+            target(
+                "bpf_fixup_call_args",
+                function,
+                fixup_call_args as Function<sys::bpf_pack_fixup_call_args> as usize,
+            )
+        }),
     ]
 }
 
@@ -240,4 +254,25 @@ unsafe extern "C" fn text_poke(
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
+}
+
+/// Replaces `bpf_fixup_call_args()`, in which the kernel finalizes all images of a program of
+/// several functions: they share one synchronisation at its end.
+///
+/// # Safety
+///
+/// That of the stock function: `env` is that of a program that this task verifies.
+unsafe extern "C" fn fixup_call_args(env: *mut sys::bpf_verifier_env) -> c_int {
+    let entered = GATE.enter();
+    // SAFETY: The caller passes a valid `env`.
+    let functions = unsafe { sys::bpf_pack_helper_functions(env) };
+    let load = entered
+        .target()
+        .filter(|_| functions > 1)
+        .and_then(|service| service.begin_load(functions as usize));
+    // SAFETY: The argument is that of the caller, who keeps the contract of the stock function.
+    let result = unsafe { pass_on::fixup_call_args(env) };
+    // Only after it has returned does anybody learn of the program.
+    drop(load);
+    result
 }

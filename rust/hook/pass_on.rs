@@ -36,8 +36,11 @@ static BPF_PACK_ENTRIES: [Atomic<usize>; COUNT] = [const { Atomic::new(0) }; COU
 /// # Errors
 ///
 /// `EINVAL` if ftrace does not know one of them; the log names it.
-pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
+pub(super) fn prepare(kernel: &KernelFns, targets: &[Option<Target>; COUNT]) -> Result {
     for (target, entry) in targets.iter().zip(&BPF_PACK_ENTRIES) {
+        let Some(target) = target else {
+            continue;
+        };
         // SAFETY: `ftrace_location()` takes any address: it only searches ftrace's own table.
         let site = unsafe { (kernel.ftrace_location)(target.function) };
         if site == 0 || faults::at(Point::HookSite, EINVAL).is_err() {
@@ -60,6 +63,7 @@ pub(super) fn prepare(kernel: &KernelFns, targets: &[Target; COUNT]) -> Result {
 pub(super) use sys::{
     bpf_pack_pass_on_alloc as alloc,
     bpf_pack_pass_on_finalize as finalize,
+    bpf_pack_pass_on_fixup_call_args as fixup_call_args,
     bpf_pack_pass_on_free as free,
     bpf_pack_pass_on_text_copy as text_copy,
     bpf_pack_pass_on_text_poke as text_poke, //

@@ -4,8 +4,8 @@
 
 #![deny(unsafe_code)]
 
-/// The number of functions that are hooked.
-pub(super) const COUNT: usize = 5;
+/// The most functions that are hooked.
+pub(super) const COUNT: usize = 6;
 
 /// A function to hook.
 ///

@@ -48,6 +48,8 @@ impl Service {
                 self.retire(claim);
                 Outcome::Done
             }
+            // A load that fails frees the images that it has made.
+            Some(Ok(Freeing::Later)) if self.loads.is_loading() => Outcome::Done,
             Some(Ok(Freeing::Later)) => {
                 self.report_bad_call("free of an image that is being written", address, EBUSY);
                 Outcome::Done
@@ -86,12 +88,18 @@ impl Service {
         }
     }
 
-    /// Synchronises all CPUs. Images that were retired before become free by it: one slice at once,
-    /// the rest in the background, so that a load does not pay for many frees.
+    /// Returns when all CPUs were synchronised since the call. Sleeps.
+    ///
+    /// If it was this task that did it, images that were retired before become free: one slice at
+    /// once, the rest in the background, so that a load does not pay for many frees.
     pub(super) fn synchronise(&self) {
-        let batch = self.books().pool.begin_batch();
-        self.synchronise_for(batch);
-        if self.release_slice() {
+        let own = self.rounds.pass(|| {
+            let batch = self.books().pool.begin_batch();
+            self.synchronise_for(batch);
+        });
+        if !own {
+            self.counters.shared_synchronisations.inc();
+        } else if self.release_slice() {
             self.tidy_work.hurry();
         }
     }
@@ -102,7 +110,7 @@ impl Service {
         let batch = self.books().pool.begin_batch();
         let begun = batch.is_some();
         if begun {
-            self.synchronise_for(batch);
+            self.rounds.run_one(|| self.synchronise_for(batch));
         }
         self.release_all() || leftover || begun
     }
@@ -114,7 +122,9 @@ impl Service {
         any
     }
 
-    /// Synchronises all CPUs and notes that `batch` may be released.
+    /// Synchronises all CPUs and notes that `batch` may be released. Only for [`Rounds`].
+    ///
+    /// [`Rounds`]: super::rounds::Rounds
     fn synchronise_for(&self, batch: Option<Batch>) {
         poke::synchronise_cpus();
         self.counters.synchronisations.inc();

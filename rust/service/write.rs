@@ -16,6 +16,8 @@ impl Service {
     /// May sleep.
     ///
     /// The image keeps the first `used` bytes of its memory; the chunks after them become free.
+    /// While this task is in a [`Load`](super::loads::Load), other CPUs may execute the image only
+    /// after the end of that.
     ///
     /// Fails with `EINVAL` if no image of ours starts at `address` or a length is wrong; with
     /// `EBUSY` if the image was finalized before, another task is writing to it, or it was freed
@@ -26,10 +28,14 @@ impl Service {
         self.outcome("finalize", address, claimed, |(claim, trimmed)| {
             self.counters.trimmed_bytes.add(trimmed as u64);
             let bytes = claim.image_bytes();
-            self.write_claimed(claim, source.first(bytes))?;
-            self.counters.images_finalized.inc();
-            trace::finalize(address, bytes);
-            Ok(())
+            let claim = self.copy_claimed(claim, source.first(bytes))?;
+            match self.loads.defer(claim) {
+                Ok(()) => Ok(()),
+                Err(claim) => {
+                    self.synchronise();
+                    self.make_live(claim)
+                }
+            }
         })
     }
 
@@ -42,7 +48,9 @@ impl Service {
         let claimed = self.books().claim_in_place(address, source.len());
         self.outcome("write", address, claimed, |claim| {
             // Nobody finalizes such images: after the first write they are live.
-            self.write_claimed(claim, source)?;
+            let claim = self.copy_claimed(claim, source)?;
+            self.synchronise();
+            self.end_write(claim)?;
             self.counters.images_written.inc();
             Ok(())
         })
@@ -67,8 +75,8 @@ impl Service {
         }
     }
 
-    /// Copies to a claimed image, makes every CPU see it and ends the claim.
-    fn write_claimed(&self, mut claim: Claim, source: Source<'_>) -> Result {
+    /// Copies to a claimed image. Other CPUs may have fetched what was there before.
+    fn copy_claimed(&self, mut claim: Claim, source: Source<'_>) -> Result<Claim> {
         let copied = claim
             .writable(self.kernel)
             .and_then(|mut memory| memory.copy(source));
@@ -78,7 +86,28 @@ impl Service {
             self.abort_write(claim);
             return Err(error);
         }
-        self.synchronise();
+        Ok(claim)
+    }
+
+    /// Ends the claim on a whole image that was copied, when all CPUs were synchronised after that.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was freed meanwhile.
+    pub(super) fn make_live(&self, claim: Claim) -> Result {
+        let (address, bytes) = (claim.address(), claim.image_bytes());
+        self.end_write(claim)?;
+        self.counters.images_finalized.inc();
+        trace::finalize(address, bytes);
+        Ok(())
+    }
+
+    /// Ends a claim after a copy.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the image was freed meanwhile.
+    fn end_write(&self, claim: Claim) -> Result {
         let doomed = self.books().finalize(claim);
         doomed.map_or(Ok(()), |claim| {
             self.retire(claim);

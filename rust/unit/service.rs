@@ -44,6 +44,9 @@ cases! {
     freed_memory_waits_for_the_cpus,
     draining_refuses_and_still_frees,
     near_packs_can_be_forbidden,
+    images_of_a_load_are_live_at_its_end,
+    an_image_freed_in_its_load_is_no_bad_call,
+    loads_have_an_end,
 }
 
 const WORDS: [u32; 200] = [0xcafe_f00d; 200];
@@ -254,5 +257,71 @@ fn near_packs_can_be_forbidden(fixture: &Fixture) -> Verdict {
     let away = image.abs_diff(fixture.kernel.text_start);
     ensure!(away > crate::a64::BRANCH_RANGE, "near");
     ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    own.close()
+}
+
+/// The number of images that are being written.
+fn writing(own: &Own) -> u64 {
+    own.0.stats().tallies.writing.ranges
+}
+
+fn images_of_a_load_are_live_at_its_end(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let images = [own.alloc(BYTES)?, own.alloc(BYTES)?, own.alloc(BYTES)?];
+    let before = own.0.counters.synchronisations.get();
+    let load = own.0.begin_load(images.len()).ok_or("no memory")?;
+    for image in images {
+        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+        ensure!(holds(image, &WORDS), "another image is there");
+    }
+    ensure!(writing(&own) == 3, "live before the end of the load");
+    let twice = own.finalize(images[0]);
+    ensure!(twice == Outcome::Failed(EBUSY), "finalized twice");
+    drop(load);
+    ensure!(writing(&own) == 0, "not live after the load");
+    let synchronised = own.0.counters.synchronisations.get() - before;
+    ensure!(synchronised == 1, "synchronised more than once, or never");
+    for image in images {
+        ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    }
+    own.close()
+}
+
+fn an_image_freed_in_its_load_is_no_bad_call(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let (kept, freed) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
+    let bad_calls = own.0.counters.bad_calls.get();
+    let load = own.0.begin_load(2).ok_or("no memory")?;
+    for image in [kept, freed] {
+        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    }
+    ensure!(own.0.free(freed) == Outcome::Done, "not freed");
+    drop(load);
+    ensure!(
+        own.0.counters.bad_calls.get() == bad_calls,
+        "taken for a bad call"
+    );
+    ensure!(is_traps(freed, freed + BYTES), "freed memory is no traps");
+    ensure!(holds(kept, &WORDS), "the other image is not there");
+    ensure!(own.0.free(kept) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn loads_have_an_end(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    // It has room for one image: the other one is synchronised by itself.
+    let load = own.0.begin_load(1).ok_or("no memory")?;
+    let (first, second) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
+    for image in [first, second] {
+        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    }
+    ensure!(writing(&own) <= 1, "more images than the load has room for");
+    drop(load);
+    let third = own.alloc(BYTES)?;
+    ensure!(own.finalize(third) == Outcome::Done, "not finalized");
+    ensure!(writing(&own) == 0, "not live outside of a load");
+    for image in [first, second, third] {
+        ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    }
     own.close()
 }

@@ -14,7 +14,7 @@ set -eu
 . "$(dirname "$0")/functions.sh"
 
 start_test order
-need_tool hold_progs run_progs stress_progs
+need_tool hold_progs load_functions run_progs stress_progs
 need_module bpf_pack
 need_tracefs
 [ -e "$TRACING/kprobe_events" ] || skip_all "no kprobe events"
@@ -175,21 +175,24 @@ hold_and_stop() {
 	hold_start "$@" && hold_stop "$HOLDER"
 }
 
-# one_by_one - programs come and go, some with trampolines, one of many pages; the last
-# ones get memory that was used before.
+# one_by_one - programs come and go, some with trampolines, one of many pages, some of
+# several functions; the last ones get memory that was used before.
 one_by_one() {
 	hold_and_stop first --count 20 || return
 	hold_and_stop second --count 20 --attach fentry || return
 	"$TOOLS/run_progs" over_64_KiB || return
+	"$TOOLS/load_functions" 9 3 || return
 	loop_until images_are 0 || return
 	loop_until nothing_retired || return
 	hold_and_stop third --count 20
 }
 
-# at_once - two waves of programs on all CPUs; the second gets memory of the first.
+# at_once - two waves of programs on all CPUs, some of several functions; the second gets
+# memory of the first.
 at_once() {
 	for _ in 1 2; do
 		"$TOOLS/stress_progs" --workers $((2 * CPUS)) --rounds "${ROUNDS:-15}" || return
+		"$TOOLS/load_functions" 5 5 $((2 * CPUS)) || return
 		loop_until images_are 0 || return
 		loop_until nothing_retired || return
 	done

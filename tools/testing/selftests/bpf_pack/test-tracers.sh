@@ -53,13 +53,13 @@ alive_are() {
 }
 
 # settle - waits until only the images of others and of the attached tracers are left:
-# five programs for each kind of BPF tracer, and the trampolines of five functions.
+# six programs for each kind of BPF tracer, and the trampolines of six functions.
 settle() {
 	wanted=$OTHERS trampolines=0
 	for settling in $ATTACHED; do
 		case $settling in
-		fentry | fexit) wanted=$((wanted + 5)) trampolines=5 ;;
-		*.multi) wanted=$((wanted + 5)) ;;
+		fentry | fexit) wanted=$((wanted + 6)) trampolines=6 ;;
+		*.multi) wanted=$((wanted + 6)) ;;
 		esac
 	done
 	loop_until alive_are $((wanted + trampolines))
@@ -134,7 +134,7 @@ same_counts() {
 sees_images() {
 	images=$(minus "$WORK/after" "$WORK/before")
 	echo "calls: $(cat "$WORK/count.$1"); images made and gone: $images"
-	awk -v images="$images" '{ exit !($1 " " $2 == images && $3 > 0 && $4 > 0 && $5 > 0) }' \
+	awk -v images="$images" '{ exit !($1 " " $2 == images && $3 > 0 && $4 > 0 && $5 > 0 && $6 > 0) }' \
 		"$WORK/count.$1"
 }
 

@@ -46,6 +46,34 @@ int load_straight_line(size_t count, __u32 *result)
 	return fd;
 }
 
+int load_functions(size_t count, __u32 *result)
+{
+	/* Two instructions a call and two in the function that is called. */
+	struct bpf_insn insns[4 * MAX_FUNCTIONS];
+	size_t main_insns = 3 + 2 * (count - 1), at = 0;
+
+	if (!count || count > MAX_FUNCTIONS)
+		return -EINVAL;
+	*result = 0;
+	insns[at++] = MOV_IMM(BPF_REG_6, 0);
+	for (size_t i = 1; i < count; i++) {
+		/* The offset counts from the instruction after the call. */
+		int function = main_insns + 2 * (i - 1);
+
+		insns[at] = INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, function - (int)at - 1);
+		at++;
+		insns[at++] = INSN(BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_6, BPF_REG_0, 0, 0);
+	}
+	insns[at++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_0, BPF_REG_6, 0, 0);
+	insns[at++] = EXIT();
+	for (size_t i = 1; i < count; i++) {
+		insns[at++] = MOV_IMM(BPF_REG_0, 1000 + i);
+		insns[at++] = EXIT();
+		*result += 1000 + i;
+	}
+	return load_filter(insns, at);
+}
+
 __u32 run_filter(int fd, int *err)
 {
 	char packet[64] = {};

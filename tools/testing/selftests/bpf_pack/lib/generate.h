@@ -13,6 +13,8 @@
 
 /* The most instructions that the verifier takes. */
 #define MAX_INSNS 1000000
+/* The most functions that it takes. */
+#define MAX_FUNCTIONS 256
 
 /*
  * Loads a socket filter that returns @value. 0 or more: its file descriptor;
@@ -25,6 +27,13 @@ int load_constant(int value);
  * when compiled; @result gets what it returns. Returns as load_constant() does.
  */
 int load_straight_line(size_t count, __u32 *result);
+
+/*
+ * Loads a socket filter of @count functions, 1 to MAX_FUNCTIONS: the first one calls each
+ * of the others and returns the sum of their results, in @result. Returns as
+ * load_constant() does.
+ */
+int load_functions(size_t count, __u32 *result);
 
 /* Loads any socket filter. Returns as load_constant() does. */
 int load_filter(const struct bpf_insn *insns, size_t count);

@@ -56,10 +56,12 @@ function mark_dead(start, size, when,    at) {
 	}
 }
 
-# True if maintenance from start to end or further followed the last write of this task.
+# True if the image was written since it was reserved, maintenance from start to end or
+# further followed that, and this task wrote nothing after its last maintenance. It may have
+# written other images of one load since.
 function fetchable(start, end) {
-	return cleaned[start] > born[start] && cleaned_to[start] >= end &&
-		written[task] < cleaned[start]
+	return wrote[start] > born[start] && cleaned_to[start] >= end &&
+		written[task] < maintained[task]
 }
 
 function work(what) {
@@ -111,6 +113,8 @@ event == "order_clean:" {
 	start = address_of("start")
 	cleaned[start] = now
 	cleaned_to[start] = address_of("end")
+	wrote[start] = written[task]
+	maintained[task] = now
 	# Only freeing writes to a final image.
 	if (state[start] == "live" && cleaned_to[start] == start + size[start] &&
 	    written[task] > born[start]) {
@@ -146,7 +150,7 @@ event == "bpf_pack_finalize:" {
 	start = address_of("address")
 	size[start] = field("size") + 0
 	# The end of the last chunk may not have been copied.
-	if (written[task] < born[start] || !fetchable(start, start + size[start] - 63))
+	if (!fetchable(start, start + size[start] - 63))
 		bad("I3", "final without maintenance after the copy")
 	if (!synchronised_since(cleaned[start]))
 		bad("I3", "final before every CPU was synchronised")

@@ -6,7 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#define FUNCTIONS 5
+#define FUNCTIONS 6
 
 __u64 calls[FUNCTIONS];
 
@@ -29,5 +29,6 @@ COUNT_ALL(bpf_prog_pack_free, 1)
 COUNT_ALL(bpf_jit_binary_pack_finalize, 2)
 COUNT_ALL(bpf_arch_text_copy, 3)
 COUNT_ALL(bpf_arch_text_poke, 4)
+COUNT_ALL(bpf_fixup_call_args, 5)
 
 char _license[] SEC("license") = "GPL";

@@ -7,7 +7,7 @@
 
 # The redirected functions; want() knows that bpf_arch_text_copy() is the fourth.
 FUNCTIONS="bpf_prog_pack_alloc bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_arch_text_copy \
-bpf_arch_text_poke"
+bpf_arch_text_poke bpf_fixup_call_args"
 # The group of our trace events, whose names are SET__FUNCTION.
 GROUP=bpf_pack_tracers
 # The kinds that are attached.
@@ -152,7 +152,7 @@ ask_bpf() {
 	answer=$(($(grep -c '^end' "$WORK/bpf.$1") + 1))
 	kill -USR1 "$(cat "$WORK/pid.$1")" &&
 		loop_until answers "$WORK/bpf.$1" "$answer" &&
-		tail -n 6 "$WORK/bpf.$1"
+		tail -n 7 "$WORK/bpf.$1"
 }
 
 # raw_calls KIND - the counts of a tracer: lines "FUNCTION CALLS", any number for each function.

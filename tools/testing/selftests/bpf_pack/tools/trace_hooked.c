@@ -16,7 +16,7 @@
 
 #include "kselftest.h"
 
-#define FUNCTIONS 5
+#define FUNCTIONS 6
 /* An errno of the kernel, "not supported", that libc does not know. */
 #define KERNEL_ENOTSUPP 524
 
@@ -40,6 +40,7 @@ static const char *const functions[FUNCTIONS] = {
 	"bpf_jit_binary_pack_finalize",
 	"bpf_arch_text_copy",
 	"bpf_arch_text_poke",
+	"bpf_fixup_call_args",
 };
 
 /* The attached programs, in the order of functions[], and their counts. */

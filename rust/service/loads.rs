@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Loads of programs of several functions, whose images share one synchronisation of all CPUs.
+//!
+//! The kernel finalizes the images of such a program one after the other, in
+//! `bpf_fixup_call_args()` (kernel/bpf/fixups.c, `jit_subprogs()`). Nothing enters one of them
+//! before that function has returned. So the task that is in it copies and maintains each image,
+//! and leaves it to the end of the load to synchronise and to make them live. Until then they are
+//! [`Writing`](pack_core::RangeState::Writing).
+//!
+//! If a load never ends, because its task died in it, its images stay as they are: nobody enters
+//! them, and nobody gets their memory.
+
+#![deny(unsafe_code)]
+
+use super::books::claim::Claim;
+use super::Service;
+use kernel::current;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+use kernel::sync::Mutex;
+use kernel::task::Task;
+
+/// The most images of a program: BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
+const MAX_IMAGES: usize = 256;
+
+/// A load that is under way.
+struct Open {
+    /// Held, so that no other task can be at this address while the load is in the list.
+    task: ARef<Task>,
+    /// Images that were copied and maintained. It has room for all of the load.
+    copied: KVVec<Claim>,
+}
+
+/// The loads that are under way.
+#[pin_data]
+pub(super) struct Loads {
+    /// Their number. A task finds its own load in it, because it has added that itself.
+    count: Atomic<usize>,
+    #[pin]
+    open: Mutex<KVec<Open>>,
+}
+
+impl Loads {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            count: Atomic::new(0),
+            open <- new_mutex!(KVec::new()),
+        })
+    }
+
+    /// Adds a load of up to `images` images by this task.
+    fn add(&self, images: usize) -> Result {
+        let load = Open {
+            task: ARef::from(&**current!()),
+            copied: KVVec::with_capacity(images.min(MAX_IMAGES), GFP_KERNEL)?,
+        };
+        self.open.lock().push(load, GFP_KERNEL)?;
+        self.count.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Takes this task's load out and returns its images.
+    fn take(&self) -> KVVec<Claim> {
+        let mut open = self.open.lock();
+        let mine = open.iter().position(is_mine);
+        let Some(load) = mine.and_then(|index| open.remove(index).ok()) else {
+            return KVVec::new();
+        };
+        drop(open);
+        self.count.fetch_sub(1, Relaxed);
+        load.copied
+    }
+
+    /// Whether this task is in a load.
+    pub(super) fn is_loading(&self) -> bool {
+        self.count.load(Relaxed) != 0 && self.open.lock().iter().any(is_mine)
+    }
+
+    /// Leaves an image that was copied and maintained to the end of this task's load.
+    ///
+    /// # Errors
+    ///
+    /// The claim, if this task is in no load or that has no room for it.
+    pub(super) fn defer(&self, claim: Claim) -> Result<(), Claim> {
+        if self.count.load(Relaxed) == 0 {
+            return Err(claim);
+        }
+        let mut open = self.open.lock();
+        match open.iter_mut().find(|load| is_mine(load)) {
+            Some(load) => load
+                .copied
+                .push_within_capacity(claim)
+                .map_err(|full| full.0),
+            None => Err(claim),
+        }
+    }
+}
+
+/// Whether a load is that of the task that calls this.
+fn is_mine(load: &Open) -> bool {
+    load.task.as_ptr() == Task::current_raw()
+}
+
+/// A load of this task. Dropping it makes its images live.
+#[must_use = "the load ends when it is dropped"]
+pub(crate) struct Load<'a> {
+    service: &'a Service,
+}
+
+impl Service {
+    /// Begins a load of `images` images: those that this task finalizes share one synchronisation.
+    /// May sleep.
+    ///
+    /// Nobody may enter them before the returned value is dropped, by this same task.
+    ///
+    /// [`None`] if there is no memory for it. Then each image is synchronised by itself.
+    pub(crate) fn begin_load(&self, images: usize) -> Option<Load<'_>> {
+        self.loads.add(images).ok()?;
+        Some(Load { service: self })
+    }
+}
+
+impl Drop for Load<'_> {
+    /// Synchronises all CPUs once, and makes the images live that were not freed meanwhile. Sleeps.
+    fn drop(&mut self) {
+        let copied = self.service.loads.take();
+        if copied.is_empty() {
+            return;
+        }
+        self.service.synchronise();
+        self.service.counters.loads.inc();
+        for claim in copied {
+            // A load that fails frees its images in the end: that is no error of the image.
+            let _ = self.service.make_live(claim);
+        }
+    }
+}

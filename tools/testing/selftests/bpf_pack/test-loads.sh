@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# All images of a program share one synchronisation of all CPUs at the end of its load,
+# frees cause none, and loads at the same time share theirs (I3, I17).
+set -eu
+# shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+LOADS=${LOADS:-200}
+
+start_test loads
+need_tool load_functions
+need_module bpf_pack
+
+# calls - interrupts for function calls that CPUs took, as the kernel counts them.
+calls() {
+	awk '/Function call interrupts/ { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+$/) sum += $i }
+		END { print sum + 0 }' /proc/interrupts
+}
+
+# loaded ARGUMENT... - loads programs; shows how often the CPUs were interrupted.
+loaded() {
+	calls_before=$(calls)
+	"$TOOLS/load_functions" "$@" >"$WORK/loaded" || {
+		cat "$WORK/loaded"
+		return 1
+	}
+	echo "interrupts for function calls: $(($(calls) - calls_before))" >>"$WORK/loaded"
+	sed 's/^/load_functions: /' "$WORK/loaded"
+}
+
+# at_most NUMBER WORD - it counted as many or fewer.
+at_most() {
+	cat "$WORK/loaded"
+	[ "$(sed -n "s/^$2 //p" "$WORK/loaded")" -le "$1" ]
+}
+
+# exactly NUMBER WORD
+exactly() {
+	cat "$WORK/loaded"
+	[ "$(sed -n "s/^$2 //p" "$WORK/loaded")" -eq "$1" ]
+}
+
+# settle - waits until freed images need no synchronisation of their own any more.
+settle() {
+	loop_until images_are 0 && loop_until nothing_retired
+}
+
+check "insmod succeeds" load_pack
+for functions in 1 2 8 64 256; do
+	check "$functions functions: nothing is left from before" settle
+	check "$functions functions: the program gives the right result" loaded "$functions"
+	check "$functions functions: one synchronisation of all CPUs" exactly 1 synchronisations
+	check "$functions functions: the images shared it" exactly $((functions > 1)) loads
+done
+check "$LOADS loads of 16 functions give right results" loaded 16 "$LOADS"
+# Freed images are released with the next load, or once a second.
+check "$LOADS loads of 16 functions: one synchronisation each" at_most $((LOADS + LOADS / 10 + 5)) synchronisations
+comment <"$WORK/loaded"
+check "eight processes, $LOADS loads of 4 functions each, give right results" loaded 4 "$LOADS" 8
+check "eight processes: one synchronisation a load, or fewer" at_most $((8 * LOADS + LOADS / 10 + 5)) synchronisations
+comment <"$WORK/loaded"
+check "as many images were finalized as functions were loaded" \
+	test "$(status_value images_finalized)" -ge $((1 + 2 + 8 + 64 + 256 + 16 * LOADS + 32 * LOADS))
+check "no bad call" test "$(status_value bad_calls)" -eq 0
+check "the module counts its books and finds them right" control check
+check "rmmod succeeds" unload_pack
+finish_test
