@@ -206,7 +206,8 @@ impl kernel::Module for BpfPack {
         // Nothing fails from here on. Before, no image may be served and no file opened: if `init`
         // then failed, the kernel would free the module while they use it.
         service.0.start();
-        pr_info!("serving the BPF JIT; {}\n", report::FirstPack(&service.0));
+        let first = report::FirstPack::of(&service.0);
+        pr_info!("serving the BPF JIT; {}\n", first);
         Ok(Self {
             _debugfs: DebugFs::new(),
             _hooks: hooks,

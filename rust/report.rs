@@ -13,6 +13,7 @@ use crate::poke;
 use crate::service::Service;
 use kernel::fmt;
 use pack_core::RangeState;
+use pagetable::Kind;
 
 /// The text of `status`: `key: value` lines, then one line for each pack.
 pub(crate) struct Status<'a>(pub(crate) &'a Service);
@@ -24,18 +25,25 @@ impl fmt::Display for Status<'_> {
     }
 }
 
-/// The leaf and the place of the first pack, in words.
-pub(crate) struct FirstPack<'a>(pub(crate) &'a Service);
+/// The leaf and the place of the first pack, in words, if there is a first pack.
+///
+/// It has them itself: the kernel formats a log line with interrupts off.
+pub(crate) struct FirstPack(Option<(Option<Kind>, Place)>);
 
-impl fmt::Display for FirstPack<'_> {
+impl FirstPack {
+    /// Looks at the first pack. May sleep.
+    pub(crate) fn of(service: &Service) -> Self {
+        let pack = service.pack(0);
+        Self(pack.map(|pack| (pack.region.leaf(), pack.region.place())))
+    }
+}
+
+impl fmt::Display for FirstPack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(pack) = self.0.pack(0) else {
-            return f.write_str("there is no memory for a first pack yet");
-        };
-        let place = place(pack.region.place());
-        match pack.region.leaf() {
-            Some(leaf) => write!(f, "the first pack: {leaf}, {place}"),
-            None => write!(f, "the first pack: unknown leaf, {place}"),
+        match self.0 {
+            None => f.write_str("there is no memory for a first pack yet"),
+            Some((Some(leaf), at)) => write!(f, "the first pack: {leaf}, {}", place(at)),
+            Some((None, at)) => write!(f, "the first pack: unknown leaf, {}", place(at)),
         }
     }
 }
