@@ -22,7 +22,7 @@ FILL=3
 INSNS=1000
 
 start_test attacks
-need_tool hold_progs hold_classic as_nobody attack_memory
+need_tool hold_progs hold_classic as_nobody attack_memory kcore_read
 need_module bpf_pack bpf_pack_attacker bpf_pack_holder
 
 # first_image LABEL - the address of the first image of a hold_progs.
@@ -45,8 +45,9 @@ stock_pack() {
 
 # --- writing -----------------------------------------------------------------
 
-# writes_lose SIDE LABEL LINEAR - nobody can write to the first image of a hold_progs, which
-# runs all the time; LINEAR is what a write through the linear map gives.
+# writes_lose SIDE LABEL LINEAR KCORE - nobody can write to the first image of a hold_progs,
+# which runs all the time; LINEAR is what a write through the linear map gives, KCORE what
+# /proc/kcore shows of it.
 writes_lose() {
 	image=$(first_image "$2")
 	length=$(held_images "$2" | sed -n '1s/.* //p')
@@ -55,7 +56,15 @@ writes_lose() {
 	check "$1: a write of the kernel to an image through the linear map faults" \
 		attack_gives "$3" write_linear "$image"
 	run_cases "$1: root and an image" "$TOOLS/attack_memory" "$image" "$(attack physical "$image")"
+	check "$1: /proc/kcore shows of an image: $4" kcore_shows "$4" "$image"
 	check "$1: the image has not changed" attack_gives "$sum" sum "$image" "$length"
+}
+
+# kcore_shows WHAT ADDRESS
+kcore_shows() {
+	got=$("$TOOLS/kcore_read" "$2" 64)
+	echo "$got"
+	[ "$got" = "$1" ]
 }
 
 # --- jumping -----------------------------------------------------------------
@@ -286,7 +295,7 @@ check "the attacker sees that a jump runs what does not trap" attack_gives ran j
 
 check "stock: programs work" hold_start stock --count 3
 stock=$HOLDER
-writes_lose stock stock fault
+writes_lose stock stock fault data
 check "stock: a program that ends works" hold_start stock_freed --count 1 --insns 1000
 freed=$(first_image stock_freed)
 check "stock: the program that ends does so, with right results" hold_stop "$HOLDER"
@@ -300,7 +309,7 @@ check "stock: /proc/kallsyms shows no address of programs to a user without righ
 check "insmod succeeds" load_pack retain_seconds=250
 check "packs: programs work" hold_start ours --count 3
 ours=$HOLDER
-writes_lose packs ours 'unreadable, fault'
+writes_lose packs ours 'unreadable, fault' zeroes
 check "packs: a program that ends works" hold_start ours_freed --count 1 --insns 1000
 freed=$(first_image ours_freed)
 check "packs: the program that ends does so, with right results" hold_stop "$HOLDER"
