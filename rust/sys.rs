@@ -18,7 +18,6 @@
 
 use kernel::bindings::*;
 use kernel::ffi;
-use kernel::prelude::*;
 
 /// The kernel's state of a verification. Rust only passes pointers to it on.
 #[repr(C)]
