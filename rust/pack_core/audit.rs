@@ -8,6 +8,7 @@ use crate::bitmap;
 use crate::bitmap::WORD_BITS;
 use crate::counting::length;
 use crate::counting::numbered;
+use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
 use crate::pack::Pack;
@@ -104,7 +105,7 @@ where
             let pack = pool.id_of_slot(slot).and_then(|id| pool.pack(id));
             let hole = pack
                 .filter(|pack| pack.rank() == rank)
-                .map_or(0, |pack| pack.largest_hole().get());
+                .map_or(0, |pack| pack.hole_bound().get());
             let known = holes.node(node, rank);
             ensure(known == hole, || {
                 Flaw::of_pack("the index across packs has another hole", slot)
@@ -211,7 +212,24 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     ensure(parts.tree.len() >= parts.used.len(), || {
         Flaw::of_pack("the index has too few nodes", slot)
     })?;
+    check_fresh(pack, slot)?;
     check_tree(pack, slot)
+}
+
+/// Checks the chunks that the index does not know of.
+fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
+    let (parts, fresh) = (pack.parts(), pack.fresh());
+    let used = |chunk| bitmap::get(parts.used, chunk);
+    ensure(fresh.count() <= Fresh::limit(pack.chunks()), || {
+        Flaw::of_pack("too many chunks are fresh", slot)
+    })?;
+    ensure((fresh.start()..fresh.end()).all(used), || {
+        Flaw::of_pack("a fresh chunk is free", slot)
+    })?;
+    let before = scan((0..fresh.start()).map(|chunk| !used(chunk)));
+    ensure(fresh.is_empty() || before.longest < fresh.least(), || {
+        Flaw::of_pack("an image fits before the fresh chunks", slot)
+    })
 }
 
 /// Compares every node of a pack's index with a scan of the chunks under it.
@@ -222,8 +240,10 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     while first_node >= 1 {
         for (index, node) in numbered(first_node..first_node.saturating_mul(2)) {
             let first = index.saturating_mul(span);
-            let free = (first..first.saturating_add(span))
-                .map(|chunk| chunk < pack.chunks().get() && !bitmap::get(parts.used, chunk));
+            let free = (first..first.saturating_add(span)).map(|chunk| {
+                let free = !bitmap::get(parts.used, chunk) || pack.fresh().contains(chunk);
+                chunk < pack.chunks().get() && free
+            });
             let known = runs.node(node);
             ensure(known == scan(free), || Flaw {
                 what: "a node of the index of free runs is wrong",
@@ -234,9 +254,15 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
         first_node /= 2;
         span = span.saturating_mul(2);
     }
+    let chunks = ChunkCount::new(pack.chunks().get());
     ensure(
-        pack.largest_hole() <= ChunkCount::new(pack.chunks().get()),
-        || Flaw::of_pack("the largest hole is larger than the pack", slot),
+        pack.largest_hole() <= pack.hole_bound() && pack.hole_bound() <= chunks,
+        || {
+            Flaw::of_pack(
+                "the largest hole is larger than its bound or the pack",
+                slot,
+            )
+        },
     )
 }
 

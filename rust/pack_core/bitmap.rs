@@ -165,6 +165,32 @@ pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
     }
 }
 
+/// Tells whether the bits from `start` up to but not including `end` are there and 0. O(words).
+#[inline]
+pub(crate) fn is_clear(words: &[u64], start: u32, end: u32) -> bool {
+    let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
+        return true;
+    };
+    let (first_word, last_word) = (word_of(start), word_of(last));
+    let Some(words) = words.get(first_word..=last_word) else {
+        return false;
+    };
+    for (index, word) in (first_word..=last_word).zip(words) {
+        probe::visit();
+        let mut mask = u64::MAX;
+        if index == first_word {
+            mask &= from_bit(start);
+        }
+        if index == last_word {
+            mask &= up_to_bit(last);
+        }
+        if *word & mask != 0 {
+            return false;
+        }
+    }
+    true
+}
+
 /// Visits the numbers of the set bits of a word, lowest first.
 #[cfg(any(test, feature = "model"))]
 pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> {
@@ -346,6 +372,19 @@ mod tests {
                     }
                     assert_eq!(fast, slow, "{start}..{end} = {value}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn clear_bits_are_as_looked_at() {
+        let mut random = Random::new(3);
+        for word in words() {
+            let words = [random.next() & random.next(), word, 0, u64::MAX];
+            for _ in 0..20 {
+                let (start, end) = (random.below(260), random.below(300));
+                let wanted = (start..end).all(|bit| bit < 256 && !get(&words, bit));
+                assert_eq!(is_clear(&words, start, end), wanted, "{start}..{end}");
             }
         }
     }

@@ -102,7 +102,7 @@
 //!     /* Here the caller drops its lock, so that others can take it. */
 //!     rest = released.rest;
 //! }
-//! assert_eq!(pool.largest_hole(RankSet::ALL), PACK_CHUNKS);
+//! assert_eq!(pool.hole_bound(RankSet::ALL), PACK_CHUNKS);
 //! # Ok::<(), Error>(())
 //! ```
 
@@ -126,6 +126,7 @@ mod audit;
 mod bitmap;
 mod counting;
 mod error;
+mod fresh;
 mod geometry;
 #[cfg(any(test, feature = "model"))]
 pub mod model;

@@ -7,6 +7,7 @@ use core::ops::DerefMut;
 use crate::bitmap;
 use crate::bitmap::Span;
 use crate::error::Error;
+use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -36,7 +37,8 @@ use parts::PartsMut;
 ///   [`Pack::words_needed`] words.
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
-/// - The index summarises the used bitmap.
+/// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
+///   and at most [`Fresh::limit`].
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -45,6 +47,8 @@ pub struct Pack<S> {
     chunks: ChunkCount,
     rank: Rank,
     tallies: Tallies,
+    /// Used chunks that the index counts as free.
+    fresh: Fresh,
     /// Where retired ranges start.
     retired: Span,
     /// Where syncing ranges start.
@@ -76,6 +80,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             chunks,
             rank,
             tallies: Tallies::default(),
+            fresh: Fresh::default(),
             retired: Span::default(),
             syncing: Span::default(),
             empty_for: 0,
@@ -118,13 +123,33 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.tallies.is_empty()
     }
 
-    /// Returns the length of the longest free run. O(1).
+    /// Returns a number of chunks above which nothing fits. It is the length of the longest free
+    /// run, or up to 1/64 of the pack more. O(1).
     #[inline]
-    pub fn largest_hole(&self) -> ChunkCount {
+    pub fn hole_bound(&self) -> ChunkCount {
         ChunkCount::new(self.runs().longest())
     }
 
-    /// Returns the pack's figures. O(1).
+    /// Returns the length of the longest free run. O(1), or O(words) just after images were placed.
+    pub fn largest_hole(&self) -> ChunkCount {
+        if self.fresh.is_empty() {
+            return self.hole_bound();
+        }
+        let words = self.parts().used.iter();
+        let (longest, open) = words.fold((0u32, 0u32), |(longest, open), used| {
+            let before = open.saturating_add(used.trailing_zeros());
+            let longest = longest.max(before).max(bitmap::longest_run(!used));
+            let open = if *used == 0 {
+                before
+            } else {
+                used.leading_zeros()
+            };
+            (longest, open)
+        });
+        ChunkCount::new(longest.max(open))
+    }
+
+    /// Returns the pack's figures. As costly as [`Self::largest_hole`].
     pub fn stats(&self) -> PackStats {
         PackStats {
             rank: self.rank,
@@ -139,6 +164,11 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[cfg(test)]
     pub(crate) fn storage_mut(&mut self) -> &mut [u64] {
         &mut self.storage
+    }
+
+    /// Returns the chunks that the index does not know of.
+    pub(crate) fn fresh(&self) -> Fresh {
+        self.fresh
     }
 
     /// Returns where retired and where syncing ranges may start.
@@ -172,7 +202,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[inline]
     pub(crate) fn runs(&self) -> Runs<'_> {
         let parts = self.parts();
-        Runs::new(parts.used, parts.tree)
+        Runs::new(parts.used, parts.tree, self.fresh)
     }
 
     /// Returns the range that starts at `chunk`, with its state. O(range/64).
@@ -194,18 +224,85 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.find(ChunkIdx::new(start))
     }
 
+    /// Makes the index know of all chunks.
+    fn refresh(&mut self) {
+        let fresh = core::mem::take(&mut self.fresh);
+        if !fresh.is_empty() {
+            let parts = self.parts_mut();
+            let last = bitmap::word_of(fresh.end().saturating_sub(1));
+            runs::refresh(parts.used, parts.tree, bitmap::word_of(fresh.start()), last);
+        }
+    }
+
+    /// Returns the lowest free run of `count` chunks not before `from`. O(log words).
+    fn first_fit_from(&mut self, from: u32, count: u32) -> Option<u32> {
+        let found = match from {
+            0 => self.runs().first_fit(count),
+            _ => self.runs().first_fit_from(from, count),
+        }?;
+        if !self.fresh.overlaps(found, count) {
+            return Some(found);
+        }
+        // Nothing fits before: what the index found is the lowest run of free and fresh chunks.
+        if from == 0 {
+            self.fresh.note(count);
+        }
+        self.runs().first_fit_from(self.fresh.end(), count)
+    }
+
     /// Returns the lowest free run of `count` chunks that starts at a multiple of `align`.
     ///
     /// O(log words) for an alignment of 1, otherwise O(log words) for each hole that is looked at.
-    fn first_fit(&self, count: ChunkCount, align: ChunkCount) -> Option<u32> {
-        let (count, align, runs) = (count.get(), align.get(), self.runs());
-        let mut start = runs.first_fit(count)?;
+    fn first_fit(&mut self, count: ChunkCount, align: ChunkCount) -> Option<u32> {
+        let (count, align) = (count.get(), align.get());
+        // The usual case: behind the image that came last.
+        let next = self.fresh.end();
+        if align == 1 && self.fresh.precedes(count) && self.is_free(next, count) {
+            return Some(next);
+        }
+        let mut start = self.first_fit_from(0, count)?;
         loop {
             let aligned = start.checked_next_multiple_of(align)?;
             if aligned == start {
                 return Some(start);
             }
-            start = runs.first_fit_from(aligned, count)?;
+            start = self.first_fit_from(aligned, count)?;
+        }
+    }
+
+    /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
+    #[inline]
+    fn is_free(&self, start: u32, count: u32) -> bool {
+        bitmap::is_clear(self.parts().used, start, start.saturating_add(count))
+    }
+
+    /// Marks `count` chunks at `start` as used, which are free and, if `lowest`, the lowest that
+    /// are.
+    fn take(&mut self, start: u32, count: u32, lowest: bool) {
+        let end = start.saturating_add(count);
+        let follows = !self.fresh.is_empty() && start == self.fresh.end();
+        let limit = Fresh::limit(self.chunks);
+        if follows && self.fresh.count().saturating_add(count) <= limit {
+            self.fresh.set_end(end);
+        } else {
+            self.refresh();
+            if !lowest || count > limit {
+                self.parts_mut().set_used(start, end, true);
+                return;
+            }
+            self.fresh = Fresh::first(start, count);
+        }
+        bitmap::fill(self.parts_mut().used, start, end, true);
+    }
+
+    /// Marks the chunks from `start` up to but not including `end` as free.
+    fn give(&mut self, start: u32, end: u32) {
+        if end == self.fresh.end() && start > self.fresh.start() {
+            self.fresh.set_end(start);
+            bitmap::fill(self.parts_mut().used, start, end, false);
+        } else if start < end {
+            self.refresh();
+            self.parts_mut().set_used(start, end, false);
         }
     }
 
@@ -222,12 +319,16 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let range = self
             .first_fit(count, align)
             .and_then(|start| ChunkRange::new(ChunkIdx::new(start), count))
-            .ok_or(Error::NeedPack(count))?;
+            .ok_or_else(|| {
+                // The bound of the holes is exact now: nobody asks in vain again.
+                self.refresh();
+                Error::NeedPack(count)
+            })?;
         // INVARIANT: The chunks were free. They become one range, which is counted and has its
         // state at its first chunk.
-        let mut parts = self.parts_mut();
-        parts.set_used(range.start().get(), range.end().get(), true);
-        parts.set_state(range.start().get(), Some(RangeState::Reserved));
+        self.take(range.start().get(), count.get(), align == ChunkCount::ONE);
+        self.parts_mut()
+            .set_state(range.start().get(), Some(RangeState::Reserved));
         self.tallies.add(RangeState::Reserved, Tally::one(count));
         self.empty_for = 0;
         Ok(range)
@@ -251,8 +352,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let kept = ChunkRange::new(range.start(), keep).ok_or(Error::Empty)?;
         // INVARIANT: The tail becomes free. The first chunk, which has the state, is not part of
         // it.
-        self.parts_mut()
-            .set_used(kept.end().get(), range.end().get(), false);
+        self.give(kept.end().get(), range.end().get());
         self.tallies
             .remove(RangeState::Reserved, Tally::one(range.count()));
         self.tallies.add(RangeState::Reserved, Tally::one(keep));

@@ -67,7 +67,7 @@ impl<S> core::fmt::Debug for AddError<S> {
 /// # Invariants
 ///
 /// - There are at most [`MAX_SLOTS`] slots.
-/// - `holes` has each pack's largest hole at its slot in the tree of its rank, and 0 everywhere
+/// - `holes` has the bound of each pack's holes at its slot in the tree of its rank, and 0 everywhere
 ///   else.
 /// - `packs` is the number of slots with a pack.
 /// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
@@ -171,9 +171,10 @@ where
         self.packs == 0
     }
 
-    /// Returns the length of the longest free run in the packs of the ranks `among`; 0 if there is
-    /// none. O(ranks).
-    pub fn largest_hole(&self, among: RankSet) -> ChunkCount {
+    /// Returns a number of chunks above which nothing fits in the packs of the ranks `among`; 0 if
+    /// there is none. It is the length of their longest free run, or up to 1/64 of a pack
+    /// more. O(ranks).
+    pub fn hole_bound(&self, among: RankSet) -> ChunkCount {
         let largest = among.iter().map(|rank| self.holes.largest(rank)).max();
         ChunkCount::new(largest.unwrap_or(0))
     }
@@ -193,11 +194,11 @@ where
                 pack,
             });
         };
-        // INVARIANT: The index has the pack's largest hole, and the pack is counted. It is on no
+        // INVARIANT: The index has the bound of the pack's holes, and the pack is counted. It is on no
         // list because it has no range: only a pool makes ranges, and only empty packs leave a
         // pool.
         self.holes
-            .update(index, pack.rank(), pack.largest_hole().get());
+            .update(index, pack.rank(), pack.hole_bound().get());
         self.packs = self.packs.saturating_add(1);
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))

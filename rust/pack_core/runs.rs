@@ -19,6 +19,7 @@
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
+use crate::fresh::Fresh;
 use crate::probe;
 
 /// Bits of a length in a node.
@@ -104,22 +105,24 @@ pub(crate) const fn leaves_for(words: usize) -> usize {
 /// # Invariants
 ///
 /// `tree.len()` is a power of two and at least `used.len()`; missing words of `used` count as used.
-/// Each stored node summarises the chunks under it, if [`refresh`] was called for all words that
-/// changed.
+/// Each node summarises the chunks under it, if [`refresh`] was called for all words that changed
+/// in other places than `fresh`.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
     /// The bitmap: one bit for each chunk, set if the chunk is not free.
     used: &'a [u64],
     /// The stored nodes. The first word is unused.
     tree: &'a [u64],
+    /// Used chunks that count as free.
+    fresh: Fresh,
 }
 
 impl<'a> Runs<'a> {
     #[inline]
-    pub(crate) fn new(used: &'a [u64], tree: &'a [u64]) -> Self {
+    pub(crate) fn new(used: &'a [u64], tree: &'a [u64], fresh: Fresh) -> Self {
         // INVARIANT: The pack gives the tree `leaves_for` words, and refreshes it after each
-        // change.
-        Self { used, tree }
+        // change in other places.
+        Self { used, tree, fresh }
     }
 
     /// Returns the number of leaves.
@@ -131,7 +134,8 @@ impl<'a> Runs<'a> {
     /// Returns the word of the used bitmap at `index`.
     #[inline]
     fn used_word(&self, index: usize) -> u64 {
-        self.used.get(index).copied().unwrap_or(u64::MAX)
+        let used = self.used.get(index).copied().unwrap_or(u64::MAX);
+        used & !self.fresh.in_word(index)
     }
 
     /// Returns the summary of a node.
@@ -232,7 +236,7 @@ impl<'a> Runs<'a> {
 
 /// Updates the index after changes of the words from `first_word` to `last_word`, inclusive.
 ///
-/// O(words + log of all words). It stops where no node changes, because the nodes above do not
+/// No chunk counts as fresh any more. O(words + log of all words). It stops where no node changes, because the nodes above do not
 /// change either.
 pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_word: usize) {
     let leaves = tree.len();
@@ -244,7 +248,7 @@ pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_wo
         changed = false;
         for node in first..=last {
             let left = node.saturating_mul(2);
-            let runs = Runs::new(used, tree);
+            let runs = Runs::new(used, tree, Fresh::default());
             let joined = Summary::join(runs.node(left), runs.node(left.saturating_add(1)), half);
             if let Some(word) = tree.get_mut(node) {
                 let was = core::mem::replace(word, joined.encode());
@@ -291,7 +295,7 @@ mod tests {
         }
 
         fn runs(&self) -> Runs<'_> {
-            Runs::new(&self.used, &self.tree)
+            Runs::new(&self.used, &self.tree, Fresh::default())
         }
 
         /// First fit, one bit at a time.

@@ -7,6 +7,7 @@ use core::ops::DerefMut;
 use crate::audit;
 use crate::audit::Flaw;
 use crate::counting::length;
+use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::PackId;
@@ -204,25 +205,33 @@ where
         Ok(())
     }
 
-    /// Compares the largest holes among the packs of each rank, of each rank and the better ones,
-    /// and of all ranks.
+    /// Compares the bounds of the holes of each rank, of each rank and the better ones, and of all
+    /// ranks with the holes themselves.
     fn verify_holes(&self) -> Result<(), Failure> {
-        let mut better = (RankSet::NONE, ChunkCount::new(0));
+        // The longest hole, and the longest that a bound may say, of these ranks.
+        let mut better = (RankSet::NONE, ChunkCount::new(0), ChunkCount::new(0));
+        let within = |bound, hole, most| hole <= bound && bound <= most;
         for rank in Rank::all() {
             let packs = self.shadow.packs().filter(|(_, pack)| pack.rank == rank);
-            let holes = packs.map(|(slot, _)| self.shadow.largest_hole(slot));
-            let hole = holes.max().unwrap_or_default();
-            better = (better.0.with(rank), better.1.max(hole));
+            let holes = packs.map(|(slot, pack)| {
+                let hole = self.shadow.largest_hole(slot);
+                let fresh = Fresh::limit(pack.chunks);
+                (hole, ChunkCount::new(hole.get().saturating_add(fresh)))
+            });
+            let (hole, most) = holes.fold((ChunkCount::new(0), ChunkCount::new(0)), |a, b| {
+                (a.0.max(b.0), a.1.max(b.1))
+            });
+            better = (better.0.with(rank), better.1.max(hole), better.2.max(most));
             ensure(
-                self.pool.largest_hole(RankSet::NONE.with(rank)) == hole
-                    && self.pool.largest_hole(better.0) == better.1,
-                "largest_hole",
+                within(self.pool.hole_bound(RankSet::NONE.with(rank)), hole, most)
+                    && within(self.pool.hole_bound(better.0), better.1, better.2),
+                "hole_bound",
             )?;
         }
         ensure(
-            self.pool.largest_hole(RankSet::ALL) == better.1
-                && self.pool.largest_hole(RankSet::NONE).get() == 0,
-            "largest_hole of all or of none",
+            within(self.pool.hole_bound(RankSet::ALL), better.1, better.2)
+                && self.pool.hole_bound(RankSet::NONE).get() == 0,
+            "hole_bound of all or of none",
         )
     }
 

@@ -78,6 +78,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// It looks at each word once, however many ranges start there, and updates the index once.
     pub(crate) fn release(&mut self, at_most: u32) -> Tally {
+        // Chunks become free that may be fresh, or lie before those that are.
+        self.refresh();
         let span = self.syncing;
         let first = span.words().start;
         let last_chunk = self.chunks.get().saturating_sub(1);

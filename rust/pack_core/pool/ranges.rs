@@ -63,7 +63,7 @@ where
                         return Ok(Reserved { pack: id, range });
                     }
                 }
-                // The hole is long enough, but no aligned part of it is.
+                // The hole is shorter than its bound, or no aligned part of it is long enough.
                 from = slot.saturating_add(1);
             }
         }
@@ -174,8 +174,8 @@ where
         let was_retired = pack.tallies().retired.ranges;
         let result = f(pack);
         let is_retired = pack.tallies().retired.ranges;
-        let (rank, hole) = (pack.rank(), pack.largest_hole());
-        // INVARIANT: The index has the new largest hole, and the list the pack if it has retired
+        let (rank, hole) = (pack.rank(), pack.hole_bound());
+        // INVARIANT: The index has the new bound of the holes, and the list the pack if it has retired
         // ranges.
         self.holes.update(id.slot(), rank, hole.get());
         if was_retired == 0 && is_retired != 0 {

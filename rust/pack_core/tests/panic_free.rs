@@ -86,7 +86,7 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
         ("begin_write", true),
         ("abort_write", true),
         ("release", true),
-        ("largest_hole", true),
+        ("hole_bound", true),
         ("occupied", true),
         ("pack_ranges", model),
         ("trial_step", model),

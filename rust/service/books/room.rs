@@ -90,7 +90,7 @@ impl Books {
     /// Whether the packs that `customer` prefers are nearly full.
     pub(in crate::service) fn is_low(&self, customer: Customer, config: &Config) -> bool {
         let homes = customer.preferred(self.near_open(config));
-        self.pool.largest_hole(homes) < LOW_WATER
+        self.pool.hole_bound(homes) < LOW_WATER
     }
 
     /// Whether making a pack for an image of `size` bytes would fail.

@@ -74,7 +74,7 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         pool.retired(id, range).unwrap();
         let batch = pool.begin_batch().unwrap();
         assert_eq!(release(&mut pool, batch).chunks, 8);
-        assert_eq!(pool.largest_hole(RankSet::ALL).get(), 8);
+        assert_eq!(pool.hole_bound(RankSet::ALL).get(), 8);
         check_invariants(&pool).unwrap();
     }
 }

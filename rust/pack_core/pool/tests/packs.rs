@@ -98,7 +98,7 @@ fn only_the_ranks_that_will_do_are_taken() {
 #[test]
 fn the_largest_hole_of_some_ranks() {
     let mut pool = pool(1024);
-    assert_eq!(pool.largest_hole(RankSet::ALL).get(), 0);
+    assert_eq!(pool.hole_bound(RankSet::ALL).get(), 0);
     for (chunks, rank) in [(100, 1), (30, 1), (70, 4), (200, 5)] {
         pool.add(pack(chunks, rank)).unwrap();
     }
@@ -111,18 +111,18 @@ fn the_largest_hole_of_some_ranks() {
         (ranks(&[4, 5]), 200),
         (RankSet::ALL, 200),
     ] {
-        let (hole, cost) = probe::count(|| pool.largest_hole(among));
+        let (hole, cost) = probe::count(|| pool.hole_bound(among));
         assert_eq!(hole.get(), want, "{among:?}");
         assert_eq!(cost, among.iter().count() as u64);
     }
     let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
-    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+    assert_eq!(pool.hole_bound(ranks(&[1])).get(), 30);
     retire(&mut pool, range);
     let batch = pool.begin_batch().unwrap();
     release(&mut pool, batch);
-    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 100);
+    assert_eq!(pool.hole_bound(ranks(&[1])).get(), 100);
     pool.take_empty(0, |_, stats| stats.chunks == 100).unwrap();
-    assert_eq!(pool.largest_hole(ranks(&[1])).get(), 30);
+    assert_eq!(pool.hole_bound(ranks(&[1])).get(), 30);
 }
 
 #[test]

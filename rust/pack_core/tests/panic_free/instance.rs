@@ -71,7 +71,7 @@ emit! {
     ) -> Result<Reserved, Error> {
         pool.reserve(size, align, among)
     }
-    largest_hole(pool: &Pool, among: RankSet) -> ChunkCount { pool.largest_hole(among) }
+    hole_bound(pool: &Pool, among: RankSet) -> ChunkCount { pool.hole_bound(among) }
     len(pool: &Pool) -> (usize, bool) { (pool.len(), pool.is_empty()) }
     trim(
         pool: &mut Pool, id: PackId, range: ChunkRange, keep: ChunkCount
