@@ -489,4 +489,13 @@ mod tests {
         assert_eq!(ones(0b1010_0001).collect::<Vec<_>>(), [0, 5, 7]);
         assert_eq!(ones(u64::MAX).count(), 64);
     }
+    #[test]
+    fn numbers_of_bits_do_not_wrap() {
+        let last = word_of(u32::MAX);
+        assert_eq!(first_bit_of(last - 1), u32::MAX - 127);
+        assert_eq!(first_bit_of(last), u32::MAX - 63);
+        for index in [last + 1, last + 2, 2 * last + 2, usize::MAX] {
+            assert_eq!(first_bit_of(index), u32::MAX);
+        }
+    }
 }
