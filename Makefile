@@ -15,7 +15,8 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus protocol module clean distclean
+.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus protocol loom mutants \
+	coverage fuzz module clean distclean
 
 help:
 	@echo 'bpf_pack: program packs for the arm64 BPF JIT, each mapped by one TLB entry.'
@@ -34,6 +35,11 @@ help:
 	@echo '  make check      formatting and lints only'
 	@echo '  make litmus     the order of cache maintenance, against the memory model of arm64'
 	@echo '  make protocol   the concurrency of the service, with a model checker'
+	@echo '  make loom       the gate of the module, all executions of a few tasks'
+	@echo '  make mutants    changes in pack_core and pagetable that no test notices (half an'
+	@echo '                  hour on an idle core; a run that was stopped goes on)'
+	@echo '  make coverage   what the tests of these two crates reach'
+	@echo '  make fuzz       100 million operations on pack_core (a run that was stopped goes on)'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
 	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
 	@echo '  make distclean  remove build/ altogether'
@@ -72,6 +78,18 @@ litmus:
 
 protocol:
 	@tools/protocol/run
+
+loom:
+	@tools/gate-loom/run
+
+mutants:
+	@tools/mutants/run
+
+coverage:
+	@tools/coverage/run
+
+fuzz:
+	@tools/fuzz/run
 
 module:
 	@scripts/module $(KERNEL)

@@ -8,12 +8,14 @@
 //! answers. Like the rest of the crate, the model neither allocates nor panics. It needs the
 //! feature `model`, which a build for the kernel does not have.
 
+mod bytes;
 mod op;
 mod queries;
 mod random;
 mod shadow;
 mod trial;
 
+pub use bytes::Bytes;
 pub use op::Generator;
 pub use op::Limits;
 pub use op::Op;
