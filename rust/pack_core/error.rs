@@ -60,3 +60,30 @@ impl core::fmt::Display for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_own_text() {
+        let errors = [
+            Error::NeedPack(ChunkCount::new(16)),
+            Error::Empty,
+            Error::TooLarge,
+            Error::BadAlign,
+            Error::Full,
+            Error::BadStorage,
+            Error::Stale,
+            Error::NotAllocated,
+            Error::WrongState(RangeState::Live),
+            Error::WrongState(RangeState::Retired),
+            Error::WrongRange,
+        ];
+        let mut texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(texts[0], "no pack has room for 16 chunks");
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), errors.len());
+    }
+}

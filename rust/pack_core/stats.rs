@@ -312,6 +312,7 @@ mod tests {
                 "{state:?}"
             );
             assert_eq!(tallies.total(), tallies.of(state));
+            assert_eq!(tallies.total().bytes(), 7 * 64);
         }
     }
 

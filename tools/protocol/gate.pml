@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Unloading against calls in flight: rust/lifetime.rs (Gate, ModuleRef, Delayed),
+ * Unloading against calls in flight: rust/lifetime.rs (ModuleRef, Delayed), rust/lifetime/gate.rs,
  * rust/hook.rs and the order in which the fields of BpfPack are dropped. Callers come through
  * ftrace, may sleep in the stock function with our text on their stack, and may make and free
  * an image; the background work comes through the gate as well.

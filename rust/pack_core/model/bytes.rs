@@ -40,7 +40,7 @@ impl<'a> Bytes<'a> {
     /// Takes the limits from the first byte. The others are the operations.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first()?;
-        let (slots, chunks) = *SHAPES.get(usize::from(*first) % SHAPES.len())?;
+        let (slots, chunks) = *SHAPES.get(usize::from(*first).checked_rem(SHAPES.len())?)?;
         let limits = Limits {
             slots,
             chunks,

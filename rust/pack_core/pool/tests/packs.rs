@@ -55,6 +55,7 @@ fn a_full_pool_gives_the_pack_back() {
     pool.add(pack(1, 0)).unwrap();
     pool.add(pack(2, 1)).unwrap();
     let failed = pool.add(pack(3, 2)).unwrap_err();
+    assert!(format!("{failed:?}").contains("Full"));
     assert_eq!((failed.error, failed.pack.chunks().get()), (Error::Full, 3));
     assert_eq!(pool.stats().packs, 2);
 }
