@@ -23,7 +23,7 @@ const SHAPES: [(u32, u32); 8] = [
 
 /// The number of operations from one input. Few bytes that are repeated fill a pool as well as many
 /// bytes do, and a fuzzer finds them sooner.
-const OPERATIONS: u32 = 1_000;
+const OPERATIONS: u32 = 250;
 
 /// Reads operations from bytes, over and over until there are enough. All bytes are valid, and a
 /// change of one of them seldom changes the operations after the next.
@@ -147,7 +147,11 @@ impl Bytes<'_> {
             },
             10 => Op::BeginBatch,
             11 | 12 => Op::Release {
-                at_most: u32::from(self.byte()?),
+                // Mostly fewer than a batch has.
+                at_most: match self.byte()? {
+                    byte @ 0..=191 => u32::from(byte % 8),
+                    _ => u32::MAX,
+                },
             },
             13 => Op::Age,
             14 => Op::Stale,
