@@ -227,9 +227,10 @@ fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result
         Flaw::of_pack("a fresh chunk is free", slot)
     })?;
     let before = scan((0..fresh.start()).map(|chunk| !used(chunk)));
-    ensure(fresh.is_empty() || before.longest < fresh.least(), || {
-        Flaw::of_pack("an image fits before the fresh chunks", slot)
-    })
+    ensure(
+        fresh.is_empty() || before.longest < fresh.least() || fresh.least() == u32::MAX,
+        || Flaw::of_pack("an image fits before the fresh chunks", slot),
+    )
 }
 
 /// Compares every node of a pack's index with a scan of the chunks under it.

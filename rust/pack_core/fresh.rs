@@ -17,7 +17,8 @@ const PART: u32 = 64;
 ///
 /// # Invariants
 ///
-/// If the run is not empty, no free run of `least` chunks or more ends before it or at its start.
+/// If the run is not empty, no free run of `least` chunks or more ends before it or at its start,
+/// unless `least` is [`u32::MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fresh {
     start: u32,
@@ -102,6 +103,12 @@ impl Fresh {
     #[inline]
     pub(crate) fn note(&mut self, count: u32) {
         self.least = self.least.min(count);
+    }
+
+    /// Notes that chunks before the run became free.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.least = u32::MAX;
     }
 
     /// Moves the end of the run.

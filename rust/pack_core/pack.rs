@@ -96,7 +96,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let parts = self.parts_mut();
         let words = parts.used.len();
         bitmap::fill(parts.used, chunks, bitmap::first_bit_of(words), true);
-        runs::refresh(parts.used, parts.tree, 0, words.saturating_sub(1));
+        let last = words.saturating_sub(1);
+        runs::refresh(parts.used, parts.tree, Fresh::default(), 0, last);
     }
 
     /// Returns the number of chunks in the pack.
@@ -228,9 +229,20 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     fn refresh(&mut self) {
         let fresh = core::mem::take(&mut self.fresh);
         if !fresh.is_empty() {
-            let parts = self.parts_mut();
-            let last = bitmap::word_of(fresh.end().saturating_sub(1));
-            runs::refresh(parts.used, parts.tree, bitmap::word_of(fresh.start()), last);
+            self.parts_mut()
+                .refresh(fresh.start(), fresh.end(), Fresh::default());
+        }
+    }
+
+    /// Notes that chunks became free that were not fresh.
+    ///
+    /// A hole that ends where the fresh chunks start would make one run with them and the hole
+    /// behind them: the bound of the holes would be far from the truth.
+    fn others_freed(&mut self) {
+        self.fresh.forget();
+        let before = self.fresh.start().checked_sub(1);
+        if before.is_some_and(|before| self.is_free(before, 1)) {
+            self.refresh();
         }
     }
 
@@ -287,7 +299,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         } else {
             self.refresh();
             if !lowest || count > limit {
-                self.parts_mut().set_used(start, end, true);
+                self.parts_mut()
+                    .set_used(start, end, true, Fresh::default());
                 return;
             }
             self.fresh = Fresh::first(start, count);
@@ -301,8 +314,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             self.fresh.set_end(start);
             bitmap::fill(self.parts_mut().used, start, end, false);
         } else if start < end {
-            self.refresh();
-            self.parts_mut().set_used(start, end, false);
+            if self.fresh.overlaps(start, end.saturating_sub(start)) {
+                self.refresh();
+            }
+            let fresh = self.fresh;
+            self.parts_mut().set_used(start, end, false, fresh);
+            self.others_freed();
         }
     }
 

@@ -236,9 +236,15 @@ impl<'a> Runs<'a> {
 
 /// Updates the index after changes of the words from `first_word` to `last_word`, inclusive.
 ///
-/// No chunk counts as fresh any more. O(words + log of all words). It stops where no node changes, because the nodes above do not
+/// The chunks of `fresh` count as free. O(words + log of all words). It stops where no node changes, because the nodes above do not
 /// change either.
-pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_word: usize) {
+pub(crate) fn refresh(
+    used: &[u64],
+    tree: &mut [u64],
+    fresh: Fresh,
+    first_word: usize,
+    last_word: usize,
+) {
     let leaves = tree.len();
     let mut first = leaves.saturating_add(first_word) / 2;
     let mut last = leaves.saturating_add(last_word) / 2;
@@ -248,7 +254,7 @@ pub(crate) fn refresh(used: &[u64], tree: &mut [u64], first_word: usize, last_wo
         changed = false;
         for node in first..=last {
             let left = node.saturating_mul(2);
-            let runs = Runs::new(used, tree, Fresh::default());
+            let runs = Runs::new(used, tree, fresh);
             let joined = Summary::join(runs.node(left), runs.node(left.saturating_add(1)), half);
             if let Some(word) = tree.get_mut(node) {
                 let was = core::mem::replace(word, joined.encode());
@@ -280,7 +286,7 @@ mod tests {
             bitmap::fill(&mut used, bits, end, true);
             let mut tree = vec![0; leaves_for(used.len())];
             let last = used.len() - 1;
-            refresh(&used, &mut tree, 0, last);
+            refresh(&used, &mut tree, Fresh::default(), 0, last);
             Self { used, tree }
         }
 
@@ -289,6 +295,7 @@ mod tests {
             refresh(
                 &self.used,
                 &mut self.tree,
+                Fresh::default(),
                 bitmap::word_of(start),
                 bitmap::word_of(end - 1),
             );

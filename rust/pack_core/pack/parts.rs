@@ -8,6 +8,7 @@
 //! the planes also say where ranges start, and freeing a range needs no memory.
 
 use crate::bitmap;
+use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::probe;
 use crate::runs;
@@ -95,13 +96,19 @@ impl PartsMut<'_> {
     }
 
     /// Marks the chunks from `start` up to but not including `end` as used or free, in the bitmap
-    /// and in the index. O(chunks/64 + log of the pack).
-    pub(super) fn set_used(&mut self, start: u32, end: u32, used: bool) {
+    /// and in the index, which counts those of `fresh` as free. O(chunks/64 + log of the pack).
+    pub(super) fn set_used(&mut self, start: u32, end: u32, used: bool, fresh: Fresh) {
         if start < end {
             bitmap::fill(self.used, start, end, used);
-            let last = bitmap::word_of(end.saturating_sub(1));
-            runs::refresh(self.used, self.tree, bitmap::word_of(start), last);
+            self.refresh(start, end, fresh);
         }
+    }
+
+    /// Brings the index up to date for the chunks from `start` up to but not including `end`.
+    pub(super) fn refresh(&mut self, start: u32, end: u32, fresh: Fresh) {
+        let (first, last) = (start, end.saturating_sub(1));
+        let words = (bitmap::word_of(first), bitmap::word_of(last));
+        runs::refresh(self.used, self.tree, fresh, words.0, words.1);
     }
 }
 

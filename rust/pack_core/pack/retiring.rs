@@ -8,6 +8,7 @@ use super::Pack;
 use crate::bitmap;
 use crate::bitmap::Span;
 use crate::error::Error;
+use crate::fresh::Fresh;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::probe;
@@ -78,8 +79,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// It looks at each word once, however many ranges start there, and updates the index once.
     pub(crate) fn release(&mut self, at_most: u32) -> Tally {
-        // Chunks become free that may be fresh, or lie before those that are.
-        self.refresh();
+        let fresh = self.fresh;
         let span = self.syncing;
         let first = span.words().start;
         let last_chunk = self.chunks.get().saturating_sub(1);
@@ -89,6 +89,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // The first word in which a syncing range may be left.
         let mut rest = first;
         let mut touched: Option<(usize, usize)> = None;
+        // Whether a fresh chunk becomes free.
+        let mut stale = false;
         // Whether a range that becomes free continues in the next word.
         let mut open = false;
         for index in first..parts.used.len() {
@@ -118,6 +120,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             } else {
                 index
             };
+            stale |= freed & fresh.in_word(index) != 0;
             if freed != 0 {
                 touched = Some((touched.map_or(index, |(first, _)| first), index));
             }
@@ -127,8 +130,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             });
         }
         if let Some((first, last)) = touched {
-            runs::refresh(parts.used, parts.tree, first, last);
+            let fresh = if stale { Fresh::default() } else { fresh };
+            runs::refresh(parts.used, parts.tree, fresh, first, last);
         }
+        // INVARIANT: All fresh chunks are used, or the index knows of all chunks.
+        if stale {
+            self.refresh();
+        }
+        self.others_freed();
         // INVARIANT: The syncing ranges that are left start in the rest of the span.
         self.tallies.remove(RangeState::Syncing, released);
         self.syncing = if self.tallies.syncing.ranges == 0 {
