@@ -116,10 +116,10 @@ make_files() {
 # --- the machine -------------------------------------------------------------
 
 # cpu CASE - hibernation_bbm needs a CPU model that may change the size of leaves in the
-# live linear map; the kernel knows these by name, here Neoverse V3.
+# live linear map; the kernel knows these by name, here Neoverse V3 r0p2.
 cpu() {
 	case $1 in
-	*_bbm) echo max,pauth-impdef=on,midr=0x410fd840 ;;
+	hibernation_bbm.*) echo max,pauth-impdef=on,midr=0x410fd842 ;;
 	*) echo neoverse-n1 ;;
 	esac
 }
@@ -237,6 +237,7 @@ main() {
 	single_instance power
 	"$ROOT/scripts/kit" arm64
 	make_files
+	# shellcheck disable=SC2086 # a list of words
 	[ $# -gt 0 ] || set -- $CASES
 	for wanted in "$@"; do
 		case=${wanted%%.*}
