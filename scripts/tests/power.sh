@@ -15,7 +15,7 @@ OUT=$BUILD/power
 DEBS=$OUT/debs
 FILES=$OUT/files
 LIBRARIES=usr/lib/aarch64-linux-gnu
-PACKAGES=(kexec-tools makedumpfile)
+PACKAGES=(kexec-tools)
 RECIPE_VERSION=1
 CASES='freeze hibernation hibernation_bbm kexec crash'
 # Seconds for a boot. It needs a tenth of that, but the host may be busy.
@@ -82,10 +82,10 @@ stage() {
 		dpkg --fsys-tarfile "$deb" | tar -x -C "$root" --keep-directory-symlink --no-same-owner \
 			--exclude './usr/share/*' --exclude './usr/lib/*/perl*'
 	done
-	cp -L "$(find "$root" -name kexec -type f)" "$(find "$root" -name makedumpfile -type f)" "$to/"
+	cp -L "$(find "$root" -name kexec -type f)" "$to/"
 	while [ "$count" -ne "${#libraries[@]}" ]; do
 		count=${#libraries[@]}
-		mapfile -t libraries < <(needed_libraries "$root" "$to/kexec" "$to/makedumpfile" "${libraries[@]}" | sort -u)
+		mapfile -t libraries < <(needed_libraries "$root" "$to/kexec" "${libraries[@]}" | sort -u)
 	done
 	[ "$count" -gt 0 ] || return
 	cp -L "${libraries[@]}" "$to/"
@@ -106,7 +106,7 @@ make_files() {
 	local want
 	want="$RECIPE_VERSION ${PACKAGES[*]}"
 	if [ "$(cat "$DEBS/ready" 2>/dev/null)" != "$want" ]; then
-		step "download kexec-tools and makedumpfile" "check that the package mirror is in reach and run it again" \
+		step "download kexec-tools" "check that the package mirror is in reach and run it again" \
 			retry download
 		echo "$want" >"$DEBS/ready"
 	fi
