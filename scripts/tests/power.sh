@@ -19,7 +19,7 @@ PACKAGES=(kexec-tools)
 RECIPE_VERSION=1
 CASES='freeze hibernation hibernation_bbm kexec crash'
 # Seconds for a boot. It needs a tenth of that, but the host may be busy.
-TIMEOUT=${POWER_TIMEOUT:-1800}
+TIMEOUT=${BPF_PACK_POWER_TIMEOUT:-1800}
 QEMU=${BPF_PACK_QEMU:-qemu-system-aarch64}
 COMPLAINTS='WARNING:|BUG:|Oops|Unable to handle|rcu:.*(stall|detected)|soft lockup|INFO: task .* blocked'
 
