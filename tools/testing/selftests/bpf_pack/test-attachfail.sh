@@ -48,7 +48,7 @@ for function in bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_prog_pack_al
 	check "$function held: rmmod of its holder succeeds" rmmod bpf_pack_holder
 done
 check "the test build lists the points" list_faults
-watched "proof fails" 5 load_test_pack fault="$(fault proof-finalize)"
+watched "proof fails" "$(count_hooks)" load_test_pack fault="$(fault proof-finalize)"
 
 check "insmod succeeds after all failures" load_pack
 check "rmmod succeeds after all failures" unload_pack

@@ -152,11 +152,11 @@ while read -r number name <&3; do
 	hook-list) refused "$name" "cannot hook" fault="$number" ;;
 	hook-site | hook-memory | hook-filter)
 		refused "$name" "cannot hook" fault="$number"
-		refused "$name, the last one" "cannot hook" fault="$number" fault_skip=4
+		refused "$name, the last one" "cannot hook" fault="$number" fault_skip=$(($(count_hooks) - 1))
 		;;
 	hook-register)
 		refused "$name" "is held by another user of ftrace" fault="$number"
-		refused "$name, the last one" "is held by another user of ftrace" fault="$number" fault_skip=4
+		refused "$name, the last one" "is held by another user of ftrace" fault="$number" fault_skip=$(($(count_hooks) - 1))
 		;;
 	proof-program) refused "$name" "cannot make a BPF program to try" fault="$number" ;;
 	# The proof does not see a call through the hook, as if the function were inlined.

@@ -38,6 +38,11 @@ unload_pack() {
 	loop_until images_are 0 && control check && loop_until rmmod bpf_pack
 }
 
+# count_hooks - the number of functions that the module redirects on this kernel.
+count_hooks() {
+	echo $((5 + $(grep -c ' bpf_fixup_call_args$' /proc/kallsyms)))
+}
+
 # load_walk - the module that shows the page tables.
 load_walk() {
 	is_loaded bpf_pack_ptwalk || insmod "$(module bpf_pack_ptwalk)"
