@@ -129,6 +129,8 @@ pub(crate) struct Service {
     /// A [`Mode`].
     mode: Atomic<u32>,
     low: Low,
+    /// The size of the images that were retired since the last batch began, about.
+    retired_bytes: Atomic<usize>,
     pub(crate) counters: Counters,
 }
 
@@ -171,6 +173,7 @@ impl Service {
                 any: Atomic::new(false),
                 classic: Atomic::new(false),
             },
+            retired_bytes: Atomic::new(0),
             counters: Counters::default(),
         })
     }

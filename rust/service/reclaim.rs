@@ -15,6 +15,7 @@ use crate::plan::MAX_PACKS;
 use crate::poke;
 use crate::trace;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::time::{
     msecs_to_jiffies,
     Delta, //
@@ -33,6 +34,10 @@ const ROUND: i64 = 900;
 
 /// The most ranges that become free under one hold of the lock: every load needs that lock.
 const SLICE: u32 = 128;
+
+/// The retired memory, in bytes, for which a load makes a batch. A load needs the synchronisation
+/// anyway, but the batch costs as much as half a load, however little is in it.
+const WORTH: usize = 32 << 10;
 
 impl Service {
     /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
@@ -79,6 +84,7 @@ impl Service {
         // The event comes before the memory can become free, so that events are in order.
         trace::retire(address, claim.image_bytes());
         let retired = self.books().retired(&claim);
+        self.retired_bytes.add(claim.image_bytes(), Relaxed);
         self.counters.images_freed.inc();
         self.tidy_later();
         match retired {
@@ -90,24 +96,33 @@ impl Service {
 
     /// Returns when all CPUs were synchronised since the call. Sleeps.
     ///
-    /// If it was this task that did it, images that were retired before become free: one slice at
-    /// once, the rest in the background, so that a load does not pay for many frees.
+    /// If it was this task that did it, and enough memory waits for it, images that were retired
+    /// before become free: one slice at once, the rest in the background, so that a load does not
+    /// pay for many frees.
     pub(super) fn synchronise(&self) {
+        let mut worth = false;
         let own = self.rounds.pass(|| {
-            let batch = self.books().pool.begin_batch();
+            worth = self.retired_bytes.load(Relaxed) >= WORTH;
+            let batch = worth.then(|| self.begin_batch()).flatten();
             self.synchronise_for(batch);
         });
         if !own {
             self.counters.shared_synchronisations.inc();
-        } else if self.release_slice() {
+        } else if worth && self.release_slice() {
             self.tidy_work.hurry();
         }
+    }
+
+    /// Makes a batch of the retired images.
+    fn begin_batch(&self) -> Option<Batch> {
+        self.retired_bytes.store(0, Relaxed);
+        self.books().pool.begin_batch()
     }
 
     /// Frees the memory of one batch of retired images. Returns whether any memory became free.
     pub(super) fn reclaim(&self) -> bool {
         let leftover = self.release_all();
-        let batch = self.books().pool.begin_batch();
+        let batch = self.begin_batch();
         let begun = batch.is_some();
         if begun {
             self.rounds.run_one(|| self.synchronise_for(batch));

@@ -10,6 +10,7 @@ set -eu
 LOADS=${LOADS:-200}
 
 start_test loads
+seconds=0
 need_tool load_functions
 need_module bpf_pack
 
@@ -21,11 +22,12 @@ calls() {
 
 # loaded ARGUMENT... - loads programs; shows how often the CPUs were interrupted.
 loaded() {
-	calls_before=$(calls)
+	calls_before=$(calls) since=$(date +%s)
 	"$TOOLS/load_functions" "$@" >"$WORK/loaded" || {
 		cat "$WORK/loaded"
 		return 1
 	}
+	seconds=$(($(date +%s) - since))
 	echo "interrupts for function calls: $(($(calls) - calls_before))" >>"$WORK/loaded"
 	sed 's/^/load_functions: /' "$WORK/loaded"
 }
@@ -55,11 +57,11 @@ for functions in 1 2 8 64 256; do
 	check "$functions functions: the images shared it" exactly $((functions > 1)) loads
 done
 check "$LOADS loads of 16 functions give right results" loaded 16 "$LOADS"
-# Freed images are released with the next load, or once a second.
-check "$LOADS loads of 16 functions: one synchronisation each" at_most $((LOADS + LOADS / 10 + 5)) synchronisations
+# Freed images are released with a load, or once a second.
+check "$LOADS loads of 16 functions: one synchronisation each" at_most $((LOADS + 2 * seconds + 5)) synchronisations
 comment <"$WORK/loaded"
 check "eight processes, $LOADS loads of 4 functions each, give right results" loaded 4 "$LOADS" 8
-check "eight processes: one synchronisation a load, or fewer" at_most $((8 * LOADS + LOADS / 10 + 5)) synchronisations
+check "eight processes: one synchronisation a load, or fewer" at_most $((8 * LOADS + 2 * seconds + 5)) synchronisations
 comment <"$WORK/loaded"
 check "as many images were finalized as functions were loaded" \
 	test "$(status_value images_finalized)" -ge $((1 + 2 + 8 + 64 + 256 + 16 * LOADS + 32 * LOADS))
