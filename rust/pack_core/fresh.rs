@@ -136,7 +136,7 @@ mod tests {
                 let fresh = Fresh::first(start, end - start);
                 for word in 0..4 {
                     let want = (0..64).filter(|bit| fresh.contains(64 * word + bit));
-                    let want = want.fold(0, |bits, bit| bits | 1u64 << bit);
+                    let want = want.fold(0, |bits, bit| bits | (1u64 << bit));
                     assert_eq!(fresh.in_word(word as usize), want, "{start}..{end}: {word}");
                 }
             }

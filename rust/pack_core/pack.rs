@@ -38,7 +38,7 @@ use parts::PartsMut;
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
-///   and at most [`Fresh::limit`].
+///   and at most 1/64 of the pack.
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
