@@ -39,6 +39,32 @@ static int load(size_t functions, unsigned long loads)
 	return 0;
 }
 
+/* True if bpf_pack has no image, and no freed one waits for the CPUs. */
+static bool is_quiet(void)
+{
+	static const char *const keys[] = {
+		"images", "retiring_images", "retired_images", "syncing_images",
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (status_value(keys[i]) > 0)
+			return false;
+	return true;
+}
+
+/*
+ * Loads a program, and waits 30 s at most until nothing is left of it: with the first one
+ * libbpf loads some of its own, to see what the kernel can do.
+ */
+static void warm_up(void)
+{
+	__u32 unused;
+
+	close(load_functions(1, &unused));
+	for (int i = 0; i < 300 && !is_quiet(); i++)
+		usleep(100000);
+}
+
 int main(int argc, char **argv)
 {
 	size_t functions = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
@@ -46,14 +72,12 @@ int main(int argc, char **argv)
 	unsigned long processes = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
 	long long synchronisations, several;
 	int status, failed = 0;
-	__u32 unused;
 
 	if (!functions || functions > MAX_FUNCTIONS || argc > 4) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	/* With the first program libbpf loads some of its own, to see what the kernel can do. */
-	close(load_functions(1, &unused));
+	warm_up();
 	synchronisations = status_value("synchronisations");
 	several = status_value("loads");
 	for (unsigned long i = 1; i < processes; i++)
