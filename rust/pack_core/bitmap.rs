@@ -143,6 +143,20 @@ pub(crate) fn assign(words: &mut [u64], bit: u32, value: bool) {
     }
 }
 
+/// Returns the bits from `first` to `last`, inclusive, that are in the word at `index`, which has
+/// some of them.
+#[inline]
+const fn part_of(index: usize, first: u32, last: u32) -> u64 {
+    let mut part = u64::MAX;
+    if index == word_of(first) {
+        part &= from_bit(first);
+    }
+    if index == word_of(last) {
+        part &= up_to_bit(last);
+    }
+    part
+}
+
 /// Writes the bits from `start` up to but not including `end`. O(words).
 pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
@@ -154,13 +168,7 @@ pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
     };
     for (index, word) in (first_word..=last_word).zip(words) {
         probe::visit();
-        let mut mask = u64::MAX;
-        if index == first_word {
-            mask &= from_bit(start);
-        }
-        if index == last_word {
-            mask &= up_to_bit(last);
-        }
+        let mask = part_of(index, start, last);
         *word = if value { *word | mask } else { *word & !mask };
     }
 }
@@ -177,13 +185,7 @@ pub(crate) fn is_clear(words: &[u64], start: u32, end: u32) -> bool {
     };
     for (index, word) in (first_word..=last_word).zip(words) {
         probe::visit();
-        let mut mask = u64::MAX;
-        if index == first_word {
-            mask &= from_bit(start);
-        }
-        if index == last_word {
-            mask &= up_to_bit(last);
-        }
+        let mask = part_of(index, start, last);
         if *word & mask != 0 {
             return false;
         }
