@@ -3,6 +3,10 @@
 //! What keeps the module in memory while somebody needs it: a reference to the module, a count of
 //! calls in flight, and delayed work that can be cancelled. The kernel crate has none of them.
 
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::sys;
 use core::marker::PhantomPinned;
 use kernel::bindings;
@@ -27,8 +31,11 @@ pub(crate) struct ModuleRef(());
 impl ModuleRef {
     /// Takes a reference, or returns [`None`] if the module is being removed. Any context.
     pub(crate) fn take() -> Option<Self> {
+        let may = faults::at(Point::Lease, ENODEV).is_ok();
         // SAFETY: The pointer is to this module, which is loaded: its code is running.
-        unsafe { bindings::try_module_get(THIS_MODULE) }.then_some(Self(()))
+        let taken = may && unsafe { bindings::try_module_get(THIS_MODULE) };
+        // Not `then_some`: it would make a reference that was not taken, and drop it.
+        taken.then(|| Self(()))
     }
 }
 

@@ -9,10 +9,6 @@ use super::{
     Books, //
 };
 use crate::config::Config;
-use crate::faults::{
-    self,
-    Point, //
-};
 use crate::lifetime::ModuleRef;
 use crate::service::answers::Refusal;
 use crate::service::homes::{
@@ -161,7 +157,6 @@ impl Books {
         among: RankSet,
     ) -> Result<Option<NonNull<u8>>, Refusal> {
         if self.lease.is_none() {
-            faults::at(Point::Lease, ENODEV).map_err(|_| Refusal::Leaving)?;
             self.lease = Some(ModuleRef::take().ok_or(Refusal::Leaving)?);
         }
         let reserved = self.pool.reserve(size, config.knobs.align, among);
