@@ -69,7 +69,8 @@ impl Hooks {
 
 impl Drop for Hooks {
     fn drop(&mut self) {
-        // In reverse order: the hook that makes images goes before those that serve them.
+        // In reverse order: the hook that makes images goes first, while the others still serve
+        // them.
         while self.redirects.pop().is_some() {}
         // A task may have been redirected but not counted yet.
         wait_for_tasks();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The kernel symbols that are not exported to modules. The module resolves all of them once, or
-//! fails.
+//! fails; a few are optional.
 //!
 //! A kprobe on `kallsyms_lookup_name()` gives the address of that function, which leads to the
 //! other symbols: no kprobe can stand on data or on `noinstr` functions. Out-of-tree modules have
@@ -9,10 +9,10 @@
 //! instead.
 //!
 //! The function types are the kernel's own, from `helpers.h`. A kernel with kCFI compares a hash of
-//! the caller's type with one of the function's. rustc's hash is not clang's where an argument is an
-//! enum or a pointer to a function: `helpers.c` makes those calls. Symbols that are static in the kernel
-//! (`patch_lock`, `bpf_jit_current`) or defined in assembly (`dummy_tramp`) have no declaration to
-//! compare with.
+//! the caller's type with one of the function's. rustc's hash is not clang's where an argument is
+//! an enum or a pointer to a function: `helpers.c` makes those calls. Symbols that are static in the
+//! kernel (`patch_lock`, `bpf_jit_current`) or defined in assembly (`dummy_tramp`) have no
+//! declaration to compare with.
 
 use crate::faults::{
     self,
@@ -46,8 +46,8 @@ pub(crate) type Function<T> = <T as Nullable>::Function;
 
 /// Defines [`KernelFns`] and resolves its fields.
 ///
-/// An `optional` address may be missing. A `fn` is a function whose type is in `helpers.h`; `data` is an object of the given type; an
-/// `address` is only that.
+/// A `fn` is a function whose type is in `helpers.h`; `data` is an object of the given type; an
+/// `address` is only that, and an `optional` one may be missing.
 macro_rules! symbols {
     (@type fn $t:ty) => { Function<$t> };
     (@type data $t:ty) => { NonNull<$t> };

@@ -28,5 +28,5 @@ pass_on	free, 0
 pass_on	finalize, 1
 pass_on	text_copy, 2
 pass_on	text_poke, 3
-pass_on	alloc, 4
-pass_on	fixup_call_args, 5
+pass_on	fixup_call_args, 4
+pass_on	alloc, 5

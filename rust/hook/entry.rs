@@ -41,8 +41,8 @@ use kernel::prelude::*;
 
 /// Returns the stock functions and their replacements, in the order in which they are attached.
 ///
-/// The function that makes images comes after those that must be ready for our images. Not every
-/// kernel has the last one. `enter_stock.S` relies on the order.
+/// The function that makes images comes last, because the others must be ready for our images. Not
+/// every kernel has the one before it. `enter_stock.S` relies on the order.
 pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
     let target = |name, function, replacement| {
         Some(Target {
@@ -72,11 +72,6 @@ pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
             kernel.text_poke,
             text_poke as Function<sys::bpf_pack_text_poke> as usize,
         ),
-        target(
-            "bpf_prog_pack_alloc",
-            kernel.pack_alloc,
-            pack_alloc as Function<sys::bpf_pack_prog_pack_alloc> as usize,
-        ),
         kernel.fixup_call_args.and_then(|function| {
             target(
                 "bpf_fixup_call_args",
@@ -84,6 +79,11 @@ pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
                 fixup_call_args as Function<sys::bpf_pack_fixup_call_args> as usize,
             )
         }),
+        target(
+            "bpf_prog_pack_alloc",
+            kernel.pack_alloc,
+            pack_alloc as Function<sys::bpf_pack_prog_pack_alloc> as usize,
+        ),
     ]
 }
 
@@ -272,7 +272,7 @@ unsafe extern "C" fn fixup_call_args(env: *mut sys::bpf_verifier_env) -> c_int {
         .and_then(|service| service.begin_load(functions as usize));
     // SAFETY: The argument is that of the caller, who keeps the contract of the stock function.
     let result = unsafe { pass_on::fixup_call_args(env) };
-    // Only after it has returned does anybody learn of the program.
+    // Only when this function has returned does anybody learn of the program.
     drop(load);
     result
 }

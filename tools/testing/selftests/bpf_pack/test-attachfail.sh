@@ -42,7 +42,7 @@ for function in bpf_prog_pack_free bpf_jit_binary_pack_finalize bpf_prog_pack_al
 	case $function in
 	bpf_prog_pack_free) registrations=1 ;;
 	bpf_jit_binary_pack_finalize) registrations=2 ;;
-	bpf_prog_pack_alloc) registrations=5 ;;
+	bpf_prog_pack_alloc) registrations=$(count_hooks) ;;
 	esac
 	watched "$function held" "$registrations" load_pack
 	check "$function held: rmmod of its holder succeeds" rmmod bpf_pack_holder
