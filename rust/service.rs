@@ -129,7 +129,7 @@ pub(crate) struct Service {
     /// A [`Mode`].
     mode: Atomic<u32>,
     low: Low,
-    /// The size of the images that were retired since the last batch began, about.
+    /// The size of the images that are retired and in no batch, or a little more.
     retired_bytes: Atomic<usize>,
     pub(crate) counters: Counters,
 }

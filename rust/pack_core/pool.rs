@@ -67,8 +67,8 @@ impl<S> core::fmt::Debug for AddError<S> {
 /// # Invariants
 ///
 /// - There are at most [`MAX_SLOTS`] slots.
-/// - `holes` has the bound of each pack's holes at its slot in the tree of its rank, and 0 everywhere
-///   else.
+/// - `holes` has the bound of each pack's holes at its slot in the tree of its rank, and 0
+///   everywhere else.
 /// - `packs` is the number of slots with a pack.
 /// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
 ///   `first_syncing` if and only if it has syncing ranges; on each at most once. `last_retired` is

@@ -236,8 +236,8 @@ impl<'a> Runs<'a> {
 
 /// Updates the index after changes of the words from `first_word` to `last_word`, inclusive.
 ///
-/// The chunks of `fresh` count as free. O(words + log of all words). It stops where no node changes, because the nodes above do not
-/// change either.
+/// The chunks of `fresh` count as free. O(words + log of all words). It stops where no node changes,
+/// because the nodes above do not change either.
 pub(crate) fn refresh(
     used: &[u64],
     tree: &mut [u64],

@@ -25,6 +25,7 @@ use kernel::sync::atomic::{
 };
 use kernel::sync::Mutex;
 use kernel::task::Task;
+use kernel::types::NotThreadSafe;
 
 /// The most images of a program: BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
 const MAX_IMAGES: usize = 256;
@@ -111,6 +112,8 @@ fn is_mine(load: &Open) -> bool {
 #[must_use = "the load ends when it is dropped"]
 pub(crate) struct Load<'a> {
     service: &'a Service,
+    /// Only the task that began it finds it.
+    _task: NotThreadSafe,
 }
 
 impl Service {
@@ -122,7 +125,10 @@ impl Service {
     /// [`None`] if there is no memory for it. Then each image is synchronised by itself.
     pub(crate) fn begin_load(&self, images: usize) -> Option<Load<'_>> {
         self.loads.add(images).ok()?;
-        Some(Load { service: self })
+        Some(Load {
+            service: self,
+            _task: NotThreadSafe,
+        })
     }
 }
 

@@ -83,8 +83,9 @@ impl Service {
         }
         // The event comes before the memory can become free, so that events are in order.
         trace::retire(address, claim.image_bytes());
-        let retired = self.books().retired(&claim);
+        // Before a batch can take them.
         self.retired_bytes.add(claim.image_bytes(), Relaxed);
+        let retired = self.books().retired(&claim);
         self.counters.images_freed.inc();
         self.tidy_later();
         match retired {
@@ -115,8 +116,11 @@ impl Service {
 
     /// Makes a batch of the retired images.
     fn begin_batch(&self) -> Option<Batch> {
-        self.retired_bytes.store(0, Relaxed);
-        self.books().pool.begin_batch()
+        let batch = self.books().pool.begin_batch()?;
+        // CAST: The bytes of a batch are all below the size of memory.
+        let bytes = batch.tally().bytes() as usize;
+        self.retired_bytes.fetch_sub(bytes, Relaxed);
+        Some(batch)
     }
 
     /// Frees the memory of one batch of retired images. Returns whether any memory became free.

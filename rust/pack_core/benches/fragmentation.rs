@@ -12,8 +12,8 @@
 //!
 //! What is modelled: an image reserves what the arm64 JIT reserves for it, without the random gap
 //! after its header. Our allocator takes back whole chunks that an image does not need when it is
-//! finalized, and frees retired memory when the next image is finalized (all CPUs are synchronised
-//! then). The first sixteen packs are near the kernel's text and are filled first. The stock
+//! finalized, and frees retired memory when an image is finalized and 32 KiB wait, or when no pack
+//! has room (all CPUs are synchronised then). The first sixteen packs are near the kernel's text and are filled first. The stock
 //! allocator frees an empty pack at once; ours keeps it, because the model has no time, and the
 //! empty pack counts as reserved. What is not modelled: a JIT that reserves more than the final
 //! image needs.
@@ -113,7 +113,12 @@ struct Ours {
     pool: HostPool,
     /// Packs made.
     packs: usize,
+    /// Bytes that were retired since the last batch.
+    retired: usize,
 }
+
+/// The retired bytes for which a load makes a batch: `WORTH` in rust/service/reclaim.rs.
+const WORTH: usize = 32 << 10;
 
 impl Ours {
     /// An allocator without packs.
@@ -121,11 +126,13 @@ impl Ours {
         Self {
             pool: common::pool(MAX_PACKS),
             packs: 0,
+            retired: 0,
         }
     }
 
-    /// Synchronises all CPUs.
-    fn synchronise(&mut self) {
+    /// Frees the memory that was retired, after a synchronisation of all CPUs.
+    fn reclaim(&mut self) {
+        self.retired = 0;
         if let Some(batch) = self.pool.begin_batch() {
             common::release(&mut self.pool, batch);
         }
@@ -138,7 +145,7 @@ impl Ours {
                 self.pool.reserve(size, ChunkCount::ONE, RankSet::ALL),
                 attempt,
             ) {
-                (Err(Error::NeedPack(_)), 0) => self.synchronise(),
+                (Err(Error::NeedPack(_)), 0) => self.reclaim(),
                 (Err(Error::NeedPack(_)), 1) => {
                     let rank = u8::from(self.packs >= NEAR_PACKS);
                     let pack = common::pack(PACK_CHUNKS.get(), rank);
@@ -163,7 +170,9 @@ impl Allocator for Ours {
             image.range = self.pool.trim(image.pack, image.range, keep).unwrap();
         }
         self.pool.begin_write(image.pack, image.range).unwrap();
-        self.synchronise();
+        if self.retired >= WORTH {
+            self.reclaim();
+        }
         let end = self.pool.finalize(image.pack, image.range);
         assert_eq!(end, Ok(WriteEnd::Kept));
         (length, image)
@@ -174,6 +183,7 @@ impl Allocator for Ours {
         let taken = self.pool.begin_retire(image.pack, start);
         assert_eq!(taken, Ok(Taken::Retiring(image.range)));
         self.pool.retired(image.pack, image.range).unwrap();
+        self.retired += image.range.count().bytes();
     }
 
     fn place((_, image): &Self::Image) -> Place {

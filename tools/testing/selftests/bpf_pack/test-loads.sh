@@ -63,6 +63,12 @@ comment <"$WORK/loaded"
 check "eight processes, $LOADS loads of 4 functions each, give right results" loaded 4 "$LOADS" 8
 check "eight processes: one synchronisation a load, or fewer" at_most $((8 * LOADS + 2 * seconds + 5)) synchronisations
 comment <"$WORK/loaded"
+if [ "$(count_cpus)" -gt 1 ]; then
+	check "eight processes: some shared a synchronisation of another" \
+		test "$(status_value shared_synchronisations)" -gt 0
+else
+	skip_case "eight processes: some shared a synchronisation of another" "only one CPU"
+fi
 check "as many images were finalized as functions were loaded" \
 	test "$(status_value images_finalized)" -ge $((1 + 2 + 8 + 64 + 256 + 16 * LOADS + 32 * LOADS))
 check "no bad call" test "$(status_value bad_calls)" -eq 0

@@ -113,7 +113,9 @@ event == "order_clean:" {
 	start = address_of("start")
 	cleaned[start] = now
 	cleaned_to[start] = address_of("end")
-	wrote[start] = written[task]
+	# What this task wrote before its last maintenance is another image of the load.
+	if (written[task] > maintained[task])
+		wrote[start] = written[task]
 	maintained[task] = now
 	# Only freeing writes to a final image.
 	if (state[start] == "live" && cleaned_to[start] == start + size[start] &&
