@@ -13,10 +13,10 @@
 //! What is modelled: an image reserves what the arm64 JIT reserves for it, without the random gap
 //! after its header. Our allocator takes back whole chunks that an image does not need when it is
 //! finalized, and frees retired memory when an image is finalized and 32 KiB wait, or when no pack
-//! has room (all CPUs are synchronised then). The first sixteen packs are near the kernel's text and are filled first. The stock
-//! allocator frees an empty pack at once; ours keeps it, because the model has no time, and the
-//! empty pack counts as reserved. What is not modelled: a JIT that reserves more than the final
-//! image needs.
+//! has room (all CPUs are synchronised then). It makes a pack ahead when no hole has 256 KiB. The
+//! first sixteen packs are near the kernel's text and are filled first. The stock allocator frees an
+//! empty pack at once; ours keeps it, because the model has no time, and the empty pack counts as
+//! reserved. What is not modelled: a JIT that reserves more than the final image needs.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -120,6 +120,9 @@ struct Ours {
 /// The retired bytes for which a load makes a batch: `WORTH` in rust/service/reclaim.rs.
 const WORTH: usize = 32 << 10;
 
+/// A pack is made ahead when no hole is as long: `LOW_WATER` in rust/service.
+const LOW_WATER: ChunkCount = ChunkCount::new((256 << 10) / CHUNK_SIZE as u32);
+
 impl Ours {
     /// An allocator without packs.
     fn new() -> Self {
@@ -146,16 +149,24 @@ impl Ours {
                 attempt,
             ) {
                 (Err(Error::NeedPack(_)), 0) => self.reclaim(),
-                (Err(Error::NeedPack(_)), 1) => {
-                    let rank = u8::from(self.packs >= NEAR_PACKS);
-                    let pack = common::pack(PACK_CHUNKS.get(), rank);
-                    assert!(self.pool.add(pack).is_ok(), "too many packs");
-                    self.packs += 1;
+                (Err(Error::NeedPack(_)), 1) => self.grow(),
+                (result, _) => {
+                    if self.pool.hole_bound(RankSet::ALL) < LOW_WATER {
+                        self.grow();
+                    }
+                    return result.unwrap();
                 }
-                (result, _) => return result.unwrap(),
             }
         }
         unreachable!()
+    }
+
+    /// Makes a pack.
+    fn grow(&mut self) {
+        let rank = u8::from(self.packs >= NEAR_PACKS);
+        let pack = common::pack(PACK_CHUNKS.get(), rank);
+        assert!(self.pool.add(pack).is_ok(), "too many packs");
+        self.packs += 1;
     }
 }
 
