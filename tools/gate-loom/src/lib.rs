@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The gate of the module (`rust/lifetime/gate.rs`, the same file) under loom: every interleaving
-//! of a few tasks is tried, with every value that a read may return in the memory model of C11.
+//! of a few tasks is tried, with every value of a read that loom explores in the memory model of C11.
 //!
 //! [`sync`] stands in for the kernel's atomics. `Full` is `SeqCst` here, for which loom assumes no
 //! more than acquire and release. The kernel's fully ordered operations order more, so that what
