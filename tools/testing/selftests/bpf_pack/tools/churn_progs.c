@@ -40,7 +40,8 @@ static const char usage[] =
 	"\n"
 	"Makes programs, runs them, checks their results and frees them, in N workers (default:\n"
 	"two for each CPU, at least one for each kind), until N images (default 2000) have lived.\n"
-	"The kinds take turns: filter, classic, seccomp, tail, tracing, target.\n"
+	"The kinds take turns: filter, classic, seccomp, tail, tracing, target, functions;\n"
+	"the last one, which makes most of them, ends when nine tenths have lived through it.\n"
 	"Prints how many images are done whenever a tenth is, and those of each kind at the end.\n";
 
 struct kind {
@@ -52,6 +53,9 @@ struct kind {
 	int (*turn)(unsigned int number);
 };
 
+/* The place of the last kind. */
+enum { FUNCTIONS = 6 };
+
 /* What all workers share. */
 static struct shared {
 	atomic_ulong images;	/* lived so far */
@@ -61,6 +65,8 @@ static struct shared {
 
 static struct run run;
 static unsigned int seed;
+/* How many images are to live. */
+static unsigned long wanted = 2000;
 
 static unsigned int random_below(unsigned int limit)
 {
@@ -323,6 +329,38 @@ static int turn_target(unsigned int number)
 	return run.result == PASS ? 4 : -1;
 }
 
+/* The most functions of a program: a short run has room for the other kinds, too. */
+static unsigned int max_functions(void)
+{
+	if (wanted / 100 < 2)
+		return 2;
+	return wanted / 100 < MAX_FUNCTIONS ? wanted / 100 : MAX_FUNCTIONS;
+}
+
+/*
+ * Programs of several functions, each an image: they are finalized in one load. Does
+ * nothing when the kind has had its share.
+ */
+static int turn_functions(unsigned int number)
+{
+	unsigned int functions = 1 + (number * 37 + random_below(8)) % max_functions();
+	__u32 value;
+	int fd, err;
+
+	if (atomic_load(&shared->of_kind[FUNCTIONS]) >= wanted / 10 * 9) {
+		usleep(100 * 1000);
+		return 0;
+	}
+	fd = load_functions(functions, &value);
+	if (fd < 0) {
+		run_fail(&run, "load %u functions: %s", functions, strerror(-fd));
+		return -1;
+	}
+	err = expect("functions", fd, value);
+	close(fd);
+	return err ? -1 : (int)functions;
+}
+
 static const struct kind kinds[] = {
 	{ "filter", turn_filter },
 	{ "classic", turn_classic },
@@ -330,10 +368,11 @@ static const struct kind kinds[] = {
 	{ "tail", turn_tail },
 	{ "tracing", turn_tracing },
 	{ "target", turn_target },
+	[FUNCTIONS] = { "functions", turn_functions },
 };
 
-/* Counts what lived, and says when another tenth of @wanted has. */
-static void count(size_t kind, unsigned long images, unsigned long wanted)
+/* Counts what lived, and says when another tenth of what is wanted has. */
+static void count(size_t kind, unsigned long images)
 {
 	unsigned long before = atomic_fetch_add(&shared->images, images);
 	unsigned long tenth = wanted / 10 ? wanted / 10 : 1;
@@ -344,7 +383,7 @@ static void count(size_t kind, unsigned long images, unsigned long wanted)
 }
 
 /* The work of a worker; its exit status. */
-static int work(size_t kind, unsigned long wanted)
+static int work(size_t kind)
 {
 	for (unsigned int number = 0; atomic_load(&shared->images) < wanted; number++) {
 		int images;
@@ -357,12 +396,12 @@ static int work(size_t kind, unsigned long wanted)
 			printf("# %s, turn %u: %s\n", kinds[kind].name, number, run.why);
 			return 1;
 		}
-		count(kind, images, wanted);
+		count(kind, images);
 	}
 	return 0;
 }
 
-static pid_t start_worker(unsigned int worker, unsigned long wanted)
+static pid_t start_worker(unsigned int worker)
 {
 	pid_t child = fork();
 	int status;
@@ -371,7 +410,7 @@ static pid_t start_worker(unsigned int worker, unsigned long wanted)
 		return child;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	seed += worker;
-	status = work(worker % ARRAY_SIZE(kinds), wanted);
+	status = work(worker % ARRAY_SIZE(kinds));
 	atomic_store(&chain.stopped, true);
 	fflush(stdout);
 	_exit(status);
@@ -405,7 +444,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	unsigned long wanted = 2000, workers = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned long workers = 2 * sysconf(_SC_NPROCESSORS_ONLN);
 	pid_t children[MAX_WORKERS];
 	int option;
 	bool well;
@@ -440,7 +479,7 @@ int main(int argc, char **argv)
 	ksft_print_msg("seed %u, %lu workers\n", seed, workers);
 	ksft_set_plan(1 + ARRAY_SIZE(kinds));
 	for (unsigned int i = 0; i < workers; i++)
-		children[i] = start_worker(i, wanted);
+		children[i] = start_worker(i);
 	well = all_ended_well(children, workers);
 	ksft_test_result(well && atomic_load(&shared->images) >= wanted,
 			 "%lu images or more lived, and every result was right\n", wanted);
