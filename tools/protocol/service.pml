@@ -248,15 +248,39 @@ inline begin_batch_unlocked(batch)
 #endif
 }
 
-/* Service::synchronise(): for a load; whatever was retired before becomes free by it. */
+#ifdef WINDOW
+/* Rounds: how many began and ended; `running` is the lock that is held during one. */
+byte begun, ended;
+bool running;
+#endif
+
+/* Rounds::run_one(). Without windows nobody shares a round, and they need no numbers. */
+inline run_one(me, batch)
+{
+#ifdef WINDOW
+	atomic { !running -> running = true; begun++ }
+	synchronise_for(me, batch);
+	atomic { ended = begun; running = false }
+#else
+	synchronise_for(me, batch)
+#endif
+}
+
+/*
+ * Service::synchronise(): for a load. If enough memory waits for it, whatever was retired
+ * before becomes free by it; how much is enough does not matter here.
+ */
 inline synchronise(me, batch, more)
 {
-	begin_batch_unlocked(batch);
-	synchronise_for(me, batch);
-	release_slice(more);
 	if
-	:: more -> work = true; more = false	/* Delayed::hurry() */
-	:: else
+	:: begin_batch_unlocked(batch);
+		synchronise_for(me, batch);
+		release_slice(more);
+		if
+		:: more -> work = true; more = false	/* Delayed::hurry() */
+		:: else
+		fi
+	:: synchronise_cpus(me)
 	fi
 }
 
@@ -277,10 +301,10 @@ inline reclaim(me, batch, more)
 	release_all(more);
 	begin_batch_unlocked(batch);
 #ifdef BATCH_BEGUN_LATE
-	synchronise_for(me, batch);
+	run_one(me, batch);
 #else
 	if
-	:: batch -> synchronise_for(me, batch)
+	:: batch -> run_one(me, batch)
 	:: else
 	fi;
 #endif
@@ -421,26 +445,27 @@ inline copy(me, r, value)
 
 #ifdef WINDOW
 /*
- * Planned: a synchronisation has a number, and `begun` and `ended` count them. A load waits
- * for one that began after its last copy was visible, and runs it unless somebody else does.
+ * Rounds::pass(): a load waits for a round that began after its last copy was visible, and
+ * runs it unless somebody else does. `begun` may have passed `want`: a later one is as good.
  */
-byte begun, ended;
-bool running;
-
 inline share_synchronisation(me, want, batch, more)
 {
-	do
-	:: atomic { ended >= want -> break }
-	:: atomic { ended < want && !running -> running = true; begun++; lock_books(); begin_batch(batch); unlock_books() }
-		/* `begun` may have passed `want`: then this is a later one, which is as good. */
-		synchronise_for(me, batch);
-		atomic { ended = begun; running = false }
-		release_slice(more);
+	if
+	:: atomic { !running && ended >= want }
+	:: atomic { !running && ended < want -> running = true; begun++ }
 		if
-		:: more -> work = true; more = false
-		:: else
+		:: begin_batch_unlocked(batch);
+			synchronise_for(me, batch);
+			atomic { ended = begun; running = false }
+			release_slice(more);
+			if
+			:: more -> work = true; more = false
+			:: else
+			fi
+		:: synchronise_cpus(me);
+			atomic { ended = begun; running = false }
 		fi
-	od
+	fi
 }
 #endif
 
