@@ -11,7 +11,7 @@ set -eu
 start_test random
 need_module bpf_pack bpf_pack_random
 
-STEPS=${RANDOM_STEPS:-40000}
+STEPS=${RANDOM_STEPS:-10000}
 SEED=${RANDOM_SEED:-1}
 
 # summary - what the module says at the end.
