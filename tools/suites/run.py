@@ -205,9 +205,9 @@ class Run:
         lines = [f"{suite}\t{name}\t{value}\n" for name, value in said.items()]
         (side.directory / f"{label}.module").write_text("".join(lines))
 
-    def first(self, suite: str, quick: bool) -> None:
-        """A suite on both sides, but for what is known from a run before."""
-        for side in self.sides.values():
+    def first(self, suite: str, quick: bool, names: list[str]) -> None:
+        """A suite on the sides of these names, but for what is known from a run before."""
+        for side in (self.sides[name] for name in names):
             path, stamp = side.directory / f"{suite}.results", side.directory / f"{suite}.stamp"
             want = side.stamp()
             if self.again or not stamp.exists() or stamp.read_text() != want:
@@ -277,7 +277,7 @@ class Run:
         """Everything; the number of differences that are the module's."""
         seen = compare.Seen()
         for suite in suites:
-            self.first(suite, quick)
+            self.first(suite, quick, SIDES)
             for side in self.sides.values():
                 wanted = set(self.tests(suite, quick)) if suite in LISTED and quick else None
                 found = results.load(side.directory / f"{suite}.results")
@@ -306,6 +306,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--stock", action="store_true")
     parser.add_argument("suites", nargs="*")
     given = parser.parse_args()
     run = Run(given.repeat, given.again)
@@ -315,7 +316,10 @@ def main() -> int:
         suite, _, tests = name.partition(":")
         differences += run.once(suite, tests.split(","))
     suites = [name for name in given.suites if ":" not in name]
-    if suites or not single:
+    if given.stock:
+        for suite in suites or (QUICK if given.quick else ALL):
+            run.first(suite, given.quick, ["stock"])
+    elif suites or not single:
         differences += run.whole(suites or (QUICK if given.quick else ALL), given.quick)
     return 1 if differences else 0
 
