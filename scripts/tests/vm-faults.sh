@@ -83,6 +83,8 @@ faults_with_qemu() {
 	expect "the guest has the CPUs and the overlay that were asked for" 0 '^4 seen$' \
 		vm --cpus 4 --overlay "$WORK/overlay" -- 'echo "$(nproc) $(cat /overlay/file)"'
 	expect "a call without a command is refused" 1 'no command' "$ROOT/scripts/vm" --cpus 2
+	expect "a shell without a terminal is refused" 1 '--shell needs a terminal' "$ROOT/scripts/vm" --shell
+	expect "a shell with a command is refused" 1 '--shell takes no command' "$ROOT/scripts/vm" --shell -- true
 	expect "an unknown option is refused" 1 'unknown argument: --nonsense' "$ROOT/scripts/vm" --nonsense
 }
 
