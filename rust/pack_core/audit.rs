@@ -167,11 +167,9 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     let mut tallies = Tallies::default();
     // The state of the range to which the chunk before belongs.
     let mut current: Option<RangeState> = None;
-    for chunk in 0..bitmap::first_bit_of(parts.used.len()) {
-        let used = bitmap::get(parts.used, chunk);
-        let coded = [parts.a, parts.b, parts.c]
-            .into_iter()
-            .any(|plane| bitmap::get(plane, chunk));
+    for chunk in 0..bitmap::first_bit_of(parts.len()) {
+        let used = parts.is_used(chunk);
+        let coded = parts.state(chunk).is_some();
         if chunk >= chunks {
             ensure(used && !coded, || {
                 at("a chunk beyond the last is free or has a state", chunk)
@@ -209,7 +207,7 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     ensure(tallies == *pack.tallies(), || {
         Flaw::of_pack("the counters are wrong", slot)
     })?;
-    ensure(parts.tree.len() >= parts.used.len(), || {
+    ensure(parts.tree.len() >= parts.len(), || {
         Flaw::of_pack("the index has too few nodes", slot)
     })?;
     check_fresh(pack, slot)?;
@@ -219,7 +217,7 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
 /// Checks the chunks that the index does not know of.
 fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
     let (parts, fresh) = (pack.parts(), pack.fresh());
-    let used = |chunk| bitmap::get(parts.used, chunk);
+    let used = |chunk| parts.is_used(chunk);
     ensure(fresh.count() <= Fresh::limit(pack.chunks()), || {
         Flaw::of_pack("too many chunks are fresh", slot)
     })?;
@@ -242,7 +240,7 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
         for (index, node) in numbered(first_node..first_node.saturating_mul(2)) {
             let first = index.saturating_mul(span);
             let free = (first..first.saturating_add(span)).map(|chunk| {
-                let free = !bitmap::get(parts.used, chunk) || pack.fresh().contains(chunk);
+                let free = !parts.is_used(chunk) || pack.fresh().contains(chunk);
                 chunk < pack.chunks().get() && free
             });
             let known = runs.node(node);
@@ -290,6 +288,7 @@ fn scan(free: impl Iterator<Item = bool>) -> Summary {
 mod tests {
     use super::*;
     use crate::geometry::RankSet;
+    use crate::pack::parts::GROUP;
     use crate::pool::batch::Batch;
     use crate::pool::tests::damage;
     use crate::pool::tests::pack;
@@ -337,7 +336,7 @@ mod tests {
         let (mut pool, _batch) = one_of_each();
         assert_eq!(check_invariants(&pool), Ok(()));
         let words = Pack::<Vec<u64>>::words_needed(ChunkCount::new(150));
-        let bitmaps = 4 * bitmap::words_for(150);
+        let bitmaps = GROUP * bitmap::words_for(150);
         for word in 0..words {
             for bit in 0..64 {
                 // Node 0 does not exist, and a node has 63 bits.
@@ -390,7 +389,7 @@ mod tests {
         let (mut pool, _batch) = one_of_each();
         // Chunk 149 is free.
         damage(&mut pool, 0, |pack| {
-            pack.storage_mut()[2] |= 1 << (149 - 128)
+            pack.storage_mut()[2 * GROUP] |= 1 << (149 - 128)
         });
         let flaw = check_invariants(&pool).unwrap_err();
         assert_eq!((flaw.slot, flaw.chunk), (Some(0), Some(149)));

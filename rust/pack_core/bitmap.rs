@@ -120,14 +120,6 @@ pub(crate) fn word(words: &[u64], index: usize) -> u64 {
     words.get(index).copied().unwrap_or(0)
 }
 
-/// Clears those bits of the word at `index` that are set in `bits`.
-#[inline]
-pub(crate) fn clear(words: &mut [u64], index: usize, bits: u64) {
-    if let Some(word) = words.get_mut(index) {
-        *word &= !bits;
-    }
-}
-
 /// Returns a bit.
 #[inline]
 pub(crate) fn get(words: &[u64], bit: u32) -> bool {
@@ -135,7 +127,7 @@ pub(crate) fn get(words: &[u64], bit: u32) -> bool {
 }
 
 /// Writes a bit.
-#[inline]
+#[cfg(test)]
 pub(crate) fn assign(words: &mut [u64], bit: u32, value: bool) {
     if let Some(word) = words.get_mut(word_of(bit)) {
         let mask = 1u64.wrapping_shl(bit);
@@ -158,15 +150,17 @@ const fn part_of(index: usize, first: u32, last: u32) -> u64 {
 }
 
 /// Writes the bits from `start` up to but not including `end`. O(words).
-pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
+///
+/// The words of the bitmap are every `STRIDE`th of `words`.
+#[inline]
+pub(crate) fn fill<const STRIDE: usize>(words: &mut [u64], start: u32, end: u32, value: bool) {
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
         return;
     };
-    let (first_word, last_word) = (word_of(start), word_of(last));
-    let Some(words) = words.get_mut(first_word..) else {
-        return;
-    };
-    for (index, word) in (first_word..=last_word).zip(words) {
+    for index in word_of(start)..word_of(last).saturating_add(1) {
+        let Some(word) = words.get_mut(index.saturating_mul(STRIDE)) else {
+            return;
+        };
         probe::visit();
         let mask = part_of(index, start, last);
         *word = if value { *word | mask } else { *word & !mask };
@@ -174,23 +168,18 @@ pub(crate) fn fill(words: &mut [u64], start: u32, end: u32, value: bool) {
 }
 
 /// Tells whether the bits from `start` up to but not including `end` are there and 0. O(words).
+///
+/// The words of the bitmap are every `STRIDE`th of `words`.
 #[inline]
-pub(crate) fn is_clear(words: &[u64], start: u32, end: u32) -> bool {
+pub(crate) fn is_clear<const STRIDE: usize>(words: &[u64], start: u32, end: u32) -> bool {
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
         return true;
     };
-    let (first_word, last_word) = (word_of(start), word_of(last));
-    let Some(words) = words.get(first_word..=last_word) else {
-        return false;
-    };
-    for (index, word) in (first_word..=last_word).zip(words) {
+    (word_of(start)..word_of(last).saturating_add(1)).all(|index| {
         probe::visit();
-        let mask = part_of(index, start, last);
-        if *word & mask != 0 {
-            return false;
-        }
-    }
-    true
+        let word = words.get(index.saturating_mul(STRIDE));
+        word.is_some_and(|word| word & part_of(index, start, last) == 0)
+    })
 }
 
 /// Visits the numbers of the set bits of a word, lowest first.
@@ -368,7 +357,7 @@ mod tests {
                 for value in [false, true] {
                     let background = if value { 0 } else { u64::MAX };
                     let (mut fast, mut slow) = ([background; 3], [background; 3]);
-                    fill(&mut fast, start, end, value);
+                    fill::<1>(&mut fast, start, end, value);
                     for bit in (0..192).filter(|bit| (start..end).contains(bit)) {
                         assign(&mut slow, bit, value);
                     }
@@ -386,7 +375,7 @@ mod tests {
             for _ in 0..20 {
                 let (start, end) = (random.below(260), random.below(300));
                 let wanted = (start..end).all(|bit| bit < 256 && !get(&words, bit));
-                assert_eq!(is_clear(&words, start, end), wanted, "{start}..{end}");
+                assert_eq!(is_clear::<1>(&words, start, end), wanted, "{start}..{end}");
             }
         }
     }

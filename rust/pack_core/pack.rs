@@ -13,14 +13,13 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
 use crate::geometry::MAX_CHUNKS;
-use crate::runs;
 use crate::runs::Runs;
 use crate::state::RangeState;
 use crate::stats::PackStats;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 
-mod parts;
+pub(crate) mod parts;
 mod retiring;
 #[cfg(test)]
 mod tests;
@@ -28,6 +27,7 @@ mod writing;
 
 use parts::Parts;
 use parts::PartsMut;
+use parts::GROUP;
 
 /// The records of one pack, in storage that the caller lends (`pack/parts.rs`).
 ///
@@ -93,11 +93,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     fn clear(&mut self) {
         self.storage.fill(0);
         let chunks = self.chunks.get();
-        let parts = self.parts_mut();
-        let words = parts.used.len();
-        bitmap::fill(parts.used, chunks, bitmap::first_bit_of(words), true);
-        let last = words.saturating_sub(1);
-        runs::refresh(parts.used, parts.tree, Fresh::default(), 0, last);
+        let mut parts = self.parts_mut();
+        let words = bitmap::words_for(chunks);
+        parts.fill_used(chunks, bitmap::first_bit_of(words), true);
+        parts.refresh(0, bitmap::first_bit_of(words), Fresh::default());
     }
 
     /// Returns the number of chunks in the pack.
@@ -136,7 +135,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if self.fresh.is_empty() {
             return self.hole_bound();
         }
-        let words = self.parts().used.iter();
+        let parts = self.parts();
+        let words = parts.groups.iter().step_by(GROUP);
         let (longest, open) = words.fold((0u32, 0u32), |(longest, open), used| {
             let before = open.saturating_add(used.trailing_zeros());
             let longest = longest.max(before).max(bitmap::longest_run(!used));
@@ -203,20 +203,18 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[inline]
     pub(crate) fn runs(&self) -> Runs<'_> {
         let parts = self.parts();
-        Runs::new(parts.used, parts.tree, self.fresh)
+        Runs::new(parts.groups, parts.tree, self.fresh)
     }
 
     /// Returns the range that starts at `chunk`, with its state. O(range/64).
     pub(crate) fn find(&self, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
-        let parts = self.parts();
-        let state = parts.state(chunk.get())?;
-        let end = parts.end_of(chunk.get(), self.chunks.get());
+        let (state, end) = self.parts().find(chunk.get(), self.chunks.get())?;
         Some((state, ChunkRange::between(chunk.get(), end)?))
     }
 
     /// Returns the range that `chunk` belongs to, with its state. O(range/64).
     pub(crate) fn containing(&self, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
-        if chunk.get() >= self.chunks.get() || !bitmap::get(self.parts().used, chunk.get()) {
+        if chunk.get() >= self.chunks.get() || !self.parts().is_used(chunk.get()) {
             return None;
         }
         // A used chunk belongs to a range: the search ends at the start of that range at the
@@ -285,7 +283,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
     #[inline]
     fn is_free(&self, start: u32, count: u32) -> bool {
-        bitmap::is_clear(self.parts().used, start, start.saturating_add(count))
+        bitmap::is_clear::<GROUP>(self.parts().groups, start, start.saturating_add(count))
     }
 
     /// Marks `count` chunks at `start` as used, which are free and, if `lowest`, the lowest that
@@ -305,14 +303,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             }
             self.fresh = Fresh::first(start, count);
         }
-        bitmap::fill(self.parts_mut().used, start, end, true);
+        self.parts_mut().fill_used(start, end, true);
     }
 
     /// Marks the chunks from `start` up to but not including `end` as free.
     fn give(&mut self, start: u32, end: u32) {
         if end == self.fresh.end() && start > self.fresh.start() {
             self.fresh.set_end(start);
-            bitmap::fill(self.parts_mut().used, start, end, false);
+            self.parts_mut().fill_used(start, end, false);
         } else if start < end {
             if self.fresh.overlaps(start, end.saturating_sub(start)) {
                 self.refresh();
@@ -345,7 +343,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // state at its first chunk.
         self.take(range.start().get(), count.get(), align == ChunkCount::ONE);
         self.parts_mut()
-            .set_state(range.start().get(), Some(RangeState::Reserved));
+            .set_state(range.start().get(), RangeState::Reserved);
         self.tallies.add(RangeState::Reserved, Tally::one(count));
         self.empty_for = 0;
         Ok(range)
@@ -393,7 +391,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Changes the state of `range`, which must be a range of this pack in the state `from`.
     fn change(&mut self, range: ChunkRange, from: RangeState, to: RangeState) {
         // INVARIANT: The state stays at the first chunk, and the range is counted in its new state.
-        self.parts_mut().set_state(range.start().get(), Some(to));
+        self.parts_mut().set_state(range.start().get(), to);
         self.tallies.remove(from, Tally::one(range.count()));
         self.tallies.add(to, Tally::one(range.count()));
     }

@@ -20,6 +20,7 @@
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
 use crate::fresh::Fresh;
+use crate::pack::parts::GROUP;
 use crate::probe;
 
 /// Bits of a length in a node.
@@ -104,13 +105,13 @@ pub(crate) const fn leaves_for(words: usize) -> usize {
 ///
 /// # Invariants
 ///
-/// `tree.len()` is a power of two and at least `used.len()`; missing words of `used` count as used.
+/// `tree.len()` is a power of two and at least the number of groups; missing groups count as used.
 /// Each node summarises the chunks under it, if [`refresh`] was called for all words that changed
 /// in other places than `fresh`.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
-    /// The bitmap: one bit for each chunk, set if the chunk is not free.
-    used: &'a [u64],
+    /// Groups of words (`pack/parts.rs`). The first of each is that of the used bitmap.
+    groups: &'a [u64],
     /// The stored nodes. The first word is unused.
     tree: &'a [u64],
     /// Used chunks that count as free.
@@ -119,10 +120,14 @@ pub(crate) struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     #[inline]
-    pub(crate) fn new(used: &'a [u64], tree: &'a [u64], fresh: Fresh) -> Self {
+    pub(crate) fn new(groups: &'a [u64], tree: &'a [u64], fresh: Fresh) -> Self {
         // INVARIANT: The pack gives the tree `leaves_for` words, and refreshes it after each
         // change in other places.
-        Self { used, tree, fresh }
+        Self {
+            groups,
+            tree,
+            fresh,
+        }
     }
 
     /// Returns the number of leaves.
@@ -134,8 +139,8 @@ impl<'a> Runs<'a> {
     /// Returns the word of the used bitmap at `index`.
     #[inline]
     fn used_word(&self, index: usize) -> u64 {
-        let used = self.used.get(index).copied().unwrap_or(u64::MAX);
-        used & !self.fresh.in_word(index)
+        let used = self.groups.get(index.saturating_mul(GROUP)).copied();
+        used.unwrap_or(u64::MAX) & !self.fresh.in_word(index)
     }
 
     /// Returns the summary of a node.
@@ -239,7 +244,7 @@ impl<'a> Runs<'a> {
 /// The chunks of `fresh` count as free. O(words + log of all words). It stops where no node changes,
 /// because the nodes above do not change either.
 pub(crate) fn refresh(
-    used: &[u64],
+    groups: &[u64],
     tree: &mut [u64],
     fresh: Fresh,
     first_word: usize,
@@ -254,7 +259,7 @@ pub(crate) fn refresh(
         changed = false;
         for node in first..=last {
             let left = node.saturating_mul(2);
-            let runs = Runs::new(used, tree, fresh);
+            let runs = Runs::new(groups, tree, fresh);
             let joined = Summary::join(runs.node(left), runs.node(left.saturating_add(1)), half);
             if let Some(word) = tree.get_mut(node) {
                 let was = core::mem::replace(word, joined.encode());
@@ -274,26 +279,26 @@ mod tests {
 
     /// A bitmap with its index.
     struct Fixture {
-        used: Vec<u64>,
+        groups: Vec<u64>,
         tree: Vec<u64>,
     }
 
     impl Fixture {
         /// All of `bits` bits free.
         fn new(bits: u32) -> Self {
-            let mut used = vec![0; bitmap::words_for(bits)];
-            let end = bitmap::first_bit_of(used.len());
-            bitmap::fill(&mut used, bits, end, true);
-            let mut tree = vec![0; leaves_for(used.len())];
-            let last = used.len() - 1;
-            refresh(&used, &mut tree, Fresh::default(), 0, last);
-            Self { used, tree }
+            let words = bitmap::words_for(bits);
+            let mut groups = vec![0; GROUP * words];
+            let end = bitmap::first_bit_of(words);
+            bitmap::fill::<GROUP>(&mut groups, bits, end, true);
+            let mut tree = vec![0; leaves_for(words)];
+            refresh(&groups, &mut tree, Fresh::default(), 0, words - 1);
+            Self { groups, tree }
         }
 
         fn fill(&mut self, start: u32, end: u32, value: bool) {
-            bitmap::fill(&mut self.used, start, end, value);
+            bitmap::fill::<GROUP>(&mut self.groups, start, end, value);
             refresh(
-                &self.used,
+                &self.groups,
                 &mut self.tree,
                 Fresh::default(),
                 bitmap::word_of(start),
@@ -302,14 +307,15 @@ mod tests {
         }
 
         fn runs(&self) -> Runs<'_> {
-            Runs::new(&self.used, &self.tree, Fresh::default())
+            Runs::new(&self.groups, &self.tree, Fresh::default())
         }
 
         /// First fit, one bit at a time.
         fn slow_fit(&self, bits: u32, from: u32, count: u32) -> Option<u32> {
             let mut run = 0;
             for bit in from..bits {
-                run = if bitmap::get(&self.used, bit) {
+                let used = self.groups[GROUP * bitmap::word_of(bit)];
+                run = if bitmap::get(&[used], bit % WORD_BITS) {
                     0
                 } else {
                     run + 1

@@ -24,22 +24,23 @@ use crate::geometry::ChunkRange;
 ///  +---release--- Syncing <---begin_batch--- Retired
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum RangeState {
     /// Handed out but not final. The bytes are still traps, and nobody may branch there.
-    Reserved,
+    Reserved = 0b001,
     /// One task is copying an image there. No other task may write to the range.
-    Writing,
+    Writing = 0b011,
     /// The bytes are an image, and programs run there.
-    Live,
+    Live = 0b010,
     /// Freed while a task was writing. That task retires the range when its copy ends.
-    Doomed,
+    Doomed = 0b111,
     /// Freed. One task is filling the range with traps.
-    Retiring,
+    Retiring = 0b100,
     /// Every CPU sees the traps, but may still execute instructions that it fetched before.
-    Retired,
+    Retired = 0b101,
     /// As [`Retired`](Self::Retired), and a synchronisation of all CPUs is under way that began
     /// after the traps were visible.
-    Syncing,
+    Syncing = 0b110,
 }
 
 impl RangeState {
@@ -67,37 +68,30 @@ impl RangeState {
         }
     }
 
-    /// Returns the state's bits in the planes A, B and C.
+    /// Returns the state's bits in the planes A, B and C, from the lowest up.
     ///
     /// C is set once the image was freed. With C, A alone means [`Retired`](Self::Retired) and B
     /// alone means [`Syncing`](Self::Syncing), so that a batch can begin and end whole words at a
     /// time. These steps skip ranges without C, and ranges with all three bits
     /// ([`Doomed`](Self::Doomed)), which a task may still be writing to.
     #[inline]
-    pub(crate) const fn code(self) -> (bool, bool, bool) {
-        match self {
-            Self::Reserved => (true, false, false),
-            Self::Writing => (true, true, false),
-            Self::Live => (false, true, false),
-            Self::Doomed => (true, true, true),
-            Self::Retiring => (false, false, true),
-            Self::Retired => (true, false, true),
-            Self::Syncing => (false, true, true),
-        }
+    pub(crate) const fn code(self) -> u8 {
+        // CAST: That is how the variants are numbered.
+        self as u8
     }
 
     /// Returns the state with these bits; [`None`] if no bit is set.
     #[inline]
-    pub(crate) const fn from_code(code: (bool, bool, bool)) -> Option<Self> {
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
         match code {
-            (true, false, false) => Some(Self::Reserved),
-            (true, true, false) => Some(Self::Writing),
-            (false, true, false) => Some(Self::Live),
-            (true, true, true) => Some(Self::Doomed),
-            (false, false, true) => Some(Self::Retiring),
-            (true, false, true) => Some(Self::Retired),
-            (false, true, true) => Some(Self::Syncing),
-            (false, false, false) => None,
+            0b001 => Some(Self::Reserved),
+            0b011 => Some(Self::Writing),
+            0b010 => Some(Self::Live),
+            0b111 => Some(Self::Doomed),
+            0b100 => Some(Self::Retiring),
+            0b101 => Some(Self::Retired),
+            0b110 => Some(Self::Syncing),
+            _ => None,
         }
     }
 }
@@ -129,16 +123,14 @@ mod tests {
 
     #[test]
     fn every_state_has_a_code_of_its_own() {
-        let bits = [false, true];
-        let codes = bits.map(|a| bits.map(|b| bits.map(|c| (a, b, c))));
-        let states = codes.as_flattened().as_flattened().iter();
-        let states: Vec<Option<RangeState>> = states
+        let states: Vec<Option<RangeState>> = (0..8)
             .map(|code| {
-                let state = RangeState::from_code(*code);
-                assert!(state.is_none_or(|state| state.code() == *code), "{code:?}");
+                let state = RangeState::from_code(code);
+                assert!(state.is_none_or(|state| state.code() == code), "{code:?}");
                 state
             })
             .collect();
+        assert_eq!(RangeState::from_code(8), None);
         // Seven states and "no range starts here" share the eight codes.
         for state in RangeState::ALL {
             assert!(states.contains(&Some(state)), "{state:?}");

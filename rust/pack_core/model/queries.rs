@@ -8,6 +8,7 @@ use crate::bitmap;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
+use crate::pack::parts::Group;
 use crate::pack::Pack;
 use crate::pool::Pool;
 use crate::pool::Slot;
@@ -29,7 +30,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         words
             .flat_map(move |index| {
                 let first = bitmap::first_bit_of(index);
-                bitmap::ones(parts.starts(index)).map(move |bit| first.saturating_add(bit))
+                let starts = Group::read(parts.groups, index).map_or(0, Group::starts);
+                bitmap::ones(starts).map(move |bit| first.saturating_add(bit))
             })
             .filter_map(|start| self.find(ChunkIdx::new(start)))
     }

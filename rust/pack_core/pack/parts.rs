@@ -2,10 +2,12 @@
 
 //! How a pack's storage is divided, and what its words say about chunks.
 //!
-//! The words hold, one after the other: the *used* bitmap, three planes A, B and C for the states
-//! of ranges, and the index of free runs (`runs.rs`). That is 5 bits for each chunk: 20 KiB for a
-//! pack of 2 MiB. The state of a range stands in the planes at its first chunk and nowhere else. So
-//! the planes also say where ranges start, and freeing a range needs no memory.
+//! The words hold a group of four for each 64 chunks, and then the index of free runs (`runs.rs`).
+//! The words of a group belong to the *used* bitmap and to three planes A, B and C for the states
+//! of ranges. That is 5 bits for each chunk: 20 KiB for a pack of 2 MiB. The state of a range
+//! stands in the planes at its first chunk and nowhere else. So the planes also say where ranges
+//! start, and freeing a range needs no memory. Whoever looks up an image needs all four bits of its
+//! first chunk, and of the chunks up to its end: so they are neighbours.
 
 use crate::bitmap;
 use crate::fresh::Fresh;
@@ -14,92 +16,169 @@ use crate::probe;
 use crate::runs;
 use crate::state::RangeState;
 
+/// Words in a group. A group begins with the word of the used bitmap.
+pub(crate) const GROUP: usize = 4;
+
+/// The words of 64 chunks.
+#[derive(Clone, Copy)]
+pub(crate) struct Group {
+    /// One bit for each chunk, set if the chunk is not free.
+    pub(crate) used: u64,
+    /// The planes of the states: see [`RangeState::code`].
+    pub(crate) a: u64,
+    pub(crate) b: u64,
+    pub(crate) c: u64,
+}
+
+impl Group {
+    /// Reads the group at `index`, if there are that many.
+    #[inline]
+    pub(crate) fn read(groups: &[u64], index: usize) -> Option<Self> {
+        probe::visit();
+        let words = groups.get(index.saturating_mul(GROUP)..)?;
+        let [used, a, b, c] = *words.first_chunk::<GROUP>()?;
+        Some(Self { used, a, b, c })
+    }
+
+    /// Writes the group at `index`.
+    #[inline]
+    pub(super) fn write(self, groups: &mut [u64], index: usize) {
+        let words = groups.get_mut(index.saturating_mul(GROUP)..);
+        if let Some(words) = words.and_then(|words| words.first_chunk_mut::<GROUP>()) {
+            *words = [self.used, self.a, self.b, self.c];
+        }
+    }
+
+    /// Returns the bits of the chunks at which ranges start.
+    #[inline]
+    pub(crate) fn starts(self) -> u64 {
+        self.a | self.b | self.c
+    }
+
+    /// Returns the state of the range that starts at `chunk`, or [`None`] if no range does.
+    #[inline]
+    pub(crate) fn state(self, chunk: u32) -> Option<RangeState> {
+        // CAST: Keeps the lowest bit.
+        let bit = |plane: u64| plane.wrapping_shr(chunk) as u8 & 1;
+        RangeState::from_code(bit(self.a) | (bit(self.b) << 1) | (bit(self.c) << 2))
+    }
+
+    /// Writes the state of the range that starts at `chunk`.
+    #[inline]
+    pub(super) fn set_state(&mut self, chunk: u32, state: RangeState) {
+        let bit = 1u64.wrapping_shl(chunk);
+        let code = state.code();
+        for (plane, place) in [(&mut self.a, 1), (&mut self.b, 2), (&mut self.c, 4)] {
+            *plane = if code & place != 0 {
+                *plane | bit
+            } else {
+                *plane & !bit
+            };
+        }
+    }
+}
+
 /// The parts of a pack's storage, for reading.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
-    /// One bit for each chunk, set if the chunk is not free.
-    pub(crate) used: &'a [u64],
-    /// The planes of the states: see [`RangeState::code`].
-    pub(crate) a: &'a [u64],
-    pub(crate) b: &'a [u64],
-    pub(crate) c: &'a [u64],
+    pub(crate) groups: &'a [u64],
     /// The nodes of the index of free runs.
     pub(crate) tree: &'a [u64],
 }
 
 /// The parts of a pack's storage, for changing.
 pub(super) struct PartsMut<'a> {
-    pub(super) used: &'a mut [u64],
-    pub(super) a: &'a mut [u64],
-    pub(super) b: &'a mut [u64],
-    pub(super) c: &'a mut [u64],
+    pub(super) groups: &'a mut [u64],
     pub(super) tree: &'a mut [u64],
 }
 
 impl Parts<'_> {
+    /// Returns the number of groups.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len() / GROUP
+    }
+
     /// Returns the state of the range that starts at `chunk`, or [`None`] if no range does.
     #[inline]
     pub(crate) fn state(&self, chunk: u32) -> Option<RangeState> {
-        RangeState::from_code((
-            bitmap::get(self.a, chunk),
-            bitmap::get(self.b, chunk),
-            bitmap::get(self.c, chunk),
-        ))
+        Group::read(self.groups, bitmap::word_of(chunk))?.state(chunk)
     }
 
-    /// Returns the word at `index` of a bitmap of the chunks at which ranges start.
+    /// Tells whether a chunk is used.
     #[inline]
-    pub(crate) fn starts(&self, index: usize) -> u64 {
-        probe::visit();
-        bitmap::word(self.a, index) | bitmap::word(self.b, index) | bitmap::word(self.c, index)
+    pub(crate) fn is_used(&self, chunk: u32) -> bool {
+        let group = Group::read(self.groups, bitmap::word_of(chunk));
+        group.is_some_and(|group| bitmap::get(&[group.used], chunk % bitmap::WORD_BITS))
     }
 
-    /// Returns the end of the range that starts at `start`. O(range/64).
-    pub(super) fn end_of(&self, start: u32, chunks: u32) -> u32 {
+    /// Returns the range that starts at `start`, as its state and its end. O(range/64).
+    #[inline]
+    pub(super) fn find(&self, start: u32, chunks: u32) -> Option<(RangeState, u32)> {
+        let index = bitmap::word_of(start);
+        let group = Group::read(self.groups, index)?;
+        let state = group.state(start)?;
         // A range ends before the next free chunk or the next start of a range.
-        let mut mask = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
-        let first_word = bitmap::word_of(start);
-        let words = self.used.get(first_word..).unwrap_or_default();
-        for (index, used) in (first_word..usize::MAX).zip(words) {
-            let ends = (!used | self.starts(index)) & mask;
+        let after = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
+        let ends = (!group.used | group.starts()) & after;
+        let end = if ends != 0 {
+            bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros())
+        } else {
+            self.end_from(index.saturating_add(1), chunks)
+        };
+        Some((state, end.min(chunks)))
+    }
+
+    /// Returns the end of a range that has all chunks before the group at `index`.
+    fn end_from(&self, mut index: usize, chunks: u32) -> u32 {
+        while let Some(group) = Group::read(self.groups, index) {
+            let ends = !group.used | group.starts();
             if ends != 0 {
-                let end = bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros());
-                return end.min(chunks);
+                return bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros());
             }
-            mask = u64::MAX;
+            index = index.saturating_add(1);
         }
         chunks
     }
 
     /// Returns the last chunk up to and including `chunk` at which a range starts. O(distance/64).
+    #[inline]
     pub(super) fn start_before(&self, chunk: u32) -> Option<u32> {
         let mut mask = bitmap::up_to_bit(chunk);
-        for index in (0..=bitmap::word_of(chunk)).rev() {
-            let starts = self.starts(index) & mask;
+        let mut index = bitmap::word_of(chunk);
+        loop {
+            let starts = Group::read(self.groups, index)?.starts() & mask;
             if starts != 0 {
                 return Some(bitmap::first_bit_of(index).saturating_add(starts.ilog2()));
             }
             mask = u64::MAX;
+            index = index.checked_sub(1)?;
         }
-        None
     }
 }
 
 impl PartsMut<'_> {
-    /// Writes the state of the range that starts at `chunk`; with [`None`] no range starts there.
+    /// Writes the state of the range that starts at `chunk`.
     #[inline]
-    pub(super) fn set_state(&mut self, chunk: u32, state: Option<RangeState>) {
-        let (a, b, c) = state.map_or((false, false, false), RangeState::code);
-        bitmap::assign(self.a, chunk, a);
-        bitmap::assign(self.b, chunk, b);
-        bitmap::assign(self.c, chunk, c);
+    pub(super) fn set_state(&mut self, chunk: u32, state: RangeState) {
+        let index = bitmap::word_of(chunk);
+        if let Some(mut group) = Group::read(self.groups, index) {
+            group.set_state(chunk, state);
+            group.write(self.groups, index);
+        }
     }
 
     /// Marks the chunks from `start` up to but not including `end` as used or free, in the bitmap
-    /// and in the index, which counts those of `fresh` as free. O(chunks/64 + log of the pack).
+    /// only. O(chunks/64).
+    #[inline]
+    pub(super) fn fill_used(&mut self, start: u32, end: u32, used: bool) {
+        bitmap::fill::<GROUP>(self.groups, start, end, used);
+    }
+
+    /// As [`Self::fill_used`], and brings the index up to date, which counts the chunks of `fresh`
+    /// as free. O(chunks/64 + log of the pack).
     pub(super) fn set_used(&mut self, start: u32, end: u32, used: bool, fresh: Fresh) {
         if start < end {
-            bitmap::fill(self.used, start, end, used);
+            self.fill_used(start, end, used);
             self.refresh(start, end, fresh);
         }
     }
@@ -108,58 +187,41 @@ impl PartsMut<'_> {
     pub(super) fn refresh(&mut self, start: u32, end: u32, fresh: Fresh) {
         let (first, last) = (start, end.saturating_sub(1));
         let words = (bitmap::word_of(first), bitmap::word_of(last));
-        runs::refresh(self.used, self.tree, fresh, words.0, words.1);
+        runs::refresh(self.groups, self.tree, fresh, words.0, words.1);
     }
+}
+
+/// Returns the number of words of the groups of a pack of `chunks` chunks.
+#[inline]
+const fn words_of_groups(chunks: ChunkCount) -> usize {
+    bitmap::words_for(chunks.get()).saturating_mul(GROUP)
 }
 
 /// Returns the number of words that a pack of `chunks` chunks needs.
 pub(super) const fn words_needed(chunks: ChunkCount) -> usize {
-    let words = bitmap::words_for(chunks.get());
-    words
-        .saturating_mul(4)
-        .saturating_add(runs::leaves_for(words))
-}
-
-/// Cuts the storage of a pack of `chunks` chunks into its parts, with `cut`.
-macro_rules! split {
-    ($storage:expr, $chunks:expr, $cut:ident, $parts:ident) => {{
-        let words = bitmap::words_for($chunks.get());
-        let (used, rest) = $cut($storage, words);
-        let (a, rest) = $cut(rest, words);
-        let (b, rest) = $cut(rest, words);
-        let (c, rest) = $cut(rest, words);
-        let (tree, _) = $cut(rest, runs::leaves_for(words));
-        $parts {
-            used,
-            a,
-            b,
-            c,
-            tree,
-        }
-    }};
+    let leaves = runs::leaves_for(bitmap::words_for(chunks.get()));
+    words_of_groups(chunks).saturating_add(leaves)
 }
 
 /// Cuts the storage of a pack of `chunks` chunks into its parts.
 #[inline]
 pub(super) fn split(storage: &[u64], chunks: ChunkCount) -> Parts<'_> {
-    split!(storage, chunks, cut, Parts)
+    let at = words_of_groups(chunks);
+    // If there are fewer words, the second part is empty.
+    let (groups, rest) = storage.split_at_checked(at).unwrap_or((storage, &[]));
+    let leaves = runs::leaves_for(bitmap::words_for(chunks.get()));
+    Parts {
+        groups,
+        tree: rest.get(..leaves).unwrap_or(rest),
+    }
 }
 
 /// As [`split()`], for changing.
 #[inline]
 pub(super) fn split_mut(storage: &mut [u64], chunks: ChunkCount) -> PartsMut<'_> {
-    split!(storage, chunks, cut_mut, PartsMut)
-}
-
-/// Cuts `words` in two at `at`. If there are fewer words, the second part is empty.
-#[inline]
-fn cut(words: &[u64], at: usize) -> (&[u64], &[u64]) {
-    words.split_at_checked(at).unwrap_or((words, &[]))
-}
-
-/// As [`cut`], for changing.
-#[inline]
-fn cut_mut(words: &mut [u64], at: usize) -> (&mut [u64], &mut [u64]) {
-    let at = at.min(words.len());
-    words.split_at_mut_checked(at).unwrap_or_default()
+    let at = words_of_groups(chunks).min(storage.len());
+    let (groups, rest) = storage.split_at_mut_checked(at).unwrap_or_default();
+    let leaves = runs::leaves_for(bitmap::words_for(chunks.get())).min(rest.len());
+    let (tree, _) = rest.split_at_mut_checked(leaves).unwrap_or_default();
+    PartsMut { groups, tree }
 }

@@ -4,6 +4,7 @@
 
 use core::ops::DerefMut;
 
+use super::parts::Group;
 use super::Pack;
 use crate::bitmap;
 use crate::bitmap::Span;
@@ -11,7 +12,6 @@ use crate::error::Error;
 use crate::fresh::Fresh;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
-use crate::probe;
 use crate::runs;
 use crate::state::RangeState;
 use crate::state::Taken;
@@ -61,12 +61,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // INVARIANT: All ranges of the first span are syncing now, and the second covers them.
         self.syncing = self.syncing.and(span);
         let parts = self.parts_mut();
-        let planes = span.of_mut(parts.a).iter_mut().zip(span.of_mut(parts.b));
-        for ((a, b), c) in planes.zip(span.of(parts.c)) {
-            probe::visit();
-            let retired = *a & !*b & *c;
-            *a &= !retired;
-            *b |= retired;
+        for index in span.words() {
+            let Some(mut group) = Group::read(parts.groups, index) else {
+                break;
+            };
+            let retired = group.a & !group.b & group.c;
+            group.a &= !retired;
+            group.b |= retired;
+            group.write(parts.groups, index);
         }
         let begun = self.tallies.retired;
         self.tallies.remove(RangeState::Retired, begun);
@@ -93,26 +95,27 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let mut stale = false;
         // Whether a range that becomes free continues in the next word.
         let mut open = false;
-        for index in first..parts.used.len() {
+        for index in first..usize::MAX {
             if !open && (left == 0 || !span.covers(index)) {
                 break;
             }
-            probe::visit();
-            let [a, b, c, used] =
-                [&*parts.a, parts.b, parts.c, parts.used].map(|words| bitmap::word(words, index));
-            let syncing = !a & b & c;
+            let Some(mut group) = Group::read(parts.groups, index) else {
+                break;
+            };
+            let syncing = !group.a & group.b & group.c;
             let starts = bitmap::lowest(syncing, left);
             // Used chunks that are not the first of their range, without the bits beyond the pack.
-            let mut inner = used & !(a | b | c);
+            let mut inner = group.used & !group.starts();
             if index == bitmap::word_of(last_chunk) {
                 inner &= bitmap::up_to_bit(last_chunk);
             }
             let (freed, goes_on) = bitmap::follow(starts, inner, open);
             // INVARIANT: Whole ranges become free, and the planes are 0 at their first chunks: A
             // was 0 for a syncing range.
-            bitmap::clear(parts.b, index, starts);
-            bitmap::clear(parts.c, index, starts);
-            bitmap::clear(parts.used, index, freed);
+            group.b &= !starts;
+            group.c &= !starts;
+            group.used &= !freed;
+            group.write(parts.groups, index);
             open = goes_on;
             left = left.saturating_sub(starts.count_ones());
             rest = if starts == syncing {
@@ -131,7 +134,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
         if let Some((first, last)) = touched {
             let fresh = if stale { Fresh::default() } else { fresh };
-            runs::refresh(parts.used, parts.tree, fresh, first, last);
+            runs::refresh(parts.groups, parts.tree, fresh, first, last);
         }
         // INVARIANT: All fresh chunks are used, or the index knows of all chunks.
         if stale {
