@@ -100,18 +100,6 @@ impl Span {
         // CAST: `usize` has at least 32 bits.
         self.start as usize..self.end as usize
     }
-
-    /// Returns the words of the span.
-    #[inline]
-    pub(crate) fn of<T>(self, words: &[T]) -> &[T] {
-        words.get(self.words()).unwrap_or_default()
-    }
-
-    /// As [`Self::of`], for changing.
-    #[inline]
-    pub(crate) fn of_mut<T>(self, words: &mut [T]) -> &mut [T] {
-        words.get_mut(self.words()).unwrap_or_default()
-    }
 }
 
 /// Returns the word at `index`; 0 if there is none.

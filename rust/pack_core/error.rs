@@ -12,10 +12,10 @@ pub enum Error {
     /// No pack has room for this many chunks. The caller makes a pack with no lock held, adds it
     /// and asks again.
     NeedPack(ChunkCount),
-    /// The caller asked for 0 bytes, or to trim a range to 0 chunks.
+    /// The caller asked for 0 bytes, or to keep 0 chunks of a range.
     Empty,
-    /// The caller asked for more than any pack can hold, or to trim a range to more chunks than it
-    /// has.
+    /// The caller asked for more than any pack can hold, or to keep more chunks of a range than
+    /// it has.
     TooLarge,
     /// The alignment is not a power of two.
     BadAlign,

@@ -258,8 +258,16 @@ impl RankSet {
     }
 
     /// Visits the ranks in the set, best first.
+    #[inline]
     pub(crate) fn iter(self) -> impl Iterator<Item = Rank> {
-        Rank::all().filter(move |rank| self.contains(*rank))
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            // CAST: At most 8, for an empty set. That is no rank.
+            let rank = Rank::new(left.trailing_zeros() as u8);
+            // Clears the lowest set bit.
+            left &= left.wrapping_sub(1);
+            rank
+        })
     }
 }
 

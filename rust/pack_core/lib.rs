@@ -22,10 +22,10 @@
 //!
 //! [`RangeState`] has a diagram of the states.
 //!
-//! `begin_write` and `begin_retire` give the caller the right to do a piece of work. All other
+//! `begin_image`, `begin_write` and `begin_retire` give the caller the right to do a piece of work. All other
 //! calls report work that the caller has done:
 //!
-//! - `begin_write`, copy the image and make it visible, `finalize`;
+//! - `begin_image` or `begin_write`, copy the image and make it visible, `finalize`;
 //! - `begin_retire`, write traps and make them visible, `retired`;
 //! - `begin_batch`, synchronise all CPUs, `release`.
 //!
@@ -43,7 +43,7 @@
 //!
 //! - Ranges never overlap and never leave their pack.
 //! - A chunk is free if and only if no range has it. Chunks of a range become free only when the
-//!   range is released, or when they are trimmed, which is only possible before anybody could
+//!   range is released, or when they are left over at `begin_image`, before anybody could
 //!   branch there.
 //! - Only one task at a time copies to a range or fills it with traps. If a range is freed while a
 //!   task writes to it, that task fills it with traps.
@@ -84,9 +84,9 @@
 //! let Reserved { pack, range } = pool.reserve(1000, ChunkCount::ONE, RankSet::ALL)?;
 //! assert_eq!((range.start().get(), range.count().get()), (0, 16));
 //!
-//! // The image is smaller than what was reserved. The caller trims the range and copies the image.
-//! let range = pool.trim(pack, range, ChunkCount::holding(700)?)?;
-//! pool.begin_write(pack, range)?;
+//! // The image is smaller than what was reserved: the caller keeps a part of the range.
+//! let (range, freed) = pool.begin_image(pack, range.start(), ChunkCount::holding(700)?)?;
+//! assert_eq!((range.count().get(), freed.get()), (11, 5));
 //! /* Here the caller copies the image. Nobody else can write there meanwhile. */
 //! assert!(pool.begin_write(pack, range).is_err());
 //! assert_eq!(pool.finalize(pack, range)?, WriteEnd::Kept);

@@ -349,31 +349,6 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         Ok(range)
     }
 
-    /// Frees the chunks of a reserved range that follow the first `keep`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than there is, and those of
-    /// [`Pack::verify`].
-    pub(crate) fn trim(
-        &mut self,
-        range: ChunkRange,
-        keep: ChunkCount,
-    ) -> Result<ChunkRange, Error> {
-        self.verify(range, RangeState::Reserved)?;
-        if keep > range.count() {
-            return Err(Error::TooLarge);
-        }
-        let kept = ChunkRange::new(range.start(), keep).ok_or(Error::Empty)?;
-        // INVARIANT: The tail becomes free. The first chunk, which has the state, is not part of
-        // it.
-        self.give(kept.end().get(), range.end().get());
-        self.tallies
-            .remove(RangeState::Reserved, Tally::one(range.count()));
-        self.tallies.add(RangeState::Reserved, Tally::one(keep));
-        Ok(kept)
-    }
-
     /// Checks that `range` is exactly a range of this pack, in the state `wanted`.
     ///
     /// # Errors

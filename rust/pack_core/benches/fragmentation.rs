@@ -177,10 +177,8 @@ impl Allocator for Ours {
     fn make(&mut self, length: usize) -> Self::Image {
         let mut image = self.reserve(reserved_bytes(length));
         let keep = ChunkCount::holding(used_bytes(length)).unwrap();
-        if keep < image.range.count() {
-            image.range = self.pool.trim(image.pack, image.range, keep).unwrap();
-        }
-        self.pool.begin_write(image.pack, image.range).unwrap();
+        let start = image.range.start();
+        image.range = self.pool.begin_image(image.pack, start, keep).unwrap().0;
         if self.retired >= WORTH {
             self.reclaim();
         }

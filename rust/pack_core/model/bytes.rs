@@ -123,7 +123,7 @@ impl Bytes<'_> {
             1 => Op::TakeEmpty {
                 keep: self.byte()? % 4,
             },
-            2 => Op::Trim {
+            2 => Op::BeginImage {
                 nth: self.number()?,
                 keep: self.number()?,
             },

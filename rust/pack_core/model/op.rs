@@ -34,8 +34,9 @@ pub enum Op {
         /// The ranks to choose from.
         among: RankSet,
     },
-    /// Keeps `keep` % (length + 2) chunks of a reserved range: sometimes none, sometimes too many.
-    Trim {
+    /// Keeps `keep` % (length + 2) chunks of a reserved range, sometimes none, sometimes too many,
+    /// and begins to write to it.
+    BeginImage {
         /// The number of a reserved range.
         nth: u32,
         /// The number of chunks to keep.
@@ -175,7 +176,7 @@ impl Generator {
                 },
             },
             3 => Op::Age,
-            4 | 5 => Op::Trim {
+            4 | 5 | 11..=16 => Op::BeginImage {
                 nth,
                 keep: self.number(),
             },
@@ -193,7 +194,7 @@ impl Generator {
                     0
                 },
             },
-            11..=23 => Op::BeginWrite { nth },
+            17..=23 => Op::BeginWrite { nth },
             24..=36 => Op::Finalize { nth },
             37 => Op::Rewrite { nth },
             38 => Op::AbortWrite { nth },

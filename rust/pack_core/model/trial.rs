@@ -94,12 +94,12 @@ where
             Op::TakeEmpty { keep } => self.take_empty(usize::from(keep)),
             // CAST: `usize` has at least 32 bits.
             Op::Reserve { size, align, among } => self.reserve(size as usize, align, among),
-            Op::Trim { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
+            Op::BeginImage { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
                 Some((slot, range)) => {
                     let keep = keep
                         .checked_rem(range.count().get().saturating_add(2))
                         .unwrap_or(0);
-                    self.trim(slot, range, ChunkCount::new(keep))
+                    self.begin_image(slot, range.start(), ChunkCount::new(keep))
                 }
                 None => Ok(()),
             },

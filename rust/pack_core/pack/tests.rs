@@ -128,7 +128,7 @@ fn alignment_skips_to_the_next_multiple() {
 }
 
 #[test]
-fn trimming_at_its_edges() {
+fn what_an_image_leaves_over_at_its_edges() {
     for (start, end) in [
         (0, 1),
         (0, 2),
@@ -148,16 +148,22 @@ fn trimming_at_its_edges() {
             u32::MAX,
         ] {
             let mut pack = pack_with(200, start, end);
-            let result = pack.trim(range(start, end), ChunkCount::new(keep));
+            let result = pack.begin_image(ChunkIdx::new(start), ChunkCount::new(keep));
             let want = match keep {
                 0 => Err(Error::Empty),
                 keep if keep > end - start => Err(Error::TooLarge),
-                keep => Ok(range(start, start + keep)),
+                keep => Ok((
+                    range(start, start + keep),
+                    ChunkCount::new(end - start - keep),
+                )),
             };
             assert_eq!(result, want, "{start}..{end} to {keep}");
-            let left = want.unwrap_or(range(start, end));
-            assert_eq!(pack.find(left.start()), Some((RangeState::Reserved, left)));
-            assert_eq!(pack.largest_hole().get(), 200 - left.end().get());
+            let left = match want {
+                Ok((kept, _)) => (RangeState::Writing, kept),
+                Err(_) => (RangeState::Reserved, range(start, end)),
+            };
+            assert_eq!(pack.find(ChunkIdx::new(start)), Some(left));
+            assert_eq!(pack.largest_hole().get(), 200 - left.1.end().get());
         }
     }
 }
@@ -263,8 +269,17 @@ fn the_table_of_steps() {
         );
 
         let mut pack = bring(state);
-        let kept = pack.trim(whole, ChunkCount::ONE).is_ok();
-        assert_eq!(kept, state == Reserved);
+        let begun = pack.begin_image(whole.start(), ChunkCount::ONE);
+        let want = if state == Reserved {
+            Ok((range(10, 11), ChunkCount::new(69)))
+        } else {
+            Err(Error::WrongState(state))
+        };
+        assert_eq!(begun, want);
+        assert_eq!(
+            after(&pack),
+            Some(if state == Reserved { Writing } else { state })
+        );
     }
 }
 
@@ -286,14 +301,13 @@ fn a_range_must_be_named_exactly() {
         assert!(pack.finalize(named).is_err());
         assert!(pack.abort_write(named).is_err());
         assert!(pack.retired(named).is_err());
-        assert_eq!(pack.trim(named, ChunkCount::ONE), Err(want));
     }
     for chunk in [9, 11, 79, 80, 199, 200, 256, u32::MAX] {
-        assert_eq!(
-            pack.begin_retire(ChunkIdx::new(chunk)),
-            Err(Error::NotAllocated),
-            "{chunk}"
-        );
+        let chunk = ChunkIdx::new(chunk);
+        let refused = Err(Error::NotAllocated);
+        assert_eq!(pack.begin_retire(chunk), refused, "{chunk:?}");
+        let begun = pack.begin_image(chunk, ChunkCount::ONE);
+        assert_eq!(begun, Err(Error::NotAllocated), "{chunk:?}");
     }
     assert_eq!(pack.begin_write(range(10, 80)), Ok(RangeState::Reserved));
     for end in [11, 79, 81] {

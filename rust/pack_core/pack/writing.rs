@@ -6,11 +6,45 @@ use core::ops::DerefMut;
 
 use super::Pack;
 use crate::error::Error;
+use crate::geometry::ChunkCount;
+use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::state::RangeState;
 use crate::state::WriteEnd;
+use crate::stats::Tally;
 
 impl<S: DerefMut<Target = [u64]>> Pack<S> {
+    /// Reserved → Writing, for the first `keep` chunks of the range that starts at `chunk`. The
+    /// others become free. Returns what is left of the range, and the number of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAllocated`], [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than
+    /// there is, [`Error::WrongState`], in this order.
+    #[inline]
+    pub(crate) fn begin_image(
+        &mut self,
+        chunk: ChunkIdx,
+        keep: ChunkCount,
+    ) -> Result<(ChunkRange, ChunkCount), Error> {
+        let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
+        if keep > range.count() {
+            return Err(Error::TooLarge);
+        }
+        let kept = ChunkRange::new(chunk, keep).ok_or(Error::Empty)?;
+        if state != RangeState::Reserved {
+            return Err(Error::WrongState(state));
+        }
+        // INVARIANT: The tail becomes free. The first chunk is not part of it and has the new state.
+        self.give(kept.end().get(), range.end().get());
+        self.parts_mut().set_state(chunk.get(), RangeState::Writing);
+        self.tallies
+            .remove(RangeState::Reserved, Tally::one(range.count()));
+        self.tallies.add(RangeState::Writing, Tally::one(keep));
+        let freed = range.count().get().saturating_sub(keep.get());
+        Ok((kept, ChunkCount::new(freed)))
+    }
+
     /// Reserved or Live → Writing. Returns the state before.
     ///
     /// # Errors

@@ -70,23 +70,24 @@ where
         Err(Error::NeedPack(count))
     }
 
-    /// Frees the chunks of a reserved range that follow its first `keep`, and returns what is left
-    /// of the range. O(range/64 + log packs).
+    /// Makes the caller the only writer of the reserved range that starts at `chunk`, and frees its
+    /// chunks after the first `keep`: Reserved → Writing. Returns the range that is left, and the
+    /// number of chunks that became free. O(range/64 + log packs).
     ///
     /// The caller must not have written to these chunks since they were reserved: others can have
     /// them at once.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than the range has,
-    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
-    pub fn trim(
+    /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::Empty`] for `keep` 0,
+    /// [`Error::TooLarge`] for more than the range has, [`Error::WrongState`], in this order.
+    pub fn begin_image(
         &mut self,
         id: PackId,
-        range: ChunkRange,
+        chunk: ChunkIdx,
         keep: ChunkCount,
-    ) -> Result<ChunkRange, Error> {
-        self.change(id, |pack| pack.trim(range, keep))
+    ) -> Result<(ChunkRange, ChunkCount), Error> {
+        self.change(id, |pack| pack.begin_image(chunk, keep))
     }
 
     /// Makes the caller the only writer of a range: Reserved or Live → Writing. Returns the state
@@ -100,7 +101,7 @@ where
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongRange`], and [`Error::WrongState`]
     /// if somebody else is writing to the range or it was freed.
     pub fn begin_write(&mut self, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
-        self.change(id, |pack| pack.begin_write(range))
+        self.pack_mut(id)?.begin_write(range)
     }
 
     /// Ends a copy that every CPU can see: Writing → Live, or Doomed → Retiring if the range was
@@ -110,7 +111,7 @@ where
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
     pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
-        self.change(id, |pack| pack.finalize(range))
+        self.pack_mut(id)?.finalize(range)
     }
 
     /// Ends a copy that failed, after the caller has filled the range with traps again: Writing →
@@ -118,13 +119,13 @@ where
     ///
     /// Only for a range that was reserved before [`Pool::begin_write`]. The caller finalizes one
     /// that was live, whatever it has copied: programs may run there, and if the range were
-    /// reserved again, [`Pool::trim`] could free a part of it at once.
+    /// reserved again, [`Pool::begin_image`] could free a part of it at once.
     ///
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
     pub fn abort_write(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
-        self.change(id, |pack| pack.abort_write(range))
+        self.pack_mut(id)?.abort_write(range)
     }
 
     /// Frees the range that starts at `chunk`: Live or Reserved → Retiring, or Writing → Doomed.
@@ -138,7 +139,7 @@ where
     /// [`Error::Stale`], [`Error::NotAllocated`], and [`Error::WrongState`] if the range was freed
     /// before.
     pub fn begin_retire(&mut self, id: PackId, chunk: ChunkIdx) -> Result<Taken, Error> {
-        self.change(id, |pack| pack.begin_retire(chunk))
+        self.pack_mut(id)?.begin_retire(chunk)
     }
 
     /// Notes that every CPU's instruction fetch sees the traps in a range: Retiring → Retired.
@@ -148,7 +149,13 @@ where
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
     pub fn retired(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
-        self.change(id, |pack| pack.retired(range))
+        let pack = self.pack_mut(id)?;
+        pack.retired(range)?;
+        // INVARIANT: The list has the pack since the first of its retired ranges.
+        if pack.tallies().retired.ranges == 1 {
+            self.push_retired(id.slot());
+        }
+        Ok(())
     }
 
     /// Returns the range that `chunk` belongs to, with its state. O(range/64).
@@ -156,30 +163,38 @@ where
         self.pack(id)?.containing(chunk)
     }
 
-    /// Changes a pack, and then what the pool records about it. All changes of a pack in the pool
-    /// go through here.
+    /// Returns the pack of that name, for changes that leave its holes as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`].
+    #[inline]
+    fn pack_mut(&mut self, id: PackId) -> Result<&mut Pack<S>, Error> {
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
+        let current = slot.generation == id.generation();
+        slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)
+    }
+
+    /// Changes a pack, and then what the pool records about its holes. All changes of holes go
+    /// through here.
     ///
     /// # Errors
     ///
     /// [`Error::Stale`], and those of `f`.
+    #[inline]
     pub(super) fn change<R>(
         &mut self,
         id: PackId,
         f: impl FnOnce(&mut Pack<S>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        // CAST: `usize` has at least 32 bits.
-        let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
-        let current = slot.generation == id.generation();
-        let pack = slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)?;
-        let was_retired = pack.tallies().retired.ranges;
+        let pack = self.pack_mut(id)?;
+        let before = pack.hole_bound();
         let result = f(pack);
-        let is_retired = pack.tallies().retired.ranges;
         let (rank, hole) = (pack.rank(), pack.hole_bound());
-        // INVARIANT: The index has the new bound of the holes, and the list the pack if it has retired
-        // ranges.
-        self.holes.update(id.slot(), rank, hole.get());
-        if was_retired == 0 && is_retired != 0 {
-            self.push_retired(id.slot());
+        // INVARIANT: The index has the new bound of the holes.
+        if hole != before {
+            self.holes.update(id.slot(), rank, hole.get());
         }
         result
     }

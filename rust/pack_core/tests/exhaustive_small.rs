@@ -93,7 +93,7 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     };
     for nth in 0..number(RangeState::Reserved) {
         ops.extend([Op::BeginWrite { nth }, Op::Abandon { nth }]);
-        ops.extend((0..largest + 2).map(|keep| Op::Trim { nth, keep }));
+        ops.extend((0..largest + 2).map(|keep| Op::BeginImage { nth, keep }));
     }
     for nth in 0..number(RangeState::Writing) {
         ops.extend([
@@ -208,7 +208,7 @@ fn every_sequence_of_six_on_eight_chunks() {
         reserve(64, 0),
         reserve(129, 0),
         reserve(300, 2),
-        Op::Trim { nth: 0, keep: 1 },
+        Op::BeginImage { nth: 0, keep: 1 },
         Op::BeginWrite { nth: 0 },
         Op::Finalize { nth: 0 },
         Op::BeginRetire { nth: 0 },

@@ -83,6 +83,7 @@ fn panics_of_instance(what: &str, options: &[&str]) -> (Vec<String>, Vec<String>
     // Without this, the test would pass if the compiler had emitted nothing.
     for (name, there) in [
         ("begin_retire", true),
+        ("begin_image", true),
         ("begin_write", true),
         ("abort_write", true),
         ("release", true),

@@ -112,30 +112,30 @@ where
         }
     }
 
-    /// Trims a range in both.
-    pub(super) fn trim(
+    /// Begins to write to the first `keep` chunks of a range in both.
+    pub(super) fn begin_image(
         &mut self,
         slot: u32,
-        range: ChunkRange,
+        chunk: ChunkIdx,
         keep: ChunkCount,
     ) -> Result<(), Failure> {
-        let wanted = self
-            .allowed(slot, range, RangeState::Reserved)
-            .and_then(|()| {
-                if keep.get() == 0 {
-                    Err(Error::Empty)
-                } else if keep > range.count() {
-                    Err(Error::TooLarge)
-                } else {
-                    ChunkRange::new(range.start(), keep).ok_or(Error::Empty)
-                }
-            });
-        let found = self.pool.trim(self.id(slot), range, keep);
-        if let Ok(kept) = wanted {
+        let wanted = match (self.shadow.pack(slot), self.shadow.find(slot, chunk)) {
+            (None, _) => Err(Error::Stale),
+            (_, None) => Err(Error::NotAllocated),
+            (_, Some((_, range))) if keep > range.count() => Err(Error::TooLarge),
+            _ if keep.get() == 0 => Err(Error::Empty),
+            (_, Some((RangeState::Reserved, range))) => Ok(range),
+            (_, Some((state, _))) => Err(Error::WrongState(state)),
+        };
+        let wanted = wanted.and_then(|range| {
+            let kept = ChunkRange::new(chunk, keep).ok_or(Error::Empty)?;
             self.shadow.free(slot, range);
-            self.shadow.take(slot, kept, RangeState::Reserved);
-        }
-        ensure(found == wanted, "trim")
+            self.shadow.take(slot, kept, RangeState::Writing);
+            let freed = range.count().get().saturating_sub(keep.get());
+            Ok((kept, ChunkCount::new(freed)))
+        });
+        let found = self.pool.begin_image(self.id(slot), chunk, keep);
+        ensure(found == wanted, "begin_image")
     }
 
     /// Begins to write to a range in both.
@@ -271,7 +271,7 @@ where
         }
         if let Some(range) = ChunkRange::new(chunk, ChunkCount::new(count)) {
             self.retired(slot, range)?;
-            self.trim(slot, range, ChunkCount::new(count.saturating_sub(1)))?;
+            self.begin_image(slot, chunk, ChunkCount::new(count.saturating_sub(1)))?;
             self.finalize(slot, range)?;
             self.abort_write(slot, range)?;
             // The pool has to refuse the second call.
@@ -307,8 +307,8 @@ where
             return Ok(());
         };
         ensure(
-            self.pool.trim(id, range, ChunkCount::ONE) == Err(Error::Stale),
-            "trim with a stale name",
+            self.pool.begin_image(id, chunk, ChunkCount::ONE) == Err(Error::Stale),
+            "begin_image with a stale name",
         )?;
         ensure(
             self.pool.begin_write(id, range) == Err(Error::Stale),

@@ -56,7 +56,8 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         assert_eq!(pool.begin_retire(id, range.start()), Err(refused));
         assert_eq!(pool.begin_write(id, range), Err(refused));
         assert_eq!(pool.retired(id, range), Err(refused));
-        assert_eq!(pool.trim(id, range, ChunkCount::ONE), Err(refused));
+        let again = pool.begin_image(id, range.start(), ChunkCount::ONE);
+        assert_eq!(again, Err(refused));
         assert_eq!(pool.begin_batch(), None);
         let tallies = pool.stats().tallies;
         assert_eq!(

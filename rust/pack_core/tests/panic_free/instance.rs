@@ -73,10 +73,10 @@ emit! {
     }
     hole_bound(pool: &Pool, among: RankSet) -> ChunkCount { pool.hole_bound(among) }
     len(pool: &Pool) -> (usize, bool) { (pool.len(), pool.is_empty()) }
-    trim(
-        pool: &mut Pool, id: PackId, range: ChunkRange, keep: ChunkCount
-    ) -> Result<ChunkRange, Error> {
-        pool.trim(id, range, keep)
+    begin_image(
+        pool: &mut Pool, id: PackId, chunk: ChunkIdx, keep: ChunkCount
+    ) -> Result<(ChunkRange, ChunkCount), Error> {
+        pool.begin_image(id, chunk, keep)
     }
     begin_write(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<RangeState, Error> {
         pool.begin_write(id, range)

@@ -31,9 +31,9 @@ fn trimming_while_reserving() {
             match (thread, step) {
                 (0, 0) => mine = reserve(&mut pool, 6).ok().map(|it| it.range),
                 (0, 1) => {
-                    mine = mine.map(|range| pool.trim(pack, range, ChunkCount::new(2)).unwrap());
-                    mine.iter().for_each(|range| {
-                        pool.begin_write(pack, *range).unwrap();
+                    mine = mine.map(|range| {
+                        let begun = pool.begin_image(pack, range.start(), ChunkCount::new(2));
+                        begun.unwrap().0
                     });
                 }
                 (0, _) => {
