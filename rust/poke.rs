@@ -164,10 +164,17 @@ impl<'a> Writable<'a> {
         }
         let copied = self.through_window(|window, done, part| {
             let from = source.start.wrapping_add(done);
-            // SAFETY: The window maps `part` bytes from `window` on. The source may be unreadable:
-            // the function then returns an error. (The stock kernel ignores that error.)
-            let error =
-                unsafe { bindings::copy_from_kernel_nofault(window.cast(), from.cast(), part) };
+            let error = if source.readable {
+                // SAFETY: The window maps `part` bytes from `window` on, which nobody else uses,
+                // and these bytes of the source are readable.
+                unsafe { window.copy_from_nonoverlapping(from, part) };
+                0
+            } else {
+                // SAFETY: The window maps `part` bytes from `window` on. The source may be
+                // unreadable: the function then returns an error. (The stock kernel ignores that
+                // error.)
+                unsafe { bindings::copy_from_kernel_nofault(window.cast(), from.cast(), part) }
+            };
             faults::at(Point::CopyRead, EFAULT)?;
             if error == 0 {
                 Ok(())
@@ -192,8 +199,13 @@ impl<'a> Writable<'a> {
         self.through_window(|window, _, part| {
             // SAFETY: The window maps `part` bytes from `window` on, and nobody else uses them.
             // Both are multiples of 4, because offset and length are.
-            unsafe { core::slice::from_raw_parts_mut(window.cast::<u32>(), part / INSN_SIZE) }
-                .fill(trap);
+            let words =
+                unsafe { core::slice::from_raw_parts_mut(window.cast::<u32>(), part / INSN_SIZE) };
+            // SAFETY: All bit patterns are valid for both types.
+            let (head, lines, tail) = unsafe { words.align_to_mut::<[u64; 8]>() };
+            head.fill(trap);
+            lines.fill([u64::from(trap) << 32 | u64::from(trap); 8]);
+            tail.fill(trap);
             Ok(())
         })?;
         self.region.make_fetchable(self.offset, self.len);
@@ -201,16 +213,21 @@ impl<'a> Writable<'a> {
     }
 }
 
-/// The source of a copy. Its bytes need not be readable.
+/// The source of a copy.
+///
+/// # Invariants
+///
+/// If `readable`, `len` bytes from `start` on are.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     start: *const u8,
     len: usize,
+    readable: bool,
     _lent: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Source<'a> {
-    /// Makes a source of `len` bytes from `start` on.
+    /// Makes a source of `len` bytes from `start` on, which need not be readable.
     ///
     /// # Safety
     ///
@@ -220,6 +237,7 @@ impl<'a> Source<'a> {
         Self {
             start,
             len,
+            readable: false,
             _lent: PhantomData,
         }
     }
@@ -240,9 +258,11 @@ impl<'a> Source<'a> {
 
 impl<'a> From<&'a [u32]> for Source<'a> {
     fn from(words: &'a [u32]) -> Self {
+        // INVARIANT: A slice is readable.
         Self {
             start: words.as_ptr().cast(),
             len: size_of_val(words),
+            readable: true,
             _lent: PhantomData,
         }
     }

@@ -250,6 +250,7 @@ impl Service {
     pub(crate) fn wait_until_unused(&self) -> Result {
         let mut books = self.books.lock();
         while books.in_use() {
+            books.awaited = true;
             if self.unused.wait_interruptible(&mut books) {
                 return Err(ERESTARTSYS);
             }

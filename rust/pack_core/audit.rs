@@ -385,6 +385,75 @@ mod tests {
     }
 
     #[test]
+    fn the_fresh_chunks_are_checked() {
+        let fresh = |pool: &TestPool| {
+            let pack = pool.id_of_slot(0).and_then(|id| pool.pack(id));
+            pack.map(Pack::fresh).unwrap()
+        };
+        // Three chunks are fresh, from the second on, and one is free before them.
+        let sound = || {
+            let mut pool = pool(1);
+            let id = pool.add(pack(300, 0)).unwrap();
+            let mut make = |chunks| {
+                let size = ChunkCount::new(chunks).bytes();
+                let reserved = pool.reserve(size, ChunkCount::ONE, RankSet::ALL);
+                reserved.unwrap().range
+            };
+            let ranges = [5, 2, 2, 1].map(&mut make);
+            let taken = pool.begin_retire(id, ranges[1].start());
+            assert_eq!(taken, Ok(Taken::Retiring(ranges[1])));
+            pool.retired(id, ranges[1]).unwrap();
+            let batch = pool.begin_batch().unwrap();
+            assert_eq!(pool.release(batch, 1).rest, None);
+            // One chunk would fit where two became free: these are the next.
+            for chunks in [2, 3, 1] {
+                let size = ChunkCount::new(chunks).bytes();
+                let among = RankSet::ALL;
+                let _ = pool.reserve(size, ChunkCount::ONE, among).unwrap();
+            }
+            pool
+        };
+        let pool = sound();
+        assert_eq!(check_invariants(&pool), Ok(()));
+        let is = fresh(&pool);
+        assert!(is.count() > 1 && is.start() > 0, "{is:?}");
+        let changes: [fn(&mut Fresh); 6] = [
+            |fresh| *fresh = Fresh::default(),
+            |fresh| *fresh = Fresh::first(fresh.start(), fresh.count() - 1),
+            |fresh| *fresh = Fresh::first(fresh.start(), fresh.count() + 1),
+            |fresh| *fresh = Fresh::first(fresh.start() + 1, fresh.count() - 1),
+            |fresh| *fresh = Fresh::first(fresh.start() - 1, fresh.count() + 1),
+            |fresh| *fresh = Fresh::first(fresh.start() - 1, fresh.count()),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut pool = sound();
+            damage(&mut pool, 0, |pack| change(pack.fresh_mut()));
+            assert!(check_invariants(&pool).is_err(), "change {number}");
+        }
+    }
+
+    /// What is known to fit nowhere before the fresh chunks must not fit there.
+    #[test]
+    fn a_hole_before_the_fresh_chunks_is_checked() {
+        let mut pool = pool(1);
+        let id = pool.add(pack(300, 0)).unwrap();
+        let reserve = |pool: &mut TestPool, chunks, align| {
+            let size = ChunkCount::new(chunks).bytes();
+            let reserved = pool.reserve(size, ChunkCount::new(align), RankSet::ALL);
+            reserved.unwrap().range
+        };
+        let _ = reserve(&mut pool, 2, 1);
+        // Leaves two chunks free before it.
+        let _ = reserve(&mut pool, 4, 4);
+        let _ = reserve(&mut pool, 3, 1);
+        assert_eq!(check_invariants(&pool), Ok(()));
+        let fresh = pool.pack(id).map(Pack::fresh).unwrap();
+        assert_eq!((fresh.count(), fresh.least()), (3, 3));
+        damage(&mut pool, 0, |pack| pack.fresh_mut().note(2));
+        assert!(check_invariants(&pool).is_err());
+    }
+
+    #[test]
     fn the_flaw_says_where() {
         let (mut pool, _batch) = one_of_each();
         // Chunk 149 is free.

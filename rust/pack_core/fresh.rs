@@ -12,6 +12,8 @@ use crate::geometry::ChunkCount;
 
 /// The part of a pack whose chunks may be fresh at a time: 32 KiB of a pack of 2 MiB.
 const PART: u32 = 64;
+/// Up to half of the pack, so many may be fresh in a smaller one: tests have packs of few chunks.
+const AT_LEAST: u32 = 4;
 
 /// A run of used chunks that the index counts as free.
 ///
@@ -30,8 +32,9 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Returns the most chunks that may be fresh in a pack of `chunks` chunks.
     #[inline]
-    pub(crate) const fn limit(chunks: ChunkCount) -> u32 {
-        chunks.get() / PART
+    pub(crate) fn limit(chunks: ChunkCount) -> u32 {
+        let part = chunks.get() / PART;
+        part.max(AT_LEAST.min(chunks.get() / 2))
     }
 
     /// Makes the run of `count` chunks at `start`, the lowest place in the pack that they fit.

@@ -38,7 +38,7 @@ use parts::GROUP;
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
-///   and at most 1/64 of the pack.
+///   and at most [`Fresh::limit`].
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -113,7 +113,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Returns the numbers of ranges and chunks in each state.
     #[inline]
-    pub(crate) fn tallies(&self) -> &Tallies {
+    pub fn tallies(&self) -> &Tallies {
         &self.tallies
     }
 
@@ -130,7 +130,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         ChunkCount::new(self.runs().longest())
     }
 
-    /// Returns the length of the longest free run. O(1), or O(words) just after images were placed.
+    /// Returns the length of the longest free run. O(1), or O(words) just after images were placed:
+    /// callers that can do with [`Self::hole_bound`] take that.
     pub fn largest_hole(&self) -> ChunkCount {
         if self.fresh.is_empty() {
             return self.hole_bound();
@@ -170,6 +171,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Returns the chunks that the index does not know of.
     pub(crate) fn fresh(&self) -> Fresh {
         self.fresh
+    }
+
+    /// Returns the same, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn fresh_mut(&mut self) -> &mut Fresh {
+        &mut self.fresh
     }
 
     /// Returns where retired and where syncing ranges may start.

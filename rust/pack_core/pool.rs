@@ -179,6 +179,15 @@ where
         ChunkCount::new(largest.unwrap_or(0))
     }
 
+    /// Tells whether `count` chunks may fit in a pack of the ranks `among`: whether
+    /// [`Pool::hole_bound`] is at least that. O(ranks).
+    #[inline]
+    pub fn may_hold(&self, count: ChunkCount, among: RankSet) -> bool {
+        among
+            .iter()
+            .any(|rank| self.holes.largest(rank) >= count.get())
+    }
+
     /// Adds a pack, in the first vacant slot. O(slots).
     ///
     /// # Errors

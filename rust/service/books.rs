@@ -65,6 +65,10 @@ pub(super) struct Books {
     near_bytes: usize,
     images: u64,
     lease: Option<ModuleRef>,
+    /// Whether somebody waits for the last image.
+    pub(super) awaited: bool,
+    /// Whether the work that tidies up is queued, and has not looked at the books since.
+    pub(super) tidying: bool,
     /// The batch whose CPUs were synchronised and which is not released completely, with its size
     /// when it began.
     pub(super) synchronised: Option<(Batch, Tally)>,
@@ -100,6 +104,8 @@ impl Books {
             near_bytes: 0,
             images: 0,
             lease: None,
+            awaited: false,
+            tidying: false,
             synchronised: None,
             no_memory: None,
             near_full: None,

@@ -111,7 +111,7 @@ impl Service {
         let placed = self.grow_for(size, customer);
         drop(grow);
         match placed? {
-            Placing::At(address) => Ok(address),
+            Placing::At { address, .. } => Ok(address),
             Placing::NeedsPack | Placing::Hopeless => Err(Refusal::NoMemory),
         }
     }
@@ -120,12 +120,9 @@ impl Service {
     ///
     /// If the packs run low, it queues the work that makes another.
     fn place(&self, size: usize, customer: Customer) -> Result<Option<NonNull<u8>>, Refusal> {
-        let mut books = self.books();
-        let placing = books.place(size, customer, &self.config)?;
-        let low = books.is_low(customer, &self.config) && !books.cannot_grow(1, &self.config);
-        drop(books);
+        let placing = self.books().place(size, customer, &self.config)?;
         match placing {
-            Placing::At(address) => {
+            Placing::At { address, low } => {
                 if low {
                     self.grow_later(customer);
                 }

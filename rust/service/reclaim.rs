@@ -9,7 +9,10 @@
 
 use super::answers::Outcome;
 use super::books::claim::Claim;
-use super::books::images::Freeing;
+use super::books::images::{
+    Freeing,
+    Retired, //
+};
 use super::Service;
 use crate::plan::MAX_PACKS;
 use crate::poke;
@@ -68,29 +71,34 @@ impl Service {
 
     /// Fills a freed image with traps, and notes that in the books.
     pub(super) fn retire(&self, mut claim: Claim) {
-        let address = claim.address();
+        let (address, bytes) = (claim.address(), claim.image_bytes());
         let filled = claim
-            .writable(self.kernel)
+            .writable(self.kernel, 0, bytes)
             .and_then(|mut memory| memory.fill_with_traps());
         if let Err(error) = filled {
             // The memory still holds the image: it stays out of use, and this module with it.
             pr_crit!(
                 "no traps over {} freed bytes ({:?}): they stay out of use\n",
-                claim.image_bytes(),
+                bytes,
                 error
             );
             return;
         }
         // The event comes before the memory can become free, so that events are in order.
-        trace::retire(address, claim.image_bytes());
+        trace::retire(address, bytes);
         // Before a batch can take them.
-        self.retired_bytes.add(claim.image_bytes(), Relaxed);
-        let retired = self.books().retired(&claim);
+        self.retired_bytes.add(bytes, Relaxed);
+        let retired = self.books().retired(claim);
         self.counters.images_freed.inc();
-        self.tidy_later();
         match retired {
-            Ok(true) => self.unused.notify_all(),
-            Ok(false) => {}
+            Ok(Retired { wake, tidy }) => {
+                if tidy {
+                    self.queue_tidying();
+                }
+                if wake {
+                    self.unused.notify_all();
+                }
+            }
             Err(error) => self.report_bad_call("retire", address, error),
         }
     }
@@ -176,12 +184,20 @@ impl Service {
 
     /// Queues [`Service::tidy_up`] to run after the interval.
     pub(super) fn tidy_later(&self) {
+        self.books().tidying = true;
+        self.queue_tidying();
+    }
+
+    /// The same, for a caller who has noted that in the books.
+    fn queue_tidying(&self) {
         self.tidy_work.queue(msecs_to_jiffies(TIDY_INTERVAL));
     }
 
     /// Frees the memory of retired images, and packs that have been empty for long enough. Queues
     /// itself again if something is left to do. Runs in the background.
     pub(super) fn tidy_up(&self) {
+        // First: what is retired from now on queues the work again.
+        self.books().tidying = false;
         self.reclaim_all();
         self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;

@@ -24,11 +24,13 @@ impl Service {
     /// meanwhile; with `EFAULT` if `source` cannot be read. After `EFAULT` the image consists of
     /// traps and can only be freed.
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
-        let claimed = self.books().claim_reserved(address, source.len(), used);
-        self.outcome("finalize", address, claimed, |(claim, trimmed)| {
-            self.counters.trimmed_bytes.add(trimmed as u64);
+        let trimmed = &self.counters.trimmed_bytes;
+        let claimed = self
+            .books()
+            .claim_reserved(address, source.len(), used, trimmed);
+        self.outcome("finalize", address, claimed, |claim| {
             let bytes = claim.image_bytes();
-            let claim = self.copy_claimed(claim, source.first(bytes))?;
+            let claim = self.copy_claimed(claim, false, 0, source.first(bytes))?;
             match self.loads.defer(claim) {
                 Ok(()) => Ok(()),
                 Err(claim) => {
@@ -46,9 +48,10 @@ impl Service {
     /// `EFAULT` if `source` cannot be read.
     pub(crate) fn write(&self, address: usize, source: Source<'_>) -> Outcome {
         let claimed = self.books().claim_in_place(address, source.len());
-        self.outcome("write", address, claimed, |claim| {
+        self.outcome("write", address, claimed, |(claim, was_live)| {
             // Nobody finalizes such images: after the first write they are live.
-            let claim = self.copy_claimed(claim, source)?;
+            let offset = address.wrapping_sub(claim.address());
+            let claim = self.copy_claimed(claim, was_live, offset, source)?;
             self.synchronise();
             self.end_write(claim)?;
             self.counters.images_written.inc();
@@ -75,15 +78,21 @@ impl Service {
         }
     }
 
-    /// Copies to a claimed image. Other CPUs may have fetched what was there before.
-    fn copy_claimed(&self, mut claim: Claim, source: Source<'_>) -> Result<Claim> {
+    /// Copies to `offset` in a claimed image, in which programs may run if it `was_live`. Other CPUs may have fetched what was there before.
+    fn copy_claimed(
+        &self,
+        mut claim: Claim,
+        was_live: bool,
+        offset: usize,
+        source: Source<'_>,
+    ) -> Result<Claim> {
         let copied = claim
-            .writable(self.kernel)
+            .writable(self.kernel, offset, source.len())
             .and_then(|mut memory| memory.copy(source));
         if let Err(error) = copied {
             self.counters.copy_errors.inc();
             pr_err!("copy of {} bytes failed: {:?}\n", source.len(), error);
-            self.abort_write(claim);
+            self.abort_write(claim, was_live);
             return Err(error);
         }
         Ok(claim)
@@ -116,10 +125,11 @@ impl Service {
     }
 
     /// Ends the claim on an image after a copy that failed.
-    fn abort_write(&self, mut claim: Claim) {
-        let is_traps = !claim.was_live()
+    fn abort_write(&self, mut claim: Claim, was_live: bool) {
+        let bytes = claim.image_bytes();
+        let is_traps = !was_live
             && claim
-                .writable(self.kernel)
+                .writable(self.kernel, 0, bytes)
                 .and_then(|mut memory| memory.fill_with_traps())
                 .is_ok();
         // Programs may run in a live image, a part of which was written. The tail of a reserved one

@@ -37,6 +37,15 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 }
 
+impl<S: DerefMut<Target = [u64]>> Pack<S> {
+    /// Returns what the pack knows of the chunks that its index does not: the first, the one after
+    /// the last, and the smallest number of chunks that fits nowhere before them.
+    pub fn unindexed(&self) -> [u32; 3] {
+        let fresh = self.fresh();
+        [fresh.start(), fresh.end(), fresh.least()]
+    }
+}
+
 impl<S, L> Pool<S, L>
 where
     S: DerefMut<Target = [u64]>,

@@ -222,6 +222,14 @@ where
                 (a.0.max(b.0), a.1.max(b.1))
             });
             better = (better.0.with(rank), better.1.max(hole), better.2.max(most));
+            let bound = self.pool.hole_bound(better.0);
+            ensure(
+                self.pool.may_hold(bound, better.0)
+                    && !self
+                        .pool
+                        .may_hold(ChunkCount::new(bound.get().saturating_add(1)), better.0),
+                "may_hold",
+            )?;
             ensure(
                 within(self.pool.hole_bound(RankSet::NONE.with(rank)), hole, most)
                     && within(self.pool.hole_bound(better.0), better.1, better.2),

@@ -64,16 +64,19 @@ impl Books {
         let homes = Customer::Any.preferred(self.near_open(config));
         let mut packs = self.pool.occupied();
         let room = packs.any(|(_, pack)| {
-            homes.contains(pack.rank()) && !pack.is_empty() && pack.largest_hole() >= LOW_WATER
+            homes.contains(pack.rank()) && !pack.is_empty() && pack.hole_bound() >= LOW_WATER
         });
         usize::from(keep_room && !room)
     }
 
     /// Whether packs have to be freed later, or retired images to be made free. O(slots).
     pub(in crate::service) fn is_untidy(&self, config: &Config, keep_room: bool) -> bool {
-        let stats = self.pool.stats();
         let keep = self.packs_to_keep(config, keep_room);
-        stats.tallies.dying().ranges > 0 || stats.empty_packs > keep as u64
+        let mut empty = 0usize;
+        self.pool.occupied().any(|(_, pack)| {
+            empty = empty.saturating_add(usize::from(pack.is_empty()));
+            pack.tallies().dying().ranges > 0 || empty > keep
+        })
     }
 
     /// Counts one more round for all packs that are empty, but not twice within `round`.

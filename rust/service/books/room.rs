@@ -41,8 +41,9 @@ pub(super) const LOW_WATER: ChunkCount = ChunkCount::new(4096);
 
 /// What [`Books::place`] found.
 pub(in crate::service) enum Placing {
-    /// Room for the image, which is reserved, at this address.
-    At(NonNull<u8>),
+    /// Room for the image, which is reserved, at this address. `low` says that another pack should
+    /// be made before the next images need it.
+    At { address: NonNull<u8>, low: bool },
     /// No room. The caller may make another pack.
     NeedsPack,
     /// No room, and no pack can be made now.
@@ -86,7 +87,7 @@ impl Books {
     /// Whether the packs that `customer` prefers are nearly full.
     pub(in crate::service) fn is_low(&self, customer: Customer, config: &Config) -> bool {
         let homes = customer.preferred(self.near_open(config));
-        self.pool.hole_bound(homes) < LOW_WATER
+        !self.pool.may_hold(LOW_WATER, homes)
     }
 
     /// Whether making a pack for an image of `size` bytes would fail.
@@ -126,7 +127,8 @@ impl Books {
     ) -> Result<Placing, Refusal> {
         let preferred = customer.preferred(self.near_open(config));
         if let Some(address) = self.reserve(size, config, preferred)? {
-            return Ok(Placing::At(address));
+            let low = !self.pool.may_hold(LOW_WATER, preferred) && !self.cannot_grow(1, config);
+            return Ok(Placing::At { address, low });
         }
         if !self.cannot_grow(size, config) {
             return Ok(Placing::NeedsPack);
@@ -146,7 +148,10 @@ impl Books {
         config: &Config,
     ) -> Result<Placing, Refusal> {
         let found = self.reserve(size, config, customer.homes())?;
-        Ok(found.map_or(Placing::Hopeless, Placing::At))
+        Ok(found.map_or(Placing::Hopeless, |address| Placing::At {
+            address,
+            low: false,
+        }))
     }
 
     /// Reserves room in a pack of one of the ranks `among`, or returns [`None`] if none has room.

@@ -72,6 +72,9 @@ emit! {
         pool.reserve(size, align, among)
     }
     hole_bound(pool: &Pool, among: RankSet) -> ChunkCount { pool.hole_bound(among) }
+    may_hold(pool: &Pool, count: ChunkCount, among: RankSet) -> bool {
+        pool.may_hold(count, among)
+    }
     len(pool: &Pool) -> (usize, bool) { (pool.len(), pool.is_empty()) }
     begin_image(
         pool: &mut Pool, id: PackId, chunk: ChunkIdx, keep: ChunkCount
