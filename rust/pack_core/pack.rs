@@ -214,8 +214,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Returns the range that starts at `chunk`, with its state. O(range/64).
+    #[inline]
     pub(crate) fn find(&self, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
-        let (state, end) = self.parts().find(chunk.get(), self.chunks.get())?;
+        let groups = parts::groups(&self.storage, self.chunks);
+        let (state, end) = parts::find(groups, chunk.get(), self.chunks.get())?;
         Some((state, ChunkRange::between(chunk.get(), end)?))
     }
 
@@ -290,7 +292,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
     #[inline]
     fn is_free(&self, start: u32, count: u32) -> bool {
-        bitmap::is_clear::<GROUP>(self.parts().groups, start, start.saturating_add(count))
+        let groups = parts::groups(&self.storage, self.chunks);
+        bitmap::is_clear::<GROUP>(groups, start, start.saturating_add(count))
     }
 
     /// Marks `count` chunks at `start` as used, which are free and, if `lowest`, the lowest that

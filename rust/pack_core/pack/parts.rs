@@ -111,35 +111,6 @@ impl Parts<'_> {
         group.is_some_and(|group| bitmap::get(&[group.used], chunk % bitmap::WORD_BITS))
     }
 
-    /// Returns the range that starts at `start`, as its state and its end. O(range/64).
-    #[inline]
-    pub(super) fn find(&self, start: u32, chunks: u32) -> Option<(RangeState, u32)> {
-        let index = bitmap::word_of(start);
-        let group = Group::read(self.groups, index)?;
-        let state = group.state(start)?;
-        // A range ends before the next free chunk or the next start of a range.
-        let after = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
-        let ends = (!group.used | group.starts()) & after;
-        let end = if ends != 0 {
-            bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros())
-        } else {
-            self.end_from(index.saturating_add(1), chunks)
-        };
-        Some((state, end.min(chunks)))
-    }
-
-    /// Returns the end of a range that has all chunks before the group at `index`.
-    fn end_from(&self, mut index: usize, chunks: u32) -> u32 {
-        while let Some(group) = Group::read(self.groups, index) {
-            let ends = !group.used | group.starts();
-            if ends != 0 {
-                return bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros());
-            }
-            index = index.saturating_add(1);
-        }
-        chunks
-    }
-
     /// Returns the last chunk up to and including `chunk` at which a range starts. O(distance/64).
     #[inline]
     pub(super) fn start_before(&self, chunk: u32) -> Option<u32> {
@@ -191,6 +162,36 @@ impl PartsMut<'_> {
     }
 }
 
+/// Returns the range that starts at `start`, as its state and its end. O(range/64).
+#[inline]
+pub(super) fn find(groups: &[u64], start: u32, chunks: u32) -> Option<(RangeState, u32)> {
+    let index = bitmap::word_of(start);
+    let group = Group::read(groups, index)?;
+    let state = group.state(start)?;
+    // A range ends before the next free chunk or the next start of a range.
+    let after = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
+    let ends = (!group.used | group.starts()) & after;
+    let end = if ends != 0 {
+        bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros())
+    } else {
+        end_from(groups, index.saturating_add(1), chunks)
+    };
+    Some((state, end.min(chunks)))
+}
+
+/// Returns the end of a range that has all chunks before the group at `index`.
+#[inline(never)]
+fn end_from(groups: &[u64], mut index: usize, chunks: u32) -> u32 {
+    while let Some(group) = Group::read(groups, index) {
+        let ends = !group.used | group.starts();
+        if ends != 0 {
+            return bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros());
+        }
+        index = index.saturating_add(1);
+    }
+    chunks
+}
+
 /// Returns the number of words of the groups of a pack of `chunks` chunks.
 #[inline]
 const fn words_of_groups(chunks: ChunkCount) -> usize {
@@ -201,6 +202,12 @@ const fn words_of_groups(chunks: ChunkCount) -> usize {
 pub(super) const fn words_needed(chunks: ChunkCount) -> usize {
     let leaves = runs::leaves_for(bitmap::words_for(chunks.get()));
     words_of_groups(chunks).saturating_add(leaves)
+}
+
+/// Returns the groups of a pack of `chunks` chunks.
+#[inline]
+pub(super) fn groups(storage: &[u64], chunks: ChunkCount) -> &[u64] {
+    storage.get(..words_of_groups(chunks)).unwrap_or(storage)
 }
 
 /// Cuts the storage of a pack of `chunks` chunks into its parts.
