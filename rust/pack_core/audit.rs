@@ -210,6 +210,9 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     ensure(parts.tree.len() >= parts.len(), || {
         Flaw::of_pack("the index has too few nodes", slot)
     })?;
+    ensure(pack.hole_bound().get() == pack.runs().longest(), || {
+        Flaw::of_pack("the bound of the holes is not that of the index", slot)
+    })?;
     check_fresh(pack, slot)?;
     check_tree(pack, slot)
 }
@@ -451,6 +454,17 @@ mod tests {
         assert_eq!((fresh.count(), fresh.least()), (3, 3));
         damage(&mut pool, 0, |pack| pack.fresh_mut().note(2));
         assert!(check_invariants(&pool).is_err());
+    }
+
+    #[test]
+    fn the_bound_of_the_holes_is_checked() {
+        for by in [1, u32::MAX] {
+            let (mut pool, _batch) = one_of_each();
+            damage(&mut pool, 0, |pack| {
+                *pack.bound_mut() = pack.bound_mut().wrapping_add(by)
+            });
+            assert!(check_invariants(&pool).is_err());
+        }
     }
 
     #[test]

@@ -145,7 +145,8 @@ pub(crate) fn fill<const STRIDE: usize>(words: &mut [u64], start: u32, end: u32,
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
         return;
     };
-    for index in word_of(start)..word_of(last).saturating_add(1) {
+    let (first_word, last_word) = (word_of(start), word_of(last));
+    for index in first_word..last_word.saturating_add(1) {
         let Some(word) = words.get_mut(index.saturating_mul(STRIDE)) else {
             return;
         };
@@ -163,11 +164,16 @@ pub(crate) fn is_clear<const STRIDE: usize>(words: &[u64], start: u32, end: u32)
     let Some(last) = end.checked_sub(1).filter(|last| *last >= start) else {
         return true;
     };
-    (word_of(start)..word_of(last).saturating_add(1)).all(|index| {
+    let (first_word, last_word) = (word_of(start), word_of(last));
+    let is_clear = |index: usize| {
         probe::visit();
         let word = words.get(index.saturating_mul(STRIDE));
         word.is_some_and(|word| word & part_of(index, start, last) == 0)
-    })
+    };
+    // Most images are in one word.
+    is_clear(first_word)
+        && (first_word == last_word
+            || (first_word.saturating_add(1)..last_word.saturating_add(1)).all(is_clear))
 }
 
 /// Visits the numbers of the set bits of a word, lowest first.

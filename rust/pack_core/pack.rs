@@ -39,6 +39,7 @@ use parts::GROUP;
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
 ///   and at most [`Fresh::limit`].
+/// - `bound` is the longest free run that the index knows of.
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -49,6 +50,8 @@ pub struct Pack<S> {
     tallies: Tallies,
     /// Used chunks that the index counts as free.
     fresh: Fresh,
+    /// The longest run that the index knows of, in chunks.
+    bound: u32,
     /// Where retired ranges start.
     retired: Span,
     /// Where syncing ranges start.
@@ -81,6 +84,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             rank,
             tallies: Tallies::default(),
             fresh: Fresh::default(),
+            bound: 0,
             retired: Span::default(),
             syncing: Span::default(),
             empty_for: 0,
@@ -97,6 +101,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let words = bitmap::words_for(chunks);
         parts.fill_used(chunks, bitmap::first_bit_of(words), true);
         parts.refresh(0, bitmap::first_bit_of(words), Fresh::default());
+        self.note_bound();
     }
 
     /// Returns the number of chunks in the pack.
@@ -127,7 +132,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// run, or up to 1/64 of the pack more. O(1).
     #[inline]
     pub fn hole_bound(&self) -> ChunkCount {
-        ChunkCount::new(self.runs().longest())
+        ChunkCount::new(self.bound)
+    }
+
+    /// Notes the longest free run that the index knows of, after a change of the index.
+    fn note_bound(&mut self) {
+        self.bound = self.runs().longest();
     }
 
     /// Returns the length of the longest free run. O(1), or O(words) just after images were placed:
@@ -173,7 +183,13 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.fresh
     }
 
-    /// Returns the same, for tests to damage.
+    /// Returns the bound of the holes, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn bound_mut(&mut self) -> &mut u32 {
+        &mut self.bound
+    }
+
+    /// Returns the fresh chunks, for tests to damage.
     #[cfg(test)]
     pub(crate) fn fresh_mut(&mut self) -> &mut Fresh {
         &mut self.fresh
@@ -238,6 +254,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if !fresh.is_empty() {
             self.parts_mut()
                 .refresh(fresh.start(), fresh.end(), Fresh::default());
+            self.note_bound();
         }
     }
 
@@ -309,6 +326,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             if !lowest || count > limit {
                 self.parts_mut()
                     .set_used(start, end, true, Fresh::default());
+                self.note_bound();
                 return;
             }
             self.fresh = Fresh::first(start, count);
@@ -327,6 +345,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             }
             let fresh = self.fresh;
             self.parts_mut().set_used(start, end, false, fresh);
+            self.note_bound();
             self.others_freed();
         }
     }

@@ -140,6 +140,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if stale {
             self.refresh();
         }
+        self.note_bound();
         self.others_freed();
         // INVARIANT: The syncing ranges that are left start in the rest of the span.
         self.tallies.remove(RangeState::Syncing, released);
