@@ -393,6 +393,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Changes the state of `range`, which must be a range of this pack in the state `from`.
+    #[inline(always)]
     fn change(&mut self, range: ChunkRange, from: RangeState, to: RangeState) {
         // INVARIANT: The state stays at the first chunk, and the range is counted in its new state.
         self.parts_mut().set_state(range.start().get(), to);

@@ -27,12 +27,17 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {
-            RangeState::Reserved | RangeState::Live => {
-                self.change(range, state, RangeState::Retiring);
+            // Each with constants, so that the compiler knows where the counters are.
+            RangeState::Live => {
+                self.change(range, RangeState::Live, RangeState::Retiring);
+                Ok(Taken::Retiring(range))
+            }
+            RangeState::Reserved => {
+                self.change(range, RangeState::Reserved, RangeState::Retiring);
                 Ok(Taken::Retiring(range))
             }
             RangeState::Writing => {
-                self.change(range, state, RangeState::Doomed);
+                self.change(range, RangeState::Writing, RangeState::Doomed);
                 Ok(Taken::Doomed(range))
             }
             RangeState::Doomed

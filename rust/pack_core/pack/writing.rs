@@ -89,21 +89,22 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// # Errors
     ///
     /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
+    #[inline]
     fn end_write(&mut self, range: ChunkRange, kept: RangeState) -> Result<WriteEnd, Error> {
         let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
-        let (to, end) = match state {
-            RangeState::Writing => (kept, WriteEnd::Kept),
-            RangeState::Doomed => (RangeState::Retiring, WriteEnd::Doomed),
-            RangeState::Reserved
-            | RangeState::Live
-            | RangeState::Retiring
-            | RangeState::Retired
-            | RangeState::Syncing => return Err(Error::WrongState(state)),
-        };
+        if !matches!(state, RangeState::Writing | RangeState::Doomed) {
+            return Err(Error::WrongState(state));
+        }
         if found != range {
             return Err(Error::WrongRange);
         }
-        self.change(range, state, to);
-        Ok(end)
+        // With constants the compiler knows where the counters are.
+        if state == RangeState::Writing {
+            self.change(range, RangeState::Writing, kept);
+            Ok(WriteEnd::Kept)
+        } else {
+            self.change(range, RangeState::Doomed, RangeState::Retiring);
+            Ok(WriteEnd::Doomed)
+        }
     }
 }
