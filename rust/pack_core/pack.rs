@@ -129,7 +129,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Returns a number of chunks above which nothing fits. It is the length of the longest free
-    /// run, or up to 1/64 of the pack more. O(1).
+    /// run, or up to 1/64 of the pack (in a small one, four chunks) more. O(1).
     #[inline]
     pub fn hole_bound(&self) -> ChunkCount {
         ChunkCount::new(self.bound)
