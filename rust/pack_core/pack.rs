@@ -38,7 +38,7 @@ use parts::GROUP;
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
-///   and at most [`Fresh::limit`].
+///   and at most `Fresh::limit` many.
 /// - `bound` is the longest free run that the index knows of.
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
