@@ -47,6 +47,8 @@ pub struct Pack<S> {
     storage: S,
     chunks: ChunkCount,
     rank: Rank,
+    /// Where the search for room begins while the pack is empty: below `chunks`.
+    origin: u32,
     tallies: Tallies,
     /// Used chunks that the index counts as free.
     fresh: Fresh,
@@ -82,6 +84,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             storage,
             chunks,
             rank,
+            origin: 0,
             tallies: Tallies::default(),
             fresh: Fresh::default(),
             bound: 0,
@@ -91,6 +94,21 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         };
         pack.clear();
         Ok(pack)
+    }
+
+    /// Places the first image of the empty pack at `origin`, modulo the number of chunks, or behind
+    /// it. Later ones go to the lowest place that they fit.
+    #[must_use]
+    pub fn with_origin(mut self, origin: ChunkIdx) -> Self {
+        // INVARIANT: A remainder is below the number of chunks.
+        self.origin = self.within(origin);
+        self
+    }
+
+    /// Returns `chunk` modulo the number of chunks.
+    #[inline]
+    fn within(&self, chunk: ChunkIdx) -> u32 {
+        chunk.get().checked_rem(self.chunks.get()).unwrap_or(0)
     }
 
     /// Makes all chunks free.
@@ -286,17 +304,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.runs().first_fit_from(self.fresh.end(), count)
     }
 
-    /// Returns the lowest free run of `count` chunks that starts at a multiple of `align`.
+    /// Returns the lowest free run of `count` chunks not before `from` that starts at a multiple of
+    /// `align`.
     ///
     /// O(log words) for an alignment of 1, otherwise O(log words) for each hole that is looked at.
-    fn first_fit(&mut self, count: ChunkCount, align: ChunkCount) -> Option<u32> {
-        let (count, align) = (count.get(), align.get());
-        // The usual case: behind the image that came last.
-        let next = self.fresh.end();
-        if align == 1 && self.fresh.precedes(count) && self.is_free(next, count) {
-            return Some(next);
-        }
-        let mut start = self.first_fit_from(0, count)?;
+    fn aligned_fit_from(&mut self, from: u32, count: u32, align: u32) -> Option<u32> {
+        let mut start = self.first_fit_from(from, count)?;
         loop {
             let aligned = start.checked_next_multiple_of(align)?;
             if aligned == start {
@@ -304,6 +317,40 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             }
             start = self.first_fit_from(aligned, count)?;
         }
+    }
+
+    /// Returns a free run of `count` chunks that starts at a multiple of `align`: the lowest one
+    /// not before `from`, or the lowest one. Without `from` that is the origin in an empty pack,
+    /// and the start otherwise. The flag says whether it is the lowest one.
+    fn fit(
+        &mut self,
+        count: ChunkCount,
+        align: ChunkCount,
+        from: Option<ChunkIdx>,
+    ) -> Option<(u32, bool)> {
+        let (count, align) = (count.get(), align.get());
+        let from = match from {
+            Some(from) => self.within(from),
+            None => {
+                // The usual case: behind the image that came last.
+                let next = self.fresh.end();
+                if align == 1 && self.fresh.precedes(count) && self.is_free(next, count) {
+                    return Some((next, true));
+                }
+                if self.is_empty() {
+                    self.origin
+                } else {
+                    0
+                }
+            }
+        };
+        if from != 0 {
+            if let Some(start) = self.aligned_fit_from(from, count, align) {
+                return Some((start, false));
+            }
+        }
+        let start = self.aligned_fit_from(0, count, align)?;
+        Some((start, align == 1))
     }
 
     /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
@@ -350,7 +397,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
     }
 
-    /// Free → Reserved, for the lowest chunks that fit.
+    /// Free → Reserved, for the chunks that [`Self::fit`] finds.
     ///
     /// # Errors
     ///
@@ -359,18 +406,20 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self,
         count: ChunkCount,
         align: ChunkCount,
+        from: Option<ChunkIdx>,
     ) -> Result<ChunkRange, Error> {
-        let range = self
-            .first_fit(count, align)
-            .and_then(|start| ChunkRange::new(ChunkIdx::new(start), count))
-            .ok_or_else(|| {
-                // The bound of the holes is exact now: nobody asks in vain again.
-                self.refresh();
-                Error::NeedPack(count)
-            })?;
+        let fit = self.fit(count, align, from).and_then(|(start, lowest)| {
+            let range = ChunkRange::new(ChunkIdx::new(start), count)?;
+            Some((range, lowest))
+        });
+        let (range, lowest) = fit.ok_or_else(|| {
+            // The bound of the holes is exact now: nobody asks in vain again.
+            self.refresh();
+            Error::NeedPack(count)
+        })?;
         // INVARIANT: The chunks were free. They become one range, which is counted and has its
         // state at its first chunk.
-        self.take(range.start().get(), count.get(), align == ChunkCount::ONE);
+        self.take(range.start().get(), count.get(), lowest);
         self.parts_mut()
             .set_state(range.start().get(), RangeState::Reserved);
         self.tallies.add(RangeState::Reserved, Tally::one(count));

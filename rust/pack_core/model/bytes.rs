@@ -177,6 +177,10 @@ impl Bytes<'_> {
                 align: self.byte()? % 7,
                 among: self.ranks()?,
             },
+            30 => Op::ReserveFrom {
+                size: self.size()?,
+                from: self.number()?,
+            },
             _ => Op::Reserve {
                 size: u32::from(self.byte()? % 16).saturating_mul(32),
                 align: 0,

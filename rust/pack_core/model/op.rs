@@ -13,7 +13,8 @@ use crate::geometry::RankSet;
 /// that lets a test shorten a sequence that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT).
+    /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT). The
+    /// higher `rank` is, the higher is the pack's origin.
     Add {
         /// Chunks in the pack.
         chunks: u32,
@@ -33,6 +34,13 @@ pub enum Op {
         align: u8,
         /// The ranks to choose from.
         among: RankSet,
+    },
+    /// Reserves `size` bytes in any pack, from a chunk on if they fit there.
+    ReserveFrom {
+        /// The size in bytes.
+        size: u32,
+        /// The number of a chunk, modulo the number of chunks.
+        from: u32,
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range, sometimes none, sometimes too many,
     /// and begins to write to it.
@@ -189,7 +197,7 @@ impl Generator {
             10 => Op::Add {
                 chunks: self.pack_chunks(),
                 rank: if self.limits.any_rank {
-                    small(&mut self.random, Rank::COUNT.into())
+                    small(&mut self.random, 256)
                 } else {
                     0
                 },
@@ -202,6 +210,10 @@ impl Generator {
             52 | 53 => Op::Doom { nth },
             54 => Op::FinalizeDoomed { nth },
             55 => Op::AbortDoomed { nth },
+            57 | 58 if self.random.below(16) < self.filling => Op::ReserveFrom {
+                size: self.size(),
+                from: nth,
+            },
             _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
             _ => Op::Reserve {
                 size: self.size(),

@@ -45,16 +45,19 @@ pub struct ShadowPack {
     pub rank: Rank,
     /// Chunks in the pack.
     pub chunks: ChunkCount,
+    /// Where the first range goes.
+    origin: u32,
     /// The time at which the first of its retired ranges was retired, if there is one.
     waits_since: u64,
 }
 
 impl ShadowPack {
-    /// Makes an empty pack.
-    pub fn new(chunks: ChunkCount, rank: Rank) -> Self {
+    /// Makes an empty pack whose first range goes to `origin`, modulo the number of chunks.
+    pub fn new(chunks: ChunkCount, rank: Rank, origin: ChunkIdx) -> Self {
         Self {
             rank,
             chunks,
+            origin: origin.get().checked_rem(chunks.get()).unwrap_or(0),
             waits_since: 0,
         }
     }
@@ -140,7 +143,7 @@ where
 
     /// Removes the empty pack of the worst rank in the highest slot, if more than `keep` are empty.
     pub fn take_empty(&mut self, keep: usize) -> Option<u32> {
-        let empty = |slot: &u32| self.cells(*slot).iter().all(|cell| cell.state.is_none());
+        let empty = |slot: &u32| self.is_empty(*slot);
         let candidates = self.packs().filter(|(slot, _)| empty(slot));
         let worst = candidates
             .max_by_key(|(slot, pack)| (pack.rank, *slot))
@@ -154,27 +157,51 @@ where
     }
 
     /// Returns the range of the first fit for `count` chunks: in the best rank in `among`, then in
-    /// the lowest slot, then at the lowest multiple of `align`.
+    /// the lowest slot, then at the lowest multiple of `align`: not before `from` (in an empty pack
+    /// not before its origin), or anywhere.
     pub fn first_fit(
         &self,
         count: ChunkCount,
         align: ChunkCount,
         among: RankSet,
+        from: Option<ChunkIdx>,
     ) -> Option<(u32, ChunkRange)> {
         for rank in Rank::all().filter(|rank| among.contains(*rank)) {
-            for (slot, _) in self.packs().filter(|(_, pack)| pack.rank == rank) {
-                let mut free = 0u32;
-                for (end, cell) in (1..u32::MAX).zip(self.cells(slot)) {
-                    free = if cell.state.is_some() {
-                        0
-                    } else {
-                        free.saturating_add(1)
-                    };
-                    let start = end.saturating_sub(count.get());
-                    if free >= count.get() && start.checked_rem(align.get()) == Some(0) {
-                        return Some((slot, ChunkRange::new(ChunkIdx::new(start), count)?));
-                    }
+            for (slot, pack) in self.packs().filter(|(_, pack)| pack.rank == rank) {
+                let from = match from {
+                    Some(from) => from.get().checked_rem(pack.chunks.get()).unwrap_or(0),
+                    None if self.is_empty(slot) => pack.origin,
+                    None => 0,
+                };
+                let start = self
+                    .lowest_fit(slot, from, count, align)
+                    .or_else(|| self.lowest_fit(slot, 0, count, align));
+                if let Some(start) = start {
+                    return Some((slot, ChunkRange::new(ChunkIdx::new(start), count)?));
                 }
+            }
+        }
+        None
+    }
+
+    /// Tells whether a slot's pack has no range.
+    fn is_empty(&self, slot: u32) -> bool {
+        self.cells(slot).iter().all(|cell| cell.state.is_none())
+    }
+
+    /// Returns the lowest multiple of `align` not before `from` at which `count` chunks are free.
+    fn lowest_fit(&self, slot: u32, from: u32, count: ChunkCount, align: ChunkCount) -> Option<u32> {
+        let mut free = 0u32;
+        for (end, cell) in (1..u32::MAX).zip(self.cells(slot)) {
+            free = if cell.state.is_some() {
+                0
+            } else {
+                free.saturating_add(1)
+            };
+            let start = end.saturating_sub(count.get());
+            let aligned = start.checked_rem(align.get()) == Some(0);
+            if free >= count.get() && aligned && start >= from {
+                return Some(start);
             }
         }
         None

@@ -93,7 +93,12 @@ where
             Op::Add { chunks, rank } => self.add(ChunkCount::new(chunks), rank),
             Op::TakeEmpty { keep } => self.take_empty(usize::from(keep)),
             // CAST: `usize` has at least 32 bits.
-            Op::Reserve { size, align, among } => self.reserve(size as usize, align, among),
+            Op::Reserve { size, align, among } => self.reserve(size as usize, align, among, None),
+            // CAST: `usize` has at least 32 bits.
+            Op::ReserveFrom { size, from } => {
+                let from = ChunkIdx::new(from);
+                self.reserve(size as usize, 0, RankSet::ALL, Some(from))
+            }
             Op::BeginImage { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
                 Some((slot, range)) => {
                     let keep = keep
@@ -310,7 +315,7 @@ where
         let Some(largest) = self.shadow.packs().map(|(_, pack)| pack.chunks).max() else {
             return Ok(());
         };
-        self.reserve(largest.bytes(), 0, RankSet::ALL)?;
+        self.reserve(largest.bytes(), 0, RankSet::ALL, None)?;
         let reserved = self
             .shadow
             .nth(RangeState::Reserved, 0)

@@ -22,11 +22,11 @@ fn range(start: u32, end: u32) -> ChunkRange {
 fn pack_with(chunks: u32, start: u32, end: u32) -> Pack<Vec<u64>> {
     let mut pack = pack(chunks);
     if start > 0 {
-        pack.reserve(ChunkCount::new(start), ChunkCount::ONE)
+        pack.reserve(ChunkCount::new(start), ChunkCount::ONE, None)
             .unwrap();
     }
     let count = ChunkCount::new(end - start);
-    assert_eq!(pack.reserve(count, ChunkCount::ONE), Ok(range(start, end)));
+    assert_eq!(pack.reserve(count, ChunkCount::ONE, None), Ok(range(start, end)));
     pack
 }
 
@@ -84,7 +84,7 @@ fn more_storage_than_needed_does_no_harm() {
     let chunks = ChunkCount::new(100);
     let needed = Pack::<Vec<u64>>::words_needed(chunks);
     let mut pack = Pack::new(vec![7; needed + 3], chunks, Rank::BEST).unwrap();
-    assert_eq!(pack.reserve(chunks, ChunkCount::ONE), Ok(range(0, 100)));
+    assert_eq!(pack.reserve(chunks, ChunkCount::ONE, None), Ok(range(0, 100)));
     assert_eq!(pack.largest_hole().get(), 0);
     assert_eq!(pack.storage_mut().len(), needed + 3);
 }
@@ -102,7 +102,7 @@ fn sizes_at_the_edges_of_a_pack() {
             if count == 0 {
                 continue;
             }
-            let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::ONE);
+            let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::ONE, None);
             assert_eq!(reserved.is_ok(), fits, "{count} of {chunks}");
             let hole = if fits { chunks - count } else { chunks };
             assert_eq!(pack.largest_hole().get(), hole);
@@ -111,19 +111,60 @@ fn sizes_at_the_edges_of_a_pack() {
 }
 
 #[test]
+fn the_first_range_goes_to_the_origin() {
+    let reserve = |pack: &mut Pack<Vec<u64>>, count, align| {
+        let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::new(align), None);
+        reserved.unwrap().start().get()
+    };
+    for (origin, count, align, want) in [
+        (0, 3, 1, 0),
+        (70, 3, 1, 70),
+        (70, 3, 8, 72),
+        // Modulo the length, and at the start if it does not fit behind.
+        (170, 3, 1, 70),
+        (97, 3, 1, 97),
+        (98, 3, 1, 0),
+        (99, 2, 64, 0),
+    ] {
+        let mut pack = pack(100).with_origin(ChunkIdx::new(origin));
+        let first = reserve(&mut pack, count, align);
+        assert_eq!(first, want, "origin {origin}, {count} chunks, align {align}");
+        let lowest = if first < 2 { first + count } else { 0 };
+        assert_eq!(reserve(&mut pack, 2, 1), lowest, "the next one");
+    }
+}
+
+#[test]
+fn a_search_from_a_chunk_goes_on_at_the_start() {
+    let mut pack = pack(100);
+    let mut reserve = |count, from| {
+        let from = Some(ChunkIdx::new(from));
+        let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::ONE, from);
+        reserved.map(|range| range.start().get())
+    };
+    assert_eq!(reserve(10, 50), Ok(50));
+    assert_eq!(reserve(10, 45), Ok(60));
+    assert_eq!(reserve(10, 195), Ok(0));
+    assert_eq!(reserve(30, 0), Ok(10));
+    assert_eq!(reserve(30, 60), Ok(70));
+    assert_eq!(reserve(10, 99), Ok(40));
+    assert_eq!(reserve(1, 99), Err(Error::NeedPack(ChunkCount::ONE)));
+}
+
+#[test]
 fn alignment_skips_to_the_next_multiple() {
     for (align, want) in [(1, 3), (2, 4), (4, 4), (8, 8), (64, 64), (128, 128)] {
         let mut pack = pack_with(200, 0, 3);
         let reserved = pack
-            .reserve(ChunkCount::new(2), ChunkCount::new(align))
+            .reserve(ChunkCount::new(2), ChunkCount::new(align), None)
             .unwrap();
         assert_eq!(reserved.start().get(), want, "align {align}");
     }
     let mut pack = pack_with(200, 0, 3);
-    let refused = pack.reserve(ChunkCount::new(2), ChunkCount::new(256));
+    let refused = pack.reserve(ChunkCount::new(2), ChunkCount::new(256), None);
     assert_eq!(refused, Err(Error::NeedPack(ChunkCount::new(2))));
     // An alignment beyond the pack fits at the beginning.
-    let first = self::pack(200).reserve(ChunkCount::new(2), ChunkCount::new(1 << 31));
+    let first = self::pack(200).reserve(ChunkCount::new(2), ChunkCount::new(1 << 31), None);
     assert_eq!(first, Ok(range(0, 2)));
 }
 
@@ -337,7 +378,7 @@ fn a_batch_leaves_alone_what_is_being_written() {
     for doomed in [false, true] {
         let mut pack = pack(64);
         let ranges: Vec<_> = (0..64)
-            .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap())
+            .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap())
             .collect();
         for pair in ranges.chunks(2) {
             pack.begin_write(pair[0]).unwrap();
@@ -418,7 +459,7 @@ fn slices_of_every_size_and_shape() {
                 let ranges: Vec<_> = lengths
                     .map_while(|length| {
                         let count = ChunkCount::new(*length);
-                        pack.reserve(count, ChunkCount::ONE).ok()
+                        pack.reserve(count, ChunkCount::ONE, None).ok()
                     })
                     .collect();
                 let (dying, others): (Vec<_>, Vec<_>) = (0..)
@@ -463,7 +504,7 @@ fn slices_of_every_size_and_shape() {
 fn neighbours_stay_apart() {
     let mut pack = pack(200);
     let ranges: Vec<_> = (0..200)
-        .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap())
+        .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap())
         .collect();
     assert!(ranges
         .iter()
@@ -483,7 +524,7 @@ fn age_counts_empty_rounds() {
         pack.age();
     }
     assert_eq!(pack.stats().empty_for, 3);
-    let reserved = pack.reserve(ChunkCount::ONE, ChunkCount::ONE).unwrap();
+    let reserved = pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap();
     assert_eq!(pack.stats().empty_for, 0);
     pack.age();
     assert_eq!(pack.stats().empty_for, 0);

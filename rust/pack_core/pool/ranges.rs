@@ -51,20 +51,48 @@ where
         align: ChunkCount,
         among: RankSet,
     ) -> Result<Reserved, Error> {
+        self.reserve_in(size, align, among, None)
+    }
+
+    /// Reserves chunks like [`Pool::reserve`], but in its pack at the lowest place not before
+    /// `from`, modulo the number of chunks, if they fit there: so a random `from` gives a random
+    /// place. The cost is the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::reserve`].
+    pub fn reserve_from(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+        from: ChunkIdx,
+    ) -> Result<Reserved, Error> {
+        self.reserve_in(size, align, among, Some(from))
+    }
+
+    #[inline]
+    fn reserve_in(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+        from: Option<ChunkIdx>,
+    ) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
         if !align.get().is_power_of_two() {
             return Err(Error::BadAlign);
         }
         for rank in among.iter() {
-            let mut from = 0;
-            while let Some(slot) = self.holes.first_at_least(rank, from, count.get()) {
+            let mut next = 0;
+            while let Some(slot) = self.holes.first_at_least(rank, next, count.get()) {
                 if let Some(id) = self.id_of_slot(slot) {
-                    if let Ok(range) = self.change(id, |pack| pack.reserve(count, align)) {
+                    if let Ok(range) = self.change(id, |pack| pack.reserve(count, align, from)) {
                         return Ok(Reserved { pack: id, range });
                     }
                 }
                 // The hole is shorter than its bound, or no aligned part of it is long enough.
-                from = slot.saturating_add(1);
+                next = slot.saturating_add(1);
             }
         }
         Err(Error::NeedPack(count))

@@ -27,6 +27,13 @@ use crate::state::Taken;
 use crate::state::WriteEnd;
 use crate::stats::Tally;
 
+/// Returns the origin of a pack of `chunks` chunks that the number of a rank asks for: 0 for the
+/// lowest [`Rank::COUNT`] numbers.
+fn origin_of(chunks: ChunkCount, rank: u8) -> ChunkIdx {
+    let part = u32::from(rank.wrapping_div(Rank::COUNT));
+    ChunkIdx::new(chunks.get().saturating_mul(part) / 43)
+}
+
 impl<S, L, P, C, F> Trial<S, L, P, C, F>
 where
     S: DerefMut<Target = [u64]>,
@@ -37,12 +44,13 @@ where
 {
     /// Adds a pack to both.
     pub(super) fn add(&mut self, chunks: ChunkCount, rank: u8) -> Result<(), Failure> {
+        let origin = origin_of(chunks, rank);
         let rank = Rank::new(rank % Rank::COUNT).unwrap_or(Rank::BEST);
         let Some(storage) = (self.supply)(Pack::<S>::words_needed(chunks)) else {
             return Ok(());
         };
         let pack = match Pack::new(storage, chunks, rank) {
-            Ok(pack) => pack,
+            Ok(pack) => pack.with_origin(origin),
             Err(_) => {
                 return ensure(
                     chunks.get() == 0 || chunks > MAX_CHUNKS,
@@ -51,7 +59,7 @@ where
             }
         };
         let result = self.pool.add(pack).map_err(|failed| failed.error);
-        let slot = self.shadow.add(ShadowPack::new(chunks, rank));
+        let slot = self.shadow.add(ShadowPack::new(chunks, rank, origin));
         let same = result.map(PackId::slot) == slot.ok_or(Error::Full);
         let renamed = result.ok().is_some() && result.ok() == self.stale;
         ensure(same && !renamed, "add")
@@ -74,19 +82,21 @@ where
         size: usize,
         align: u8,
         among: RankSet,
+        from: Option<ChunkIdx>,
     ) -> Result<(), Failure> {
         let align = ChunkCount::new(1u32.wrapping_shl(u32::from(align)));
         let wanted = ChunkCount::holding(size)
             .map_err(Error::from)
             .and_then(|count| {
                 self.shadow
-                    .first_fit(count, align, among)
+                    .first_fit(count, align, among, from)
                     .ok_or(Error::NeedPack(count))
             });
-        let found = self
-            .pool
-            .reserve(size, align, among)
-            .map(|Reserved { pack, range }| (pack.slot(), range));
+        let found = match from {
+            None => self.pool.reserve(size, align, among),
+            Some(from) => self.pool.reserve_from(size, align, among, from),
+        };
+        let found = found.map(|Reserved { pack, range }| (pack.slot(), range));
         if let Ok((slot, range)) = wanted {
             self.shadow.take(slot, range, RangeState::Reserved);
         }

@@ -56,6 +56,7 @@ emit! {
     pack_new(words: Words, chunks: ChunkCount, rank: Rank) -> Result<Pack, Error> {
         Pack::new(words, chunks, rank)
     }
+    with_origin(pack: Pack, origin: ChunkIdx) -> Pack { pack.with_origin(origin) }
     pack_words(chunks: ChunkCount) -> usize { Pack::words_needed(chunks) }
     pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> {
         Pool::new(slots, index)
@@ -70,6 +71,11 @@ emit! {
         pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet
     ) -> Result<Reserved, Error> {
         pool.reserve(size, align, among)
+    }
+    reserve_from(
+        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, from: ChunkIdx
+    ) -> Result<Reserved, Error> {
+        pool.reserve_from(size, align, among, from)
     }
     hole_bound(pool: &Pool, among: RankSet) -> ChunkCount { pool.hole_bound(among) }
     may_hold(pool: &Pool, count: ChunkCount, among: RankSet) -> bool {
