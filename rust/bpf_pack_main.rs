@@ -59,6 +59,10 @@ macro_rules! declare {
                     default: 5,
                     description: "Seconds for which an empty pack is kept (0 to 250, default 5)",
                 },
+                randomize: u32 {
+                    default: 0,
+                    description: "1 = every image goes to a random place of its pack, not only the first (default 0)",
+                },
                 $($more)*
             },
         }
@@ -81,6 +85,10 @@ declare! {
     max_packs: u32 {
         default: 512,
         description: "Packs at most (1 to 512, default 512)",
+    },
+    origin: u32 {
+        default: 32768,
+        description: "Chunk of a pack to which its first image goes (0 to 32767, default 32768 = a random one)",
     },
     fault: u32 {
         default: 0,
@@ -142,6 +150,8 @@ fn knobs() -> Result<Knobs> {
         pr_err!("parameter align={align}: must be a power of two\n");
         return Err(EINVAL);
     }
+    let chunks = pack_core::PACK_CHUNKS.get();
+    let origin = in_range("origin", given::origin.value(), 0, chunks)?;
     // CAST: There are few.
     let fault = in_range("fault", given::fault.value(), 0, faults::NAMES.len() as u32)?;
     faults::arm(fault, given::fault_skip.value())?;
@@ -149,6 +159,7 @@ fn knobs() -> Result<Knobs> {
         leaf,
         align: pack_core::ChunkCount::new(align / 64),
         max_packs: in_range("max_packs", given::max_packs.value(), 1, MAX_PACKS as u32)? as usize,
+        origin: (origin < chunks).then_some(origin),
         // Several file systems have a function of this name.
         symbol: (given::symbol_twice.value() != 0).then_some(c"init_once"),
     })
@@ -165,6 +176,7 @@ fn config() -> Result<Config> {
     Ok(Config {
         near_packs: in_range("near_packs", given::near_packs.value(), 0, MAX_NEAR_PACKS)? as usize,
         retain_seconds: in_range("retain_seconds", given::retain_seconds.value(), 0, 250)?,
+        randomize: in_range("randomize", given::randomize.value(), 0, 1)? != 0,
         knobs: knobs()?,
     })
 }

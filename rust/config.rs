@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) near_packs: usize,
     /// Seconds for which an empty pack is kept.
     pub(crate) retain_seconds: u32,
+    /// Whether every image goes to a random place of its pack, and not only the first.
+    pub(crate) randomize: bool,
     /// The parameters of the test build.
     pub(crate) knobs: Knobs,
 }
@@ -32,6 +34,8 @@ pub(crate) struct Knobs {
     pub(crate) align: ChunkCount,
     /// The most packs.
     pub(crate) max_packs: usize,
+    /// The chunk to which the first image of a pack goes, or [`None`] for a random place.
+    pub(crate) origin: Option<u32>,
     /// One more symbol to look up. `insmod` fails if the kernel does not have exactly one of that
     /// name.
     pub(crate) symbol: Option<&'static CStr>,
@@ -43,6 +47,7 @@ impl Default for Knobs {
             leaf: LeafLimit::Huge,
             align: ChunkCount::ONE,
             max_packs: MAX_PACKS,
+            origin: None,
             symbol: None,
         }
     }

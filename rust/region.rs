@@ -151,11 +151,9 @@ fn far_span() -> AddressSpan {
 /// Returns a random multiple of [`REGION_ALIGN`] in `span` at which `len` bytes fit.
 fn random_start(span: AddressSpan, len: usize) -> usize {
     let room = span.end.saturating_sub(span.start).saturating_sub(len) / REGION_ALIGN;
-    // SAFETY: It has no preconditions, and any context may call it.
-    let random = unsafe { bindings::get_random_u32() };
-    let steps = (random as usize)
-        .checked_rem(room.saturating_add(1))
-        .unwrap_or(0);
+    let places = u32::try_from(room.saturating_add(1)).unwrap_or(u32::MAX);
+    // CAST: `usize` has 64 bits on arm64.
+    let steps = sys::random_below(places) as usize;
     span.start
         .saturating_add(steps.saturating_mul(REGION_ALIGN))
 }

@@ -27,6 +27,14 @@ pub(crate) struct bpf_verifier_env {
 
 include!(env!("BPF_PACK_HELPERS"));
 
+/// Returns a random number below `limit`; 0 if that is 0. Any context.
+pub(crate) fn random_below(limit: u32) -> u32 {
+    // SAFETY: It has no preconditions, and any context may call it.
+    let random = u64::from(unsafe { get_random_u32() });
+    // CAST: The product is below `limit` << 32.
+    (random.saturating_mul(u64::from(limit)) >> 32) as u32
+}
+
 /// Defines safe wrappers of helpers that return a constant of the kernel.
 macro_rules! constants {
     ($($(#[$doc:meta])* $name:ident -> $t:ty = $helper:ident;)*) => {$(

@@ -96,10 +96,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         Ok(pack)
     }
 
-    /// Places the first image of the empty pack at `origin`, modulo the number of chunks, or behind
+    /// Places the first image of the empty pack at the chunk `origin`, modulo the number of chunks, or behind
     /// it. Later ones go to the lowest place that they fit.
     #[must_use]
-    pub fn with_origin(mut self, origin: ChunkIdx) -> Self {
+    pub fn with_origin(mut self, origin: u32) -> Self {
         // INVARIANT: A remainder is below the number of chunks.
         self.origin = self.within(origin);
         self
@@ -107,8 +107,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Returns `chunk` modulo the number of chunks.
     #[inline]
-    fn within(&self, chunk: ChunkIdx) -> u32 {
-        chunk.get().checked_rem(self.chunks.get()).unwrap_or(0)
+    fn within(&self, chunk: u32) -> u32 {
+        chunk.checked_rem(self.chunks.get()).unwrap_or(0)
     }
 
     /// Makes all chunks free.
@@ -326,7 +326,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self,
         count: ChunkCount,
         align: ChunkCount,
-        from: Option<ChunkIdx>,
+        from: Option<u32>,
     ) -> Option<(u32, bool)> {
         let (count, align) = (count.get(), align.get());
         let from = match from {
@@ -406,7 +406,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self,
         count: ChunkCount,
         align: ChunkCount,
-        from: Option<ChunkIdx>,
+        from: Option<u32>,
     ) -> Result<ChunkRange, Error> {
         let fit = self.fit(count, align, from).and_then(|(start, lowest)| {
             let range = ChunkRange::new(ChunkIdx::new(start), count)?;

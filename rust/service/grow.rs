@@ -29,6 +29,7 @@ use crate::region::{
     OpenRegion,
     Region, //
 };
+use crate::sys;
 use crate::trace;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -38,10 +39,15 @@ use pack_core::{
     ChunkCount,
     Pack,
     MAX_CHUNKS,
+    PACK_CHUNKS,
     PACK_SIZE, //
 };
 
 const _: () = assert!(MAX_IMAGE <= MAX_CHUNKS.bytes());
+
+/// The chunks of a pack at which its first image may be. Behind them there is room for an image of
+/// seven eighths of a pack.
+const ORIGINS: u32 = PACK_CHUNKS.get() / 8;
 
 /// The result of making a pack.
 enum Made {
@@ -256,7 +262,18 @@ impl Service {
         let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
         let rank = rank_of(region.is_huge(), region.place(), shared);
         let pack = Pack::new(words, chunks, rank).map_err(|_| EINVAL)?;
+        let pack = if size > PACK_SIZE {
+            pack
+        } else {
+            pack.with_origin(self.origin())
+        };
         Ok((pack, region))
+    }
+
+    /// Returns the chunk to which the first image of a new pack goes.
+    fn origin(&self) -> u32 {
+        let origin = self.config.knobs.origin;
+        origin.unwrap_or_else(|| sys::random_below(ORIGINS))
     }
 
     /// Makes a region for an image of `size` bytes in the best way that is possible. Returns

@@ -53,11 +53,11 @@ pub struct ShadowPack {
 
 impl ShadowPack {
     /// Makes an empty pack whose first range goes to `origin`, modulo the number of chunks.
-    pub fn new(chunks: ChunkCount, rank: Rank, origin: ChunkIdx) -> Self {
+    pub fn new(chunks: ChunkCount, rank: Rank, origin: u32) -> Self {
         Self {
             rank,
             chunks,
-            origin: origin.get().checked_rem(chunks.get()).unwrap_or(0),
+            origin: origin.checked_rem(chunks.get()).unwrap_or(0),
             waits_since: 0,
         }
     }
@@ -164,12 +164,12 @@ where
         count: ChunkCount,
         align: ChunkCount,
         among: RankSet,
-        from: Option<ChunkIdx>,
+        from: Option<u32>,
     ) -> Option<(u32, ChunkRange)> {
         for rank in Rank::all().filter(|rank| among.contains(*rank)) {
             for (slot, pack) in self.packs().filter(|(_, pack)| pack.rank == rank) {
                 let from = match from {
-                    Some(from) => from.get().checked_rem(pack.chunks.get()).unwrap_or(0),
+                    Some(from) => from.checked_rem(pack.chunks.get()).unwrap_or(0),
                     None if self.is_empty(slot) => pack.origin,
                     None => 0,
                 };
@@ -190,7 +190,13 @@ where
     }
 
     /// Returns the lowest multiple of `align` not before `from` at which `count` chunks are free.
-    fn lowest_fit(&self, slot: u32, from: u32, count: ChunkCount, align: ChunkCount) -> Option<u32> {
+    fn lowest_fit(
+        &self,
+        slot: u32,
+        from: u32,
+        count: ChunkCount,
+        align: ChunkCount,
+    ) -> Option<u32> {
         let mut free = 0u32;
         for (end, cell) in (1..u32::MAX).zip(self.cells(slot)) {
             free = if cell.state.is_some() {

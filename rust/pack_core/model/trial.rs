@@ -96,7 +96,6 @@ where
             Op::Reserve { size, align, among } => self.reserve(size as usize, align, among, None),
             // CAST: `usize` has at least 32 bits.
             Op::ReserveFrom { size, from } => {
-                let from = ChunkIdx::new(from);
                 self.reserve(size as usize, 0, RankSet::ALL, Some(from))
             }
             Op::BeginImage { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {

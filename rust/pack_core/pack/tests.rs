@@ -26,7 +26,10 @@ fn pack_with(chunks: u32, start: u32, end: u32) -> Pack<Vec<u64>> {
             .unwrap();
     }
     let count = ChunkCount::new(end - start);
-    assert_eq!(pack.reserve(count, ChunkCount::ONE, None), Ok(range(start, end)));
+    assert_eq!(
+        pack.reserve(count, ChunkCount::ONE, None),
+        Ok(range(start, end))
+    );
     pack
 }
 
@@ -84,7 +87,10 @@ fn more_storage_than_needed_does_no_harm() {
     let chunks = ChunkCount::new(100);
     let needed = Pack::<Vec<u64>>::words_needed(chunks);
     let mut pack = Pack::new(vec![7; needed + 3], chunks, Rank::BEST).unwrap();
-    assert_eq!(pack.reserve(chunks, ChunkCount::ONE, None), Ok(range(0, 100)));
+    assert_eq!(
+        pack.reserve(chunks, ChunkCount::ONE, None),
+        Ok(range(0, 100))
+    );
     assert_eq!(pack.largest_hole().get(), 0);
     assert_eq!(pack.storage_mut().len(), needed + 3);
 }
@@ -126,9 +132,12 @@ fn the_first_range_goes_to_the_origin() {
         (98, 3, 1, 0),
         (99, 2, 64, 0),
     ] {
-        let mut pack = pack(100).with_origin(ChunkIdx::new(origin));
+        let mut pack = pack(100).with_origin(origin);
         let first = reserve(&mut pack, count, align);
-        assert_eq!(first, want, "origin {origin}, {count} chunks, align {align}");
+        assert_eq!(
+            first, want,
+            "origin {origin}, {count} chunks, align {align}"
+        );
         let lowest = if first < 2 { first + count } else { 0 };
         assert_eq!(reserve(&mut pack, 2, 1), lowest, "the next one");
     }
@@ -138,8 +147,7 @@ fn the_first_range_goes_to_the_origin() {
 fn a_search_from_a_chunk_goes_on_at_the_start() {
     let mut pack = pack(100);
     let mut reserve = |count, from| {
-        let from = Some(ChunkIdx::new(from));
-        let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::ONE, from);
+        let reserved = pack.reserve(ChunkCount::new(count), ChunkCount::ONE, Some(from));
         reserved.map(|range| range.start().get())
     };
     assert_eq!(reserve(10, 50), Ok(50));
@@ -378,7 +386,10 @@ fn a_batch_leaves_alone_what_is_being_written() {
     for doomed in [false, true] {
         let mut pack = pack(64);
         let ranges: Vec<_> = (0..64)
-            .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap())
+            .map(|_| {
+                pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None)
+                    .unwrap()
+            })
             .collect();
         for pair in ranges.chunks(2) {
             pack.begin_write(pair[0]).unwrap();
@@ -504,7 +515,10 @@ fn slices_of_every_size_and_shape() {
 fn neighbours_stay_apart() {
     let mut pack = pack(200);
     let ranges: Vec<_> = (0..200)
-        .map(|_| pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap())
+        .map(|_| {
+            pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None)
+                .unwrap()
+        })
         .collect();
     assert!(ranges
         .iter()
@@ -524,7 +538,9 @@ fn age_counts_empty_rounds() {
         pack.age();
     }
     assert_eq!(pack.stats().empty_for, 3);
-    let reserved = pack.reserve(ChunkCount::ONE, ChunkCount::ONE, None).unwrap();
+    let reserved = pack
+        .reserve(ChunkCount::ONE, ChunkCount::ONE, None)
+        .unwrap();
     assert_eq!(pack.stats().empty_for, 0);
     pack.age();
     assert_eq!(pack.stats().empty_for, 0);

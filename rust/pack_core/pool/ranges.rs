@@ -55,7 +55,7 @@ where
     }
 
     /// Reserves chunks like [`Pool::reserve`], but in its pack at the lowest place not before
-    /// `from`, modulo the number of chunks, if they fit there: so a random `from` gives a random
+    /// the chunk `from`, modulo the number of chunks, if they fit there: so a random `from` gives a random
     /// place. The cost is the same.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ where
         size: usize,
         align: ChunkCount,
         among: RankSet,
-        from: ChunkIdx,
+        from: u32,
     ) -> Result<Reserved, Error> {
         self.reserve_in(size, align, among, Some(from))
     }
@@ -77,7 +77,7 @@ where
         size: usize,
         align: ChunkCount,
         among: RankSet,
-        from: Option<ChunkIdx>,
+        from: Option<u32>,
     ) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
         if !align.get().is_power_of_two() {

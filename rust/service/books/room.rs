@@ -15,6 +15,7 @@ use crate::service::homes::{
     self,
     Customer, //
 };
+use crate::sys;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::time::{
@@ -25,6 +26,7 @@ use pack_core::{
     ChunkCount,
     Error as Refused,
     RankSet,
+    MAX_CHUNKS,
     PACK_SIZE, //
 };
 
@@ -164,7 +166,13 @@ impl Books {
         if self.lease.is_none() {
             self.lease = Some(ModuleRef::take().ok_or(Refusal::Leaving)?);
         }
-        let reserved = self.pool.reserve(size, config.knobs.align, among);
+        let align = config.knobs.align;
+        let reserved = if config.randomize {
+            let from = sys::random_below(MAX_CHUNKS.get());
+            self.pool.reserve_from(size, align, among, from)
+        } else {
+            self.pool.reserve(size, align, among)
+        };
         let reserved = match reserved {
             Ok(reserved) => reserved,
             Err(refused) => {

@@ -29,9 +29,9 @@ use crate::stats::Tally;
 
 /// Returns the origin of a pack of `chunks` chunks that the number of a rank asks for: 0 for the
 /// lowest [`Rank::COUNT`] numbers.
-fn origin_of(chunks: ChunkCount, rank: u8) -> ChunkIdx {
+fn origin_of(chunks: ChunkCount, rank: u8) -> u32 {
     let part = u32::from(rank.wrapping_div(Rank::COUNT));
-    ChunkIdx::new(chunks.get().saturating_mul(part) / 43)
+    chunks.get().saturating_mul(part) / 43
 }
 
 impl<S, L, P, C, F> Trial<S, L, P, C, F>
@@ -82,7 +82,7 @@ where
         size: usize,
         align: u8,
         among: RankSet,
-        from: Option<ChunkIdx>,
+        from: Option<u32>,
     ) -> Result<(), Failure> {
         let align = ChunkCount::new(1u32.wrapping_shl(u32::from(align)));
         let wanted = ChunkCount::holding(size)

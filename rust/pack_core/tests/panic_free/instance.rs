@@ -56,7 +56,7 @@ emit! {
     pack_new(words: Words, chunks: ChunkCount, rank: Rank) -> Result<Pack, Error> {
         Pack::new(words, chunks, rank)
     }
-    with_origin(pack: Pack, origin: ChunkIdx) -> Pack { pack.with_origin(origin) }
+    with_origin(pack: Pack, origin: u32) -> Pack { pack.with_origin(origin) }
     pack_words(chunks: ChunkCount) -> usize { Pack::words_needed(chunks) }
     pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> {
         Pool::new(slots, index)
@@ -73,7 +73,7 @@ emit! {
         pool.reserve(size, align, among)
     }
     reserve_from(
-        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, from: ChunkIdx
+        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, from: u32
     ) -> Result<Reserved, Error> {
         pool.reserve_from(size, align, among, from)
     }
