@@ -3,6 +3,7 @@
 //! A slow recount of everything that the pool updates in small steps.
 
 use core::ops::DerefMut;
+use core::ops::Range;
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
@@ -227,9 +228,15 @@ fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result
     ensure((fresh.start()..fresh.end()).all(used), || {
         Flaw::of_pack("a fresh chunk is free", slot)
     })?;
-    let before = scan((0..fresh.start()).map(|chunk| !used(chunk)));
+    // What comes before it, in the order from the origin on.
+    let longest = |chunks: Range<u32>| scan(chunks.map(|chunk| !used(chunk))).longest;
+    let before = if pack.origin() <= fresh.start() {
+        longest(pack.origin()..fresh.start())
+    } else {
+        longest(pack.origin()..pack.chunks().get()).max(longest(0..fresh.start()))
+    };
     ensure(
-        fresh.is_empty() || before.longest < fresh.least() || fresh.least() == u32::MAX,
+        fresh.is_empty() || before < fresh.least() || fresh.least() == u32::MAX,
         || Flaw::of_pack("an image fits before the fresh chunks", slot),
     )
 }

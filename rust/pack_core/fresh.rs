@@ -19,8 +19,8 @@ const AT_LEAST: u32 = 4;
 ///
 /// # Invariants
 ///
-/// If the run is not empty, no free run of `least` chunks or more ends before it or at its start,
-/// unless `least` is [`u32::MAX`].
+/// If the run is not empty and `least` is not [`u32::MAX`], no free run of `least` chunks or more
+/// comes before it, in the order from the pack's origin on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fresh {
     start: u32,

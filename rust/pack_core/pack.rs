@@ -47,7 +47,7 @@ pub struct Pack<S> {
     storage: S,
     chunks: ChunkCount,
     rank: Rank,
-    /// Where the search for room begins while the pack is empty: below `chunks`.
+    /// Where the search for room begins: below `chunks`.
     origin: u32,
     tallies: Tallies,
     /// Used chunks that the index counts as free.
@@ -96,8 +96,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         Ok(pack)
     }
 
-    /// Places the first image of the empty pack at the chunk `origin`, modulo the number of chunks, or behind
-    /// it. Later ones go to the lowest place that they fit.
+    /// Lets the search for room begin at the chunk `origin`, modulo the number of chunks, and go on
+    /// at chunk 0 behind the last one: so the first images are there.
     #[must_use]
     pub fn with_origin(mut self, origin: u32) -> Self {
         // INVARIANT: A remainder is below the number of chunks.
@@ -213,6 +213,11 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self.fresh
     }
 
+    /// Returns the chunk at which the search for room begins.
+    pub(crate) fn origin(&self) -> u32 {
+        self.origin
+    }
+
     /// Returns where retired and where syncing ranges may start.
     pub(crate) fn spans(&self) -> (Span, Span) {
         (self.retired, self.syncing)
@@ -288,7 +293,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
     }
 
-    /// Returns the lowest free run of `count` chunks not before `from`. O(log words).
+    /// Returns the lowest free run of `count` chunks not before `from`. If `from` is 0, the caller
+    /// knows that none is at the origin or behind it. O(log words).
     fn first_fit_from(&mut self, from: u32, count: u32) -> Option<u32> {
         let found = match from {
             0 => self.runs().first_fit(count),
@@ -298,7 +304,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             return Some(found);
         }
         // Nothing fits before: what the index found is the lowest run of free and fresh chunks.
-        if from == 0 {
+        if from == 0 || from == self.origin && self.origin <= self.fresh.start() {
             self.fresh.note(count);
         }
         self.runs().first_fit_from(self.fresh.end(), count)
@@ -320,8 +326,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Returns a free run of `count` chunks that starts at a multiple of `align`: the lowest one
-    /// not before `from`, or the lowest one. Without `from` that is the origin in an empty pack,
-    /// and the start otherwise. The flag says whether it is the lowest one.
+    /// not before `from`, which is the origin if it is not given, or the lowest one. The flag says
+    /// whether it is the first one that fits from the origin on.
     fn fit(
         &mut self,
         count: ChunkCount,
@@ -337,20 +343,16 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
                 if align == 1 && self.fresh.precedes(count) && self.is_free(next, count) {
                     return Some((next, true));
                 }
-                if self.is_empty() {
-                    self.origin
-                } else {
-                    0
-                }
+                self.origin
             }
         };
-        if from != 0 {
-            if let Some(start) = self.aligned_fit_from(from, count, align) {
-                return Some((start, false));
-            }
-        }
-        let start = self.aligned_fit_from(0, count, align)?;
-        Some((start, align == 1))
+        let first = align == 1 && from == self.origin;
+        let found = self.aligned_fit_from(from, count, align);
+        let start = match found {
+            None if from != 0 => self.aligned_fit_from(0, count, align),
+            found => found,
+        };
+        Some((start?, first))
     }
 
     /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
@@ -360,9 +362,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         bitmap::is_clear::<GROUP>(groups, start, start.saturating_add(count))
     }
 
-    /// Marks `count` chunks at `start` as used, which are free and, if `lowest`, the lowest that
-    /// are.
-    fn take(&mut self, start: u32, count: u32, lowest: bool) {
+    /// Marks `count` chunks at `start` as used, which are free and, if `first`, the first that are
+    /// from the origin on.
+    fn take(&mut self, start: u32, count: u32, first: bool) {
         let end = start.saturating_add(count);
         let follows = !self.fresh.is_empty() && start == self.fresh.end();
         let limit = Fresh::limit(self.chunks);
@@ -370,7 +372,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             self.fresh.set_end(end);
         } else {
             self.refresh();
-            if !lowest || count > limit {
+            // A hole before them would make one run with them and the hole behind.
+            let before = start.checked_sub(1);
+            let behind_hole = before.is_some_and(|before| self.is_free(before, 1));
+            if !first || count > limit || behind_hole {
                 self.parts_mut()
                     .set_used(start, end, true, Fresh::default());
                 self.note_bound();
@@ -408,18 +413,18 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         align: ChunkCount,
         from: Option<u32>,
     ) -> Result<ChunkRange, Error> {
-        let fit = self.fit(count, align, from).and_then(|(start, lowest)| {
+        let fit = self.fit(count, align, from).and_then(|(start, first)| {
             let range = ChunkRange::new(ChunkIdx::new(start), count)?;
-            Some((range, lowest))
+            Some((range, first))
         });
-        let (range, lowest) = fit.ok_or_else(|| {
+        let (range, first) = fit.ok_or_else(|| {
             // The bound of the holes is exact now: nobody asks in vain again.
             self.refresh();
             Error::NeedPack(count)
         })?;
         // INVARIANT: The chunks were free. They become one range, which is counted and has its
         // state at its first chunk.
-        self.take(range.start().get(), count.get(), lowest);
+        self.take(range.start().get(), count.get(), first);
         self.parts_mut()
             .set_state(range.start().get(), RangeState::Reserved);
         self.tallies.add(RangeState::Reserved, Tally::one(count));

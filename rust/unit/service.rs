@@ -60,6 +60,7 @@ impl Own {
         let config = Config {
             near_packs,
             retain_seconds: 0,
+            randomize: false,
             knobs: Knobs::default(),
         };
         KBox::pin_init(Service::new(fixture.kernel, config), GFP_KERNEL)

@@ -45,14 +45,14 @@ pub struct ShadowPack {
     pub rank: Rank,
     /// Chunks in the pack.
     pub chunks: ChunkCount,
-    /// Where the first range goes.
+    /// Where the search begins.
     origin: u32,
     /// The time at which the first of its retired ranges was retired, if there is one.
     waits_since: u64,
 }
 
 impl ShadowPack {
-    /// Makes an empty pack whose first range goes to `origin`, modulo the number of chunks.
+    /// Makes an empty pack whose origin is `origin`, modulo the number of chunks.
     pub fn new(chunks: ChunkCount, rank: Rank, origin: u32) -> Self {
         Self {
             rank,
@@ -157,8 +157,8 @@ where
     }
 
     /// Returns the range of the first fit for `count` chunks: in the best rank in `among`, then in
-    /// the lowest slot, then at the lowest multiple of `align`: not before `from` (in an empty pack
-    /// not before its origin), or anywhere.
+    /// the lowest slot, then at the lowest multiple of `align`: not before `from` (or the pack's
+    /// origin), or anywhere.
     pub fn first_fit(
         &self,
         count: ChunkCount,
@@ -170,8 +170,7 @@ where
             for (slot, pack) in self.packs().filter(|(_, pack)| pack.rank == rank) {
                 let from = match from {
                     Some(from) => from.checked_rem(pack.chunks.get()).unwrap_or(0),
-                    None if self.is_empty(slot) => pack.origin,
-                    None => 0,
+                    None => pack.origin,
                 };
                 let start = self
                     .lowest_fit(slot, from, count, align)

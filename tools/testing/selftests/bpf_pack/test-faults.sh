@@ -131,6 +131,7 @@ for function in bpf_prog_pack_alloc bpf_jit_binary_pack_finalize; do
 	check "$function held: rmmod of its holder succeeds" rmmod bpf_pack_holder
 done
 refused "near_packs out of range" 'parameter near_packs=129: must be from 0 to 128' near_packs=129
+refused "randomize out of range" 'parameter randomize=2: must be from 0 to 1' randomize=2
 refused "align no power of two" 'parameter align=96: must be a power of two' align=96
 refused "fault out of range" "parameter fault=999: must be from 0 to $(wc -l <"$WORK/faults")" fault=999
 

@@ -61,7 +61,7 @@ served_again() {
 		[ "$(images_served)" -ge $((served + 5)) ]
 }
 
-check "insmod succeeds" load_test_pack max_packs=2 retain_seconds=0
+check "insmod succeeds" load_test_pack max_packs=2 retain_seconds=0 origin=0
 mark_log
 # Room for small programs stays, but not for large ones.
 check "4 large images fill 2 packs" keep 4 $((PACK / 2 - 4096))
