@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/bpf_pack/`: `status` to read, `control` to read and write.
+//! `/sys/kernel/debug/bpf_pack/`: `status` and `images` to read, `control` to read and write.
 //!
 //! This does not use `kernel::debugfs`: its file operations have no owner. An open file would not
 //! hold the module, and closing the file after `rmmod` would run freed code.
 
 use crate::report;
 use crate::service::{
+    Cursor,
     Service,
     GATE, //
 };
@@ -45,7 +46,7 @@ struct Operations(bindings::file_operations);
 // SAFETY: Nobody writes to them.
 unsafe impl Sync for Operations {}
 
-/// The operations of a file that shows a text and is opened by `open`.
+/// The operations of a file that shows a text and is opened by `open`, with `single_open()`.
 const fn operations(
     open: unsafe extern "C" fn(*mut bindings::inode, *mut bindings::file) -> c_int,
 ) -> bindings::file_operations {
@@ -58,6 +59,26 @@ const fn operations(
     ops.release = Some(bindings::single_release);
     ops
 }
+
+/// The operations of the file `images`. Its text is made in parts, as it is read.
+static IMAGES: Operations = {
+    let mut ops = operations(open_images);
+    ops.release = Some(bindings::seq_release);
+    Operations(ops)
+};
+
+/// The parts of `images`.
+struct Parts(bindings::seq_operations);
+
+// SAFETY: Nobody writes to them.
+unsafe impl Sync for Parts {}
+
+static PARTS_OF_IMAGES: Parts = Parts(bindings::seq_operations {
+    start: Some(start_images),
+    stop: Some(stop_images),
+    next: Some(next_images),
+    show: Some(show_images),
+});
 
 static STATUS: Operations = Operations(operations(open_status));
 /// The file of the test build that lists the points at which something can be made to fail.
@@ -79,6 +100,7 @@ impl DebugFs {
             let dir = bindings::debugfs_create_dir(c"bpf_pack".as_char_ptr(), null_mut());
             let files = [
                 (c"status", 0o400, &STATUS),
+                (c"images", 0o400, &IMAGES),
                 (c"control", 0o600, &CONTROL),
                 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
                 (c"faults", 0o400, &FAULTS),
@@ -144,6 +166,88 @@ unsafe extern "C" fn show_control(m: *mut bindings::seq_file, _: *mut c_void) ->
     let m = unsafe { SeqFile::from_raw(m) };
     if let Some(service) = GATE.enter().target() {
         seq_print!(m, "{}\n", report::mode(service));
+    }
+    0
+}
+
+/// # Safety
+///
+/// Only the VFS may call this.
+unsafe extern "C" fn open_images(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The VFS is opening this file, and `release` is `seq_release()`.
+    unsafe { bindings::seq_open(file, &PARTS_OF_IMAGES.0) }
+}
+
+/// Goes to the part with the number `*pos`, the number of a [`Cursor`]. Returns null behind the last
+/// one.
+///
+/// `private` has the number of the part that is shown next: so reading needs no memory of its own.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this.
+unsafe extern "C" fn start_images(
+    m: *mut bindings::seq_file,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: The seq_file code passes a live `seq_file` that only this task uses during the call,
+    // and the number of a part.
+    let number = unsafe {
+        (*m).private = *pos as *mut c_void;
+        *pos
+    };
+    // CAST: A negative number becomes one that is behind the end.
+    match Cursor::from_number(number as u64) {
+        Some(_) => m.cast(),
+        None => null_mut(),
+    }
+}
+
+/// Goes to the part after that which was shown last.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this, after [`show_images`].
+unsafe extern "C" fn next_images(
+    m: *mut bindings::seq_file,
+    _: *mut c_void,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: As for `start_images()`, which takes what this passes on.
+    unsafe {
+        *pos = (*m).private as bindings::loff_t;
+        start_images(m, pos)
+    }
+}
+
+/// # Safety
+///
+/// Only the seq_file code may call this.
+unsafe extern "C" fn stop_images(_: *mut bindings::seq_file, _: *mut c_void) {}
+
+/// Shows a part, and notes the number of the next.
+///
+/// # Safety
+///
+/// Only the seq_file code may call this, after [`start_images`] or [`next_images`].
+unsafe extern "C" fn show_images(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+    // SAFETY: The seq_file code passes a live `seq_file` that only this task uses during the call.
+    let number = unsafe { (*m).private } as u64;
+    let entered = GATE.enter();
+    let group = Cursor::from_number(number)
+        .zip(entered.target())
+        .map(|(at, service)| service.list(at));
+    // If the module is being removed, the text ends.
+    let next = group
+        .as_ref()
+        .map_or(i64::MAX as u64, |group| group.next.number());
+    // SAFETY: As above.
+    let text = unsafe {
+        (*m).private = next as *mut c_void;
+        SeqFile::from_raw(m)
+    };
+    if let Some(group) = &group {
+        seq_print!(text, "{}", report::Images(group));
     }
     0
 }

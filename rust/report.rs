@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The texts that the module shows: `status`, `control`, and the log line of a successful `insmod`.
+//! The texts that the module shows: `status`, `images`, `control`, and the log line of a successful `insmod`.
 
 #![deny(unsafe_code)]
 
@@ -10,7 +10,11 @@ use crate::plan::{
     MAX_PACKS, //
 };
 use crate::poke;
-use crate::service::Service;
+use crate::service::{
+    Group,
+    PackReport,
+    Service, //
+};
 use kernel::fmt;
 use pack_core::RangeState;
 use pagetable::Kind;
@@ -133,33 +137,51 @@ fn show_lines(f: &mut fmt::Formatter<'_>, lines: &[(&str, u64)]) -> fmt::Result 
         .try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
 }
 
-/// Writes one line for each pack, with the leaf that the live page tables show.
+/// Writes one line for each pack.
 fn show_packs(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // CAST: A constant of 512.
-    for report in (0..MAX_PACKS as u32).filter_map(|slot| service.pack(slot)) {
-        let region = &report.region;
-        let start = region.address();
-        let end = start.saturating_add(region.len());
-        let stats = &report.stats;
-        let live = stats.tallies.live;
-        let reserved = stats.tallies.unfinished();
-        write!(f, "pack {start:#018x}-{end:#018x}: ")?;
-        match region.leaf() {
-            Some(leaf) => write!(f, "{leaf}")?,
-            None => write!(f, "unknown leaf")?,
-        }
-        let place = place(region.place());
-        let alias = if region.alias_invalid() {
-            "invalid"
-        } else {
-            "WRITABLE"
-        };
-        write!(f, ", {place}, linear alias {alias}")?;
-        write!(f, ", {} images", live.plus(reserved).ranges)?;
-        write!(f, ", bytes: {} live", live.bytes())?;
-        write!(f, ", {} reserved", reserved.bytes())?;
-        write!(f, ", {} retired", stats.tallies.dying().bytes())?;
-        writeln!(f, ", {} free", stats.free_bytes())?;
+    let mut packs = (0..MAX_PACKS as u32).filter_map(|slot| service.pack(slot));
+    packs.try_for_each(|pack| show_pack(&pack, f))
+}
+
+/// Writes the line of a pack, with the leaf that the live page tables show.
+fn show_pack(pack: &PackReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let region = &pack.region;
+    let start = region.address();
+    let end = start.saturating_add(region.len());
+    let stats = &pack.stats;
+    let live = stats.tallies.live;
+    let reserved = stats.tallies.unfinished();
+    write!(f, "pack {start:#018x}-{end:#018x}: ")?;
+    match region.leaf() {
+        Some(leaf) => write!(f, "{leaf}")?,
+        None => write!(f, "unknown leaf")?,
     }
-    Ok(())
+    let place = place(region.place());
+    let alias = if region.alias_invalid() {
+        "invalid"
+    } else {
+        "WRITABLE"
+    };
+    write!(f, ", {place}, linear alias {alias}")?;
+    write!(f, ", {} images", live.plus(reserved).ranges)?;
+    write!(f, ", bytes: {} live", live.bytes())?;
+    write!(f, ", {} reserved", reserved.bytes())?;
+    write!(f, ", {} retired", stats.tallies.dying().bytes())?;
+    writeln!(f, ", {} free", stats.free_bytes())
+}
+
+/// The text of a part of `images`: the line of a pack, if it begins here, and a line for each image.
+pub(crate) struct Images<'a>(pub(crate) &'a Group);
+
+impl fmt::Display for Images<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pack) = &self.0.pack {
+            show_pack(pack, f)?;
+        }
+        self.0.images().iter().try_for_each(|image| {
+            let (address, state) = (image.address, image.state.name());
+            writeln!(f, "image {address:#018x} {} {state}", image.bytes)
+        })
+    }
 }

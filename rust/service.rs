@@ -11,6 +11,7 @@
 //! - `loads.rs`: programs whose images share one synchronisation of all CPUs
 //! - `rounds.rs`: tasks that share one synchronisation of all CPUs
 //! - `reclaim.rs`: freeing images and packs
+//! - `listing.rs`: listing all images, a few under each hold of the lock
 //! - `answers.rs`: what callers get back
 //!
 //! # Locks
@@ -34,6 +35,7 @@ mod books;
 mod grow;
 mod held;
 mod homes;
+mod listing;
 mod loads;
 mod reclaim;
 mod rounds;
@@ -46,10 +48,7 @@ use crate::lifetime::{
     Delayed,
     Gate, //
 };
-use crate::region::{
-    Origins,
-    Region, //
-};
+use crate::region::Origins;
 use books::Books;
 use held::Held;
 use kernel::prelude::*;
@@ -58,7 +57,6 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 use kernel::sync::{
-    Arc,
     CondVar,
     Mutex, //
 };
@@ -67,19 +65,21 @@ use kernel::{
     new_mutex, //
 };
 use loads::Loads;
-use pack_core::{
-    PackStats,
-    PoolStats, //
-};
+use pack_core::PoolStats;
 use rounds::Rounds;
 
 pub(crate) use answers::{
     Outcome,
+    PackReport,
     Refusal, //
 };
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 pub(crate) use held::LONGEST_HOLD;
 pub(crate) use homes::Customer;
+pub(crate) use listing::{
+    Cursor,
+    Group, //
+};
 
 /// The most log lines about bad calls. The counter counts them all.
 const MAX_MESSAGES: u64 = 32;
@@ -132,12 +132,6 @@ pub(crate) struct Service {
     /// The size of the images that are retired and in no batch, or a little more.
     retired_bytes: Atomic<usize>,
     pub(crate) counters: Counters,
-}
-
-/// One pack, for `status`.
-pub(crate) struct PackReport {
-    pub(crate) stats: PackStats,
-    pub(crate) region: Arc<Region>,
 }
 
 /// The work that queues itself again while something is left to tidy up.
@@ -307,10 +301,6 @@ impl Service {
     /// The pack in `slot`, which is below [`MAX_PACKS`](crate::plan::MAX_PACKS), if there is one.
     pub(crate) fn pack(&self, slot: u32) -> Option<PackReport> {
         let books = self.books();
-        let id = books.pool.id_of_slot(slot)?;
-        Some(PackReport {
-            stats: books.pool.pack(id)?.stats(),
-            region: books.region(id)?.clone(),
-        })
+        books.report(books.pool.id_of_slot(slot)?)
     }
 }

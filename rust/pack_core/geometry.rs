@@ -169,7 +169,7 @@ impl ChunkRange {
 
     /// Returns the number after that of the last chunk.
     #[inline]
-    pub(crate) const fn end(self) -> ChunkIdx {
+    pub const fn end(self) -> ChunkIdx {
         // By the type invariants this does not saturate.
         ChunkIdx(self.start.0.saturating_add(self.count.0))
     }
@@ -295,9 +295,9 @@ impl PackId {
         self.slot
     }
 
-    /// Returns the generation of the slot's pack.
+    /// Returns the generation of the slot's pack: the number of packs that the slot had before.
     #[inline]
-    pub(crate) const fn generation(self) -> u32 {
+    pub const fn generation(self) -> u32 {
         self.generation
     }
 }

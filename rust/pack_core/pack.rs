@@ -271,6 +271,21 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.find(ChunkIdx::new(start))
     }
 
+    /// Visits the ranges that start at `from` or behind it, with their states, lowest first. O(words
+    /// between `from` and the end of the last one that is asked for).
+    pub fn ranges_from(
+        &self,
+        from: ChunkIdx,
+    ) -> impl Iterator<Item = (RangeState, ChunkRange)> + '_ {
+        let mut next = from.get();
+        core::iter::from_fn(move || {
+            let start = self.parts().start_from(next)?;
+            let found = self.find(ChunkIdx::new(start))?;
+            next = found.1.end().get();
+            Some(found)
+        })
+    }
+
     /// Makes the index know of all chunks.
     fn refresh(&mut self) {
         let fresh = core::mem::take(&mut self.fresh);

@@ -4,7 +4,10 @@
 
 #![deny(unsafe_code)]
 
+use crate::region::Region;
 use kernel::error::Error;
+use kernel::sync::Arc;
+use pack_core::PackStats;
 
 /// Why the service did not serve an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,4 +33,10 @@ pub(crate) enum Outcome {
     Foreign,
     /// The address is in one of our packs, and the call failed.
     Failed(Error),
+}
+
+/// One pack, for `status` and `images`.
+pub(crate) struct PackReport {
+    pub(crate) stats: PackStats,
+    pub(crate) region: Arc<Region>,
 }

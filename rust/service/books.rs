@@ -25,6 +25,7 @@ use crate::plan::{
     MAX_PACKS, //
 };
 use crate::region::Region;
+use crate::service::answers::PackReport;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::time::{
@@ -116,6 +117,16 @@ impl Books {
     /// The region of a pack.
     pub(super) fn region(&self, id: PackId) -> Option<&Arc<Region>> {
         self.regions.get(id.slot() as usize)?.as_ref()
+    }
+
+    /// The figures of a pack, with its region. As costly as [`Pack::largest_hole`].
+    ///
+    /// [`Pack::largest_hole`]: pack_core::Pack::largest_hole
+    pub(super) fn report(&self, id: PackId) -> Option<PackReport> {
+        Some(PackReport {
+            stats: self.pool.pack(id)?.stats(),
+            region: self.region(id)?.clone(),
+        })
     }
 
     /// The size of all regions, in bytes. O(slots).

@@ -24,12 +24,14 @@ use crate::faults::{
 use crate::plan::MAX_IMAGE;
 use crate::poke::Source;
 use crate::service::{
+    Cursor,
     Customer,
     Outcome,
     Refusal,
     Service, //
 };
 use kernel::prelude::*;
+use pack_core::RangeState;
 
 cases! {
     nothing_is_served_before_the_start,
@@ -47,6 +49,8 @@ cases! {
     images_of_a_load_are_live_at_its_end,
     an_image_freed_in_its_load_is_no_bad_call,
     loads_have_an_end,
+    the_list_has_each_image_once,
+    the_list_goes_on_behind_a_pack_that_is_gone,
 }
 
 const WORDS: [u32; 200] = [0xcafe_f00d; 200];
@@ -322,6 +326,125 @@ fn loads_have_an_end(fixture: &Fixture) -> Verdict {
     ensure!(own.finalize(third) == Outcome::Done, "not finalized");
     ensure!(writing(&own) == 0, "not live outside of a load");
     for image in [first, second, third] {
+        ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    }
+    own.close()
+}
+
+/// The first place of the list.
+fn start_of_list() -> Result<Cursor, &'static str> {
+    Cursor::from_number(0).ok_or("the list has no start")
+}
+
+/// The whole list: the number of packs and of images, and the state of each image of `images`, which
+/// ascend.
+fn list(
+    own: &Own,
+    images: &[usize],
+    states: &mut [Option<RangeState>],
+) -> Result<(usize, usize), &'static str> {
+    let (mut packs, mut count, mut last) = (0, 0, 0);
+    let mut place = Some(start_of_list()?);
+    while let Some(at) = place {
+        let group = own.0.list(at);
+        if group.pack.is_some() {
+            packs += 1;
+            last = 0;
+        }
+        for image in group.images() {
+            ensure!(image.address > last, "not in order");
+            last = image.address;
+            count += 1;
+            let of_image = images.iter().zip(&mut *states);
+            for (_, state) in of_image.filter(|(address, _)| **address == image.address) {
+                ensure!(state.is_none(), "listed twice");
+                *state = Some(image.state);
+            }
+        }
+        ensure!(group.next.number() > at.number(), "the list does not go on");
+        place = Cursor::from_number(group.next.number());
+    }
+    Ok((packs, count))
+}
+
+fn the_list_has_each_image_once(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let mut images = [0; 40];
+    for image in &mut images {
+        *image = own.alloc(BYTES)?;
+    }
+    let [_, live, freed, writing, doomed, ..] = images;
+    ensure!(own.finalize(live) == Outcome::Done, "not finalized");
+    ensure!(own.0.free(freed) == Outcome::Done, "not freed");
+    let load = own.0.begin_load(2).ok_or("no memory")?;
+    for image in [writing, doomed] {
+        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    }
+    ensure!(own.0.free(doomed) == Outcome::Done, "not freed");
+    let mut states = [None; 40];
+    let found = list(&own, &images, &mut states)?;
+    drop(load);
+    ensure!(found == (1, 40), "not one pack and 40 images");
+    let (first, others) = states.split_at(5);
+    let expected = [
+        RangeState::Reserved,
+        RangeState::Live,
+        RangeState::Retired,
+        RangeState::Writing,
+        RangeState::Doomed,
+    ];
+    ensure!(
+        first.iter().copied().eq(expected.map(Some)),
+        "a wrong state"
+    );
+    let reserved = Some(RangeState::Reserved);
+    ensure!(
+        others.iter().all(|state| *state == reserved),
+        "the others are not reserved"
+    );
+    for image in images {
+        if image != freed && image != doomed {
+            ensure!(own.0.free(image) == Outcome::Done, "not freed");
+        }
+    }
+    own.close()
+}
+
+fn the_list_goes_on_behind_a_pack_that_is_gone(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let mut images = [0; 20];
+    for image in &mut images {
+        *image = own.alloc(BYTES)?;
+    }
+    let place = own.0.list(start_of_list()?).next;
+    let rest = own.0.list(place);
+    ensure!(
+        rest.pack.is_none() && rest.images().len() == 4,
+        "not the other four"
+    );
+    for image in images {
+        ensure!(own.0.free(image) == Outcome::Done, "not freed");
+    }
+    ensure!(own.0.wait_until_unused().is_ok(), "interrupted");
+    own.0.shut_down();
+    ensure!(
+        own.0.list(place).images().is_empty(),
+        "images without a pack"
+    );
+    // Another pack in the same slot: none of its images belong to the first.
+    for image in &mut images {
+        *image = own.alloc(BYTES)?;
+    }
+    let stale = own.0.list(place);
+    ensure!(
+        stale.pack.is_none() && stale.images().is_empty(),
+        "images of another pack"
+    );
+    ensure!(
+        Cursor::from_number(stale.next.number()).is_some(),
+        "the list ends there"
+    );
+    for image in images {
         ensure!(own.0.free(image) == Outcome::Done, "not freed");
     }
     own.close()

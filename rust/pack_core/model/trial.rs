@@ -277,6 +277,19 @@ where
         ensure(
             self.pool.containing(id, chunk) == self.shadow.containing(slot, chunk),
             "containing",
+        )?;
+        let mut ours = self
+            .pool
+            .pack(id)
+            .into_iter()
+            .flat_map(|pack| pack.ranges_from(chunk));
+        let mut theirs = self
+            .shadow
+            .ranges(slot)
+            .filter(|(_, range)| range.start() >= chunk);
+        ensure(
+            ours.next() == theirs.next() && ours.next() == theirs.next(),
+            "ranges_from",
         )
     }
 

@@ -125,6 +125,19 @@ impl Parts<'_> {
             index = index.checked_sub(1)?;
         }
     }
+
+    /// Returns the first chunk from `chunk` on at which a range starts. O(distance/64).
+    pub(super) fn start_from(&self, chunk: u32) -> Option<u32> {
+        let mut mask = bitmap::from_bit(chunk);
+        for index in bitmap::word_of(chunk)..self.a.len() {
+            let starts = self.starts(index) & mask;
+            if starts != 0 {
+                return Some(bitmap::first_bit_of(index).saturating_add(starts.trailing_zeros()));
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
 }
 
 impl PartsMut<'_> {

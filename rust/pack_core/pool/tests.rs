@@ -9,6 +9,7 @@ use super::ranges::Reserved;
 use super::*;
 use crate::audit::check_invariants;
 use crate::audit::Flaw;
+use crate::geometry::ChunkIdx;
 use crate::geometry::MAX_CHUNKS;
 use crate::probe;
 use crate::state::RangeState;

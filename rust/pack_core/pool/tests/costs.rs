@@ -62,6 +62,24 @@ fn the_cost_of_a_call_does_not_depend_on_the_number_of_images() {
 }
 
 #[test]
+fn the_cost_of_the_next_images_is_the_words_between_them() {
+    let words = 32_768 / 64;
+    for images in [10, 20_000] {
+        let (pool, id) = riddled(images);
+        let pack = pool.pack(id).unwrap();
+        let all: Vec<_> = pack.ranges_from(ChunkIdx::new(0)).collect();
+        assert_eq!(all.len(), images as usize);
+        // From the last image on there is nothing: the rest of the pack is looked at once.
+        let last = all[all.len() - 1].1;
+        let (none, cost) = probe::count(|| pack.ranges_from(last.end()).next());
+        assert!(none.is_none() && cost <= words, "{cost} among {images}");
+        let (ten, cost) = probe::count(|| pack.ranges_from(ChunkIdx::new(0)).take(10).count());
+        // Images of one chunk with a hole behind each: ten of them lie in one word.
+        assert!(ten == 10 && cost <= 2 * 10 + 2, "{cost} among {images}");
+    }
+}
+
+#[test]
 fn the_cost_of_a_large_image_is_its_words() {
     let (mut pool, id) = riddled(10);
     let chunks = 20_000u32;

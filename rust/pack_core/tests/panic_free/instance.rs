@@ -109,6 +109,11 @@ emit! {
     containing(pool: &Pool, id: PackId, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
         pool.containing(id, chunk)
     }
+    ranges_from(pool: &Pool, id: PackId, from: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
+        pool.pack(id)?.ranges_from(from).last()
+    }
+    range_end(range: ChunkRange) -> ChunkIdx { range.end() }
+    generation(id: PackId) -> u32 { id.generation() }
     id_of_slot(pool: &Pool, slot: u32) -> Option<PackId> { pool.id_of_slot(slot) }
     stats(pool: &Pool) -> (PoolStats, u64, u64) {
         (pool.stats(), pool.stats().free_bytes(), pool.stats().largest_hole_bytes())

@@ -6,6 +6,8 @@
 # functions.sh sources this file.
 
 STATUS=$DEBUGFS/bpf_pack/status
+# shellcheck disable=SC2034 # some tests use it
+IMAGES=$DEBUGFS/bpf_pack/images
 
 # read_status - the status file as words: a line "KEY VALUE" for each counter, and for
 # each pack a line "pack START END PLACE ALIAS IMAGES LIVE LEAF". START and END are
@@ -83,6 +85,11 @@ images_served() {
 images_are() {
 	echo "images: $(status_value images), wanted: $1"
 	[ "$(status_value images)" -eq "$1" ]
+}
+
+# list_images [STATE] - "ADDRESS BYTES STATE" of each image, or of those in a state.
+list_images() {
+	awk -v state="${1:-}" '$1 == "image" && (state == "" || $4 == state) { print $2, $3, $4 }' "$IMAGES"
 }
 
 # nothing_retired - true if no freed image waits for the CPUs.
