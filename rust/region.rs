@@ -182,8 +182,8 @@ impl OpenRegion {
             start: origin.load(Relaxed),
             end: span.end,
         };
-        let base = vmalloc(kernel, len, from_origin, limit).or_else(|| {
-            let base = vmalloc(kernel, len, span, limit)?;
+        let base = allocate(kernel, len, from_origin, limit).or_else(|| {
+            let base = allocate(kernel, len, span, limit)?;
             // There is no room from the origin on. Later searches begin at the start of the place.
             origin.store(span.start, Relaxed);
             Some(base)
@@ -274,7 +274,11 @@ fn gfp_flags() -> bindings::gfp_t {
 }
 
 /// Allocates and maps `len` bytes in `span`. Returns [`None`] if there is no memory or no room.
-fn vmalloc(
+///
+/// /proc/vmallocinfo shows a region under the name of this function. People who watch the memory of
+/// packs look for `bpf_prog_pack`, under which it shows the stock kernel's.
+#[export_name = "bpf_prog_pack_region"]
+fn allocate(
     kernel: &KernelFns,
     len: usize,
     span: AddressSpan,
@@ -303,7 +307,7 @@ fn vmalloc(
             prot,
             flags,
             bindings::NUMA_NO_NODE,
-            vmalloc as *const c_void,
+            allocate as *const c_void,
         )
     };
     NonNull::new(address.cast())

@@ -105,6 +105,7 @@ if [ "${JUMP:-}" = stock_freed ]; then
 	fall "$FREED"
 fi
 check "insmod succeeds" load_pack retain_seconds=0
+check "the log names the leaf and the place of the first pack" log_names_leaf
 check "programs work in packs" hold_start ours --count 20 --attach fentry --attach tracepoint
 ours=$HOLDER
 check "packs have images" test "$(status_value images)" -ge 22

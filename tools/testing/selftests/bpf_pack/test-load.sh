@@ -29,6 +29,17 @@ status_is_sane() {
 	[ "$total" -eq "$(status_value pack_bytes)" ]
 }
 
+# vmallocinfo_names_packs - each pack is an area under a name that those who look for packs
+# find, with the name of the module, and the name of no area of ours is mangled.
+vmallocinfo_names_packs() {
+	grep -F '[bpf_pack]' /proc/vmallocinfo
+	awk '$3 ~ /^bpf_prog_pack_region\+0x/ && $4 == "[bpf_pack]" { areas++; bytes += $2 }
+		END { printf "%d %.0f\n", areas, bytes }' /proc/vmallocinfo >"$WORK/areas"
+	echo "areas and bytes: $(cat "$WORK/areas"), packs and bytes: $(status_value packs) $(status_value mapped_bytes)"
+	[ "$(cat "$WORK/areas")" = "$(status_value packs) $(status_value mapped_bytes)" ] &&
+		! grep -q ' _R[^ ]* \[bpf_pack\] ' /proc/vmallocinfo
+}
+
 gone() {
 	! is_loaded bpf_pack && [ ! -e "$DEBUGFS/bpf_pack" ]
 }
@@ -62,7 +73,9 @@ has_only() {
 check "the module for users has no parameters for tests" has_only 'near_packs retain_seconds'
 check "insmod succeeds" load_pack
 check "the log says that the module serves the JIT" log_says 'bpf_pack: serving the BPF JIT'
+check "the log names the leaf and the place of the first pack" log_names_leaf
 check "status is free of errors, and its sums are right" status_is_sane
+check "/proc/vmallocinfo shows each pack as bpf_prog_pack_region" vmallocinfo_names_packs
 check "the lines of the module in /proc/kallsyms are no longer than the kernel's own" lines_are_short
 check "rmmod succeeds" unload_pack
 check "rmmod leaves nothing in debugfs" gone

@@ -46,6 +46,11 @@ packs() {
 		$1 == "pack" && (place == "" || $4 == place) { sub(/^pack /, ""); print }'
 }
 
+# log_names_leaf - the log names the leaf and the place of the first pack as status does.
+log_names_leaf() {
+	log_says "the first pack: $(packs | awk 'NR == 1 { print $7, $8, $9 ", " $3 }')"
+}
+
 # count_packs PLACE - the number of packs near or far.
 count_packs() {
 	packs "$1" | wc -l
