@@ -84,8 +84,10 @@ pub(crate) struct Refusals {
     pub(crate) draining: Counter,
     /// The module was being removed.
     pub(crate) leaving: Counter,
-    /// There was no memory, no room for another pack, or the number of packs was at its limit.
+    /// There was no memory, or no room for another pack.
     pub(crate) no_memory: Counter,
+    /// The number of packs was at its limit, and none had room.
+    pub(crate) full: Counter,
     /// The size was 0 or too large.
     pub(crate) size: Counter,
     /// The request came from `bpf_dispatcher_change_prog()`, which wants memory filled with zeroes.

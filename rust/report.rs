@@ -119,6 +119,7 @@ fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result
         ("regions_freed", counters.regions_freed.get()),
         ("to_stock_draining", refused.draining.get()),
         ("to_stock_no_memory", refused.no_memory.get()),
+        ("to_stock_full", refused.full.get()),
         ("to_stock_size", refused.size.get()),
         ("to_stock_leaving", refused.leaving.get()),
         ("to_stock_dispatcher", refused.dispatcher.get()),

@@ -20,6 +20,8 @@ pub(crate) enum Refusal {
     Leaving,
     /// There is no memory, or no room for another pack.
     NoMemory,
+    /// There are as many packs as there may be, and none has room.
+    Full,
     /// The size is 0 or more than [`MAX_IMAGE`](crate::plan::MAX_IMAGE).
     Size,
 }

@@ -87,6 +87,7 @@ impl Service {
             Refusal::Draining => refused.draining.inc(),
             Refusal::Leaving => refused.leaving.inc(),
             Refusal::NoMemory => refused.no_memory.inc(),
+            Refusal::Full => refused.full.inc(),
             Refusal::Size => refused.size.inc(),
         }
     }
@@ -118,7 +119,8 @@ impl Service {
         drop(grow);
         match placed? {
             Placing::At { address, .. } => Ok(address),
-            Placing::NeedsPack | Placing::Hopeless => Err(Refusal::NoMemory),
+            Placing::NeedsPack => Err(Refusal::NoMemory),
+            Placing::Hopeless(why) => Err(why),
         }
     }
 
@@ -135,7 +137,7 @@ impl Service {
                 Ok(Some(address))
             }
             Placing::NeedsPack => Ok(None),
-            Placing::Hopeless => Err(Refusal::NoMemory),
+            Placing::Hopeless(why) => Err(why),
         }
     }
 

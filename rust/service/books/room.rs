@@ -48,8 +48,8 @@ pub(in crate::service) enum Placing {
     At { address: NonNull<u8>, low: bool },
     /// No room. The caller may make another pack.
     NeedsPack,
-    /// No room, and no pack can be made now.
-    Hopeless,
+    /// No room, and no pack can be made now, for this reason.
+    Hopeless(Refusal),
 }
 
 impl Books {
@@ -92,13 +92,17 @@ impl Books {
         !self.pool.may_hold(LOW_WATER, homes)
     }
 
+    /// Whether there are as many packs as there may be.
+    fn is_full(&self, config: &Config) -> bool {
+        self.pool.len() >= config.knobs.max_packs
+    }
+
     /// Whether making a pack for an image of `size` bytes would fail.
     ///
     /// Only failures for images of up to a pack count: a region for a large image needs more
     /// memory.
     pub(in crate::service) fn cannot_grow(&self, size: usize, config: &Config) -> bool {
-        self.pool.len() >= config.knobs.max_packs
-            || size <= PACK_SIZE && is_recent(self.no_memory, NO_MEMORY_PAUSE)
+        self.is_full(config) || size <= PACK_SIZE && is_recent(self.no_memory, NO_MEMORY_PAUSE)
     }
 
     /// Notes that making a pack for an image of `size` bytes has failed.
@@ -149,10 +153,16 @@ impl Books {
         customer: Customer,
         config: &Config,
     ) -> Result<Placing, Refusal> {
-        let found = self.reserve(size, config, customer.homes())?;
-        Ok(found.map_or(Placing::Hopeless, |address| Placing::At {
-            address,
-            low: false,
+        if let Some(address) = self.reserve(size, config, customer.homes())? {
+            return Ok(Placing::At {
+                address,
+                low: false,
+            });
+        }
+        Ok(Placing::Hopeless(if self.is_full(config) {
+            Refusal::Full
+        } else {
+            Refusal::NoMemory
         }))
     }
 

@@ -18,7 +18,8 @@ need_module bpf_pack_test bpf_pack_keeper
 
 # counts - remembers the counters in variables ..._before.
 counts() {
-	stock_before=$(status_value to_stock_no_memory)
+	stock_before=$(status_value to_stock_full)
+	memory_before=$(status_value to_stock_no_memory)
 	syncs_before=$(status_value synchronisations)
 	finals_before=$(status_value images_finalized)
 	made_before=$(status_value regions_made)
@@ -75,7 +76,8 @@ counts
 check "packs full: $PROGRAMS large programs work" hold_start large --count "$PROGRAMS" --insns "$INSNS"
 # libbpf loads small programs, too, to see what the kernel can.
 check "packs full: no large program is in a pack" loop_until images_are 4
-check "packs full: status counts each large program" test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
+check "packs full: status counts each large program" test "$(more to_stock_full "$stock_before")" -ge "$PROGRAMS"
+check "packs full: status does not call that a lack of memory" test "$(more to_stock_no_memory "$memory_before")" -eq 0
 check_syncs "packs full: large programs did not synchronise all CPUs"
 check "packs full: large programs made no packs" no_more_packs
 check "packs full: the large programs end, with right results" hold_stop "$HOLDER"
@@ -86,7 +88,7 @@ check "memory retired: $PROGRAMS large programs work, with a small one that ends
 check "memory retired: packs served small programs" test "$(more images_finalized "$finals_before")" -gt 0
 check "memory retired: no large program is in a pack" loop_until images_are 4
 check "memory retired: status counts each large program" \
-	test "$(more to_stock_no_memory "$stock_before")" -ge "$PROGRAMS"
+	test "$(more to_stock_full "$stock_before")" -ge "$PROGRAMS"
 check_syncs "memory retired: large programs did not synchronise all CPUs"
 check "memory retired: large programs made no packs" no_more_packs
 check "memory retired: the large programs end, with right results" hold_stop "$HOLDER"
