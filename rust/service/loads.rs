@@ -30,13 +30,17 @@ use kernel::types::NotThreadSafe;
 /// The most images of a program: BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
 const MAX_IMAGES: usize = 256;
 
-/// A load that is under way.
+/// A load that is under way, in a list: so adding one needs no memory while the list is locked.
 struct Open {
     /// Held, so that no other task can be at this address while the load is in the list.
     task: ARef<Task>,
     /// Images that were copied and maintained. It has room for all of the load.
     copied: KVVec<Claim>,
+    next: Link,
 }
+
+/// A place in the list: the load there, if it is not the end.
+type Link = Option<KBox<Open>>;
 
 /// The loads that are under way.
 #[pin_data]
@@ -44,43 +48,63 @@ pub(super) struct Loads {
     /// Their number. A task finds its own load in it, because it has added that itself.
     count: Atomic<usize>,
     #[pin]
-    open: Mutex<KVec<Open>>,
+    first: Mutex<Link>,
 }
 
 impl Loads {
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             count: Atomic::new(0),
-            open <- new_mutex!(KVec::new()),
+            first <- new_mutex!(None),
         })
     }
 
     /// Adds a load of up to `images` images by this task.
     fn add(&self, images: usize) -> Result {
-        let load = Open {
-            task: ARef::from(&**current!()),
-            copied: KVVec::with_capacity(images.min(MAX_IMAGES), GFP_KERNEL)?,
-        };
-        self.open.lock().push(load, GFP_KERNEL)?;
+        let copied = KVVec::with_capacity(images.min(MAX_IMAGES), GFP_KERNEL)?;
+        let mut load = KBox::new(
+            Open {
+                task: ARef::from(&**current!()),
+                copied,
+                next: None,
+            },
+            GFP_KERNEL,
+        )?;
+        let mut first = self.first.lock();
+        load.next = first.take();
+        *first = Some(load);
+        drop(first);
         self.count.fetch_add(1, Relaxed);
         Ok(())
     }
 
     /// Takes this task's load out and returns its images.
     fn take(&self) -> KVVec<Claim> {
-        let mut open = self.open.lock();
-        let mine = open.iter().position(is_mine);
-        let Some(load) = mine.and_then(|index| open.remove(index).ok()) else {
+        let mut first = self.first.lock();
+        let taken = mine(&mut first).and_then(|link| {
+            let mut load = link.take()?;
+            *link = load.next.take();
+            Some(load)
+        });
+        drop(first);
+        let Some(load) = taken else {
             return KVVec::new();
         };
-        drop(open);
         self.count.fetch_sub(1, Relaxed);
-        load.copied
+        KBox::into_inner(load).copied
     }
 
-    /// Whether this task is in a load.
-    pub(super) fn is_loading(&self) -> bool {
-        self.count.load(Relaxed) != 0 && self.open.lock().iter().any(is_mine)
+    /// Whether the image at `address` was left to the end of this task's load.
+    ///
+    /// An image that this task's load has made is either here or live. If it is being written and not
+    /// here, another task does that.
+    pub(super) fn has(&self, address: usize) -> bool {
+        if self.count.load(Relaxed) == 0 {
+            return false;
+        }
+        let mut first = self.first.lock();
+        let load = mine(&mut first).and_then(|link| link.as_deref());
+        load.is_some_and(|load| load.copied.iter().any(|claim| claim.address() == address))
     }
 
     /// Leaves an image that was copied and maintained to the end of this task's load.
@@ -92,8 +116,8 @@ impl Loads {
         if self.count.load(Relaxed) == 0 {
             return Err(claim);
         }
-        let mut open = self.open.lock();
-        match open.iter_mut().find(|load| is_mine(load)) {
+        let mut first = self.first.lock();
+        match mine(&mut first).and_then(|link| link.as_deref_mut()) {
             Some(load) => load
                 .copied
                 .push_within_capacity(claim)
@@ -103,9 +127,12 @@ impl Loads {
     }
 }
 
-/// Whether a load is that of the task that calls this.
-fn is_mine(load: &Open) -> bool {
-    load.task.as_ptr() == Task::current_raw()
+/// Returns the place of the load of the task that calls this, if it has one. O(loads under way).
+fn mine(mut link: &mut Link) -> Option<&mut Link> {
+    while link.as_deref()?.task.as_ptr() != Task::current_raw() {
+        link = &mut link.as_mut()?.next;
+    }
+    Some(link)
 }
 
 /// A load of this task. Dropping it makes its images live.

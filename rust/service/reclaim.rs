@@ -56,8 +56,9 @@ impl Service {
                 self.retire(claim);
                 Outcome::Done
             }
-            // A load that fails frees the images that it has made.
-            Some(Ok(Freeing::Later)) if self.loads.is_loading() => Outcome::Done,
+            // A load that fails frees the images that it has made. One that another task is writing
+            // was freed by mistake.
+            Some(Ok(Freeing::Later)) if self.loads.has(address) => Outcome::Done,
             Some(Ok(Freeing::Later)) => {
                 self.report_bad_call("free of an image that is being written", address, EBUSY);
                 Outcome::Done
