@@ -35,6 +35,8 @@ points! {
     Lookup = "lookup",
     /// insmod: a symbol of the kernel is missing.
     Symbol = "symbol",
+    /// insmod: an optional symbol of the kernel is missing.
+    OptionalSymbol = "optional-symbol",
     /// insmod: memory for the slots of the pool.
     Slots = "slots",
     /// insmod: memory for the list of regions.

@@ -24,6 +24,10 @@ use kernel::prelude::*;
 
 pub(crate) use proof::prove;
 
+/// Why ftrace refuses a hook with `EBUSY`.
+const HELD: &str =
+    "held by another user of ftrace, such as a live patch, or kernel.ftrace_enabled is 0";
+
 /// The redirections. While this exists, the JIT's calls go to the service.
 ///
 /// Dropping this detaches the hooks and waits until no task is in a replacement.
@@ -39,28 +43,29 @@ impl Hooks {
     ///
     /// `EBUSY` if another user of ftrace (a live patch) redirects one of the functions, or if
     /// ftrace is off (`kernel.ftrace_enabled=0`); `EINVAL` if ftrace does not know one of them;
-    /// other errors of ftrace. The log names the function. No function is redirected then.
+    /// other errors of ftrace. The log names the function. No function is redirected then. The first
+    /// two are no errors for a function that the module can do without.
     pub(crate) fn attach(kernel: &'static KernelFns) -> Result<Self> {
-        let targets = entry::targets(kernel);
-        pass_on::prepare(kernel, &targets)?;
+        let mut targets = entry::targets(kernel);
+        pass_on::prepare(kernel, &mut targets)?;
         let list = faults::at(Point::HookList, ENOMEM)
             .and_then(|()| Ok(KVec::with_capacity(targets.len(), GFP_KERNEL)?));
         let mut hooks = Self {
             redirects: list.inspect_err(|error| pr_err!("cannot hook: {:?}\n", error))?,
         };
         for target in targets.iter().flatten() {
-            let redirect = Redirect::attach(target);
-            let redirect = redirect.inspect_err(|error| {
-                if *error == EBUSY {
-                    pr_err!(
-                        "{} is held by another user of ftrace, such as a live patch, or \
-                         kernel.ftrace_enabled is 0\n",
-                        target.name
-                    );
-                } else {
-                    pr_err!("cannot hook {}: {:?}\n", target.name, error);
+            let redirect = match Redirect::attach(target) {
+                Ok(redirect) => redirect,
+                Err(EBUSY) if target.can_miss(HELD) => continue,
+                Err(EBUSY) => {
+                    pr_err!("{} is {}\n", target.name, HELD);
+                    return Err(EBUSY);
                 }
-            })?;
+                Err(error) => {
+                    pr_err!("cannot hook {}: {:?}\n", target.name, error);
+                    return Err(error);
+                }
+            };
             hooks.redirects.push(redirect, GFP_KERNEL)?;
         }
         Ok(hooks)

@@ -144,6 +144,10 @@ unsafe impl Send for KernelFns {}
 // SAFETY: As for `Send`.
 unsafe impl Sync for KernelFns {}
 
+/// What is lost without `bpf_fixup_call_args()`, in words.
+pub(crate) const WITHOUT_FIXUP_CALL_ARGS: &str =
+    "each function of a program interrupts all CPUs by itself";
+
 /// The symbols of the running kernel, once [`KernelFns::resolve`] has succeeded.
 static RESOLVED: SetOnce<KernelFns> = SetOnce::new();
 
@@ -245,9 +249,20 @@ impl Resolver {
         matches
     }
 
-    /// Returns the address of the only symbol `name` of the kernel itself, if there is one.
+    /// Returns the address of the only symbol `name` of the kernel itself. If there is none, the log
+    /// says so: the module goes on without it.
     fn optional(&self, name: &CStr) -> Option<NonNull<c_void>> {
-        self.matches(name).only()
+        let found = faults::at(Point::OptionalSymbol, ENOENT).map(|()| self.matches(name).only());
+        let found = found.unwrap_or(None);
+        if found.is_none() {
+            // There is only one such symbol.
+            pr_info!(
+                "this kernel has no symbol `{}`; {}\n",
+                name,
+                WITHOUT_FIXUP_CALL_ARGS
+            );
+        }
+        found
     }
 
     /// Returns the address of the only symbol `name` of the kernel itself.

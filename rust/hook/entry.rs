@@ -22,6 +22,7 @@ use crate::a64::{
     INSN_SIZE, //
 };
 use crate::ksym::{
+    self,
     Function,
     KernelFns, //
 };
@@ -41,14 +42,16 @@ use kernel::prelude::*;
 
 /// Returns the stock functions and their replacements, in the order in which they are attached.
 ///
-/// The function that makes images comes last, because the others must be ready for our images. Not
-/// every kernel has the one before it. `enter_stock.S` relies on the order.
+/// The function that makes images comes last, because the others must be ready for our images. The
+/// module can do without the one before it, which not every kernel has. `enter_stock.S` relies on the
+/// order.
 pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
     let target = |name, function, replacement| {
         Some(Target {
             name,
             function,
             replacement,
+            optional: None,
         })
     };
     [
@@ -72,12 +75,11 @@ pub(super) fn targets(kernel: &KernelFns) -> [Option<Target>; COUNT] {
             kernel.text_poke,
             text_poke as Function<sys::bpf_pack_text_poke> as usize,
         ),
-        kernel.fixup_call_args.and_then(|function| {
-            target(
-                "bpf_fixup_call_args",
-                function,
-                fixup_call_args as Function<sys::bpf_pack_fixup_call_args> as usize,
-            )
+        kernel.fixup_call_args.map(|function| Target {
+            name: "bpf_fixup_call_args",
+            function,
+            replacement: fixup_call_args as Function<sys::bpf_pack_fixup_call_args> as usize,
+            optional: Some(ksym::WITHOUT_FIXUP_CALL_ARGS),
         }),
         target(
             "bpf_prog_pack_alloc",

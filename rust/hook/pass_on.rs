@@ -31,19 +31,23 @@ use kernel::sync::atomic::{
 static BPF_PACK_ENTRIES: [Atomic<usize>; COUNT] = [const { Atomic::new(0) }; COUNT];
 
 /// Finds the instruction after the patch site of each stock function. Call it before any of them is
-/// hooked.
+/// hooked. It takes out an optional one that ftrace does not know.
 ///
 /// # Errors
 ///
 /// `EINVAL` if ftrace does not know one of them; the log names it.
-pub(super) fn prepare(kernel: &KernelFns, targets: &[Option<Target>; COUNT]) -> Result {
-    for (target, entry) in targets.iter().zip(&BPF_PACK_ENTRIES) {
-        let Some(target) = target else {
+pub(super) fn prepare(kernel: &KernelFns, targets: &mut [Option<Target>; COUNT]) -> Result {
+    for (slot, entry) in targets.iter_mut().zip(&BPF_PACK_ENTRIES) {
+        let Some(target) = slot else {
             continue;
         };
         // SAFETY: `ftrace_location()` takes any address: it only searches ftrace's own table.
         let site = unsafe { (kernel.ftrace_location)(target.function) };
         if site == 0 || faults::at(Point::HookSite, EINVAL).is_err() {
+            if target.can_miss("ftrace does not know it") {
+                *slot = None;
+                continue;
+            }
             pr_err!(
                 "ftrace cannot hook {}: this kernel is not supported\n",
                 target.name

@@ -6,13 +6,15 @@
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tools/testing/selftests/bpf_pack/shell/faults.sh
+. "$DIR/shell/faults.sh"
 
 LOADS=${LOADS:-200}
 
 start_test loads
 seconds=0
 need_tool load_functions
-need_module bpf_pack
+need_module bpf_pack bpf_pack_test bpf_pack_holder
 
 # calls - interrupts for function calls that CPUs took, as the kernel counts them.
 calls() {
@@ -44,6 +46,18 @@ exactly() {
 	[ "$(sed -n "s/^$2 //p" "$WORK/loaded")" -eq "$1" ]
 }
 
+# each_by_itself WHAT - without the hook on bpf_fixup_call_args each image has a
+# synchronisation of its own.
+each_by_itself() {
+	check "$1: nothing is left of insmod" settle
+	check "$1: a program of 8 functions gives the right result" loaded 8
+	check "$1: its images have 8 synchronisations" exactly 8 synchronisations
+	check "$1: no images shared one" exactly 0 loads
+	check "$1: rmmod succeeds" unload_pack
+}
+
+LOSS='each function of a program interrupts all CPUs by itself'
+
 # settle - waits until freed images need no synchronisation of their own any more.
 settle() {
 	loop_until images_are 0 && loop_until nothing_retired
@@ -74,4 +88,25 @@ check "as many images were finalized as functions were loaded" \
 check "no bad call" test "$(status_value bad_calls)" -eq 0
 check "the module counts its books and finds them right" control check
 check "rmmod succeeds" unload_pack
+
+check "the test build lists the points" list_faults
+mark_log
+check "no symbol bpf_fixup_call_args: insmod succeeds" load_test_pack fault="$(fault optional-symbol)"
+# shellcheck disable=SC2016 # quotes of the message
+check "no symbol bpf_fixup_call_args: the log says what is lost" \
+	log_says 'this kernel has no symbol `bpf_fixup_call_args`; '"$LOSS"
+each_by_itself "no symbol bpf_fixup_call_args"
+if grep -q ' bpf_fixup_call_args$' /proc/kallsyms; then
+	mark_log
+	check "bpf_fixup_call_args held: insmod of its holder succeeds" \
+		insmod "$(module bpf_pack_holder)" function=bpf_fixup_call_args
+	check "bpf_fixup_call_args held: insmod succeeds" load_pack
+	check "bpf_fixup_call_args held: the log says why and what is lost" \
+		log_says "no hook on bpf_fixup_call_args: held by another user of ftrace"
+	check "bpf_fixup_call_args held: the log says it once" test "$(log_since_mark | grep -c "$LOSS")" -eq 1
+	each_by_itself "bpf_fixup_call_args held"
+	check "bpf_fixup_call_args held: rmmod of its holder succeeds" rmmod bpf_pack_holder
+else
+	skip_case "bpf_fixup_call_args held" "this kernel has no such function"
+fi
 finish_test
