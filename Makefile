@@ -11,6 +11,8 @@ obj-$(CONFIG_ARM64_BPF_PACK) += rust/
 
 else
 
+# Without KERNEL=, make test runs the suites of several kernels.
+KERNEL_OPTION := $(if $(KERNEL),--kernel $(KERNEL))
 KERNEL ?= arm64
 export KERNEL
 
@@ -45,7 +47,9 @@ help:
 	@echo '  make distclean  remove build/ altogether'
 	@echo
 	@echo '  KERNEL=NAME     flavour for demo and module: arm64 (default), cloud-arm64,'
-	@echo '                  rt-arm64, arm64-16k'
+	@echo '                  rt-arm64, arm64-16k; for test: only the suites of this kernel'
+	@echo '  KDIR=DIR        for module: a prepared arm64 kernel tree with Rust metadata, whose'
+	@echo '                  compilers are in PATH, instead of KERNEL'
 	@echo
 	@echo 'Everything is set up on the way, under build/. See README.md.'
 
@@ -53,10 +57,10 @@ demo:
 	@scripts/demo --kernel $(KERNEL)
 
 test:
-	@scripts/test
+	@scripts/test $(KERNEL_OPTION)
 
 test-all:
-	@scripts/test --all
+	@scripts/test --all $(KERNEL_OPTION)
 
 test-debug:
 	@scripts/test --debug
@@ -92,7 +96,7 @@ fuzz:
 	@tools/fuzz/run
 
 module:
-	@scripts/module $(KERNEL)
+	@scripts/module $(if $(KDIR),--kdir $(KDIR),$(KERNEL))
 
 clean:
 	@scripts/toolchain clean

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A kernel with another prototype must give a build error that names the function. Builds
-# the module with headers in which one prototype was changed. KTAP output.
+# the module with headers in which one prototype was changed. A kernel tree for which the
+# module cannot be built must give a sentence that says why. KTAP output.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -40,6 +41,62 @@ changed() {
 	fi
 }
 
+# tree - makes WORK/tree, which looks like a prepared kernel tree.
+tree() {
+	rm -rf "$WORK/tree"
+	mkdir -p "$WORK/tree/include/config" "$WORK/tree/rust"
+	cp "$KIT/obj/include/config/auto.conf" "$KIT/obj/include/config/kernel.release" "$WORK/tree/include/config/"
+	cp "$KIT/obj/Makefile" "$KIT/obj/Module.symvers" "$WORK/tree/"
+	cp "$KIT/obj/rust/libcore.rmeta" "$KIT/obj/rust/libkernel.rmeta" "$KIT/obj/rust/libmacros.so" "$WORK/tree/rust/"
+}
+
+# refused WHAT SENTENCE COMMAND... - make module KDIR= gives this sentence alone, after
+# COMMAND has changed a tree that is well.
+refused() {
+	local what=$1 sentence=$2
+	shift 2
+	tree
+	(cd "$WORK/tree" && "$@")
+	if make -s -C "$ROOT" module KDIR="$WORK/tree" >"$WORK/refused" 2>&1; then
+		result "not ok" "$what: accepted"
+	elif grep -q "$sentence" "$WORK/refused" && [ "$(grep -vc '^make' "$WORK/refused")" -eq 1 ]; then
+		result ok "$what: one sentence says so"
+	else
+		result "not ok" "$what: the sentence is another"
+		sed 's/^/# /' "$WORK/refused"
+	fi
+}
+
+# trees - kernel trees that cannot be used, and one that can.
+trees() {
+	local conf=include/config/auto.conf
+	refused "no prepared tree" 'is no prepared kernel tree' rm "$conf"
+	refused "a kernel for another machine" 'is not for arm64' sed -i '/^CONFIG_ARM64=/d' "$conf"
+	refused "a kernel without Rust" 'has no Rust: CONFIG_RUST is not set' sed -i '/^CONFIG_RUST=/d' "$conf"
+	refused "no Rust metadata" 'has no Rust metadata: rust/libkernel.rmeta is missing' rm rust/libkernel.rmeta
+	refused "metadata of another machine" 'made on another kind of machine' \
+		sh -c 'printf "\010\000" | dd of=rust/libmacros.so bs=1 seek=18 conv=notrunc status=none'
+	refused "no Module.symvers" 'has no Module.symvers' rm Module.symvers
+	refused "another rustc" 'was built with "rustc 1.2.3".*only the same one' \
+		sed -i 's/^CONFIG_RUSTC_VERSION_TEXT=.*/CONFIG_RUSTC_VERSION_TEXT="rustc 1.2.3"/' "$conf"
+	refused "no such compiler" 'no-gcc-9 is not in PATH' \
+		sed -i 's/^CONFIG_CC_VERSION_TEXT=.*/CONFIG_CC_VERSION_TEXT="no-gcc-9 (Nobody) 9"/' "$conf"
+	rm -rf "$BUILD/module/$(cat "$KIT/release")"
+	if make -s -C "$ROOT" module KDIR="$KIT/obj" >"$WORK/path" 2>"$WORK/log" &&
+		[ -e "$(tail -n 1 "$WORK/path")" ] && cmp "$(tail -n 1 "$WORK/path")" "$BUILD/module/arm64/bpf_pack.ko"; then
+		result ok "a prepared tree: the module is the one that make module KERNEL= builds"
+	else
+		result "not ok" "a prepared tree: no module, or another one"
+		tail -n 5 "$WORK/log" "$WORK/path" | sed 's/^/# /'
+	fi
+	if make -s -C "$ROOT" demo KERNEL=nosuch >"$WORK/log" 2>&1 || [ "$(grep -vc '^make' "$WORK/log")" -ne 1 ]; then
+		result "not ok" "a flavour that is not there: more than one line"
+		sed 's/^/# /' "$WORK/log"
+	else
+		result ok "a flavour that is not there: one line says so"
+	fi
+}
+
 main() {
 	enter_toolchain "$0" "$@"
 	"$ROOT/scripts/kit" arm64
@@ -56,6 +113,8 @@ main() {
 	changed bpf_prog_pack_alloc linux/filter.h 's/bpf_fill_ill_insns, bool was_classic);/bpf_fill_ill_insns, int was_classic);/'
 	changed bpf_arch_text_copy linux/bpf.h 's/void \*bpf_arch_text_copy(void \*dst, void \*src, size_t len)/int bpf_arch_text_copy(void *dst, void *src, size_t len)/'
 	changed __vmalloc_node_range_noprof linux/vmalloc.h 's/^extern void \*__vmalloc_node_range_noprof(unsigned long size, /extern void *__vmalloc_node_range_noprof(unsigned int size, /'
+	"$ROOT/scripts/module" arm64 >/dev/null
+	trees
 	echo "1..$number"
 	[ "$failed" -eq 0 ]
 }
