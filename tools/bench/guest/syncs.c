@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Counts synchronisations of all CPUs while programs are loaded and freed, on several
+ * CPUs.
+ *
+ * From the outside: the kernel traces each function that one CPU runs for another
+ * (csd_function_entry), and counts the interrupts for that. A synchronisation is one
+ * call on each CPU but the caller's. From the inside: the module's own counter.
+ *
+ * One JSON line for each measurement.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+
+#include "program.h"
+
+#define MAX_FUNCTIONS 256
+#define MAX_LOADS 10000
+#define MAX_THREADS 4
+/* Loads of a program of several functions, one after the other. */
+#define LOADS 10
+/* When the calls have not changed for so long, nothing is left to free. */
+#define QUIET 2000
+#define EVENT "/sys/kernel/tracing/events/csd/csd_function_entry/"
+#define STATUS "/sys/kernel/debug/bpf_pack/status"
+
+/* What is counted. */
+struct counts {
+	unsigned long calls;		/* of functions that synchronise a CPU */
+	unsigned long other_calls;	/* of other functions */
+	unsigned long interrupts;	/* "Function call interrupts" */
+	long inside;			/* the module's counter; -1: no module */
+};
+
+static int cpus;
+static int fds[MAX_LOADS];
+static struct bpf_insn insns[4 * MAX_FUNCTIONS];
+
+/* program_of - a program whose first function calls each of the others; its length. */
+static unsigned int program_of(unsigned int functions)
+{
+	unsigned int first = 2 * functions, n = 0, i;
+
+	insns[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	for (i = 1; i < functions; i++) {
+		insns[n] = INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0,
+				(int)(first + 2 * (i - 1)) - (int)n - 1);
+		n++;
+		insns[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_0, 0, 0, 1);
+	}
+	insns[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	for (i = 1; i < functions; i++) {
+		insns[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, i);
+		insns[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	}
+	return n;
+}
+
+static FILE *open_file(const char *path, const char *mode)
+{
+	FILE *file = fopen(path, mode);
+
+	if (!file)
+		err(1, "%s", path);
+	return file;
+}
+
+static bool is_synchronisation(const char *function)
+{
+	/* That of kick_all_cpus_sync(), and the module's. */
+	return !strcmp(function, "do_nothing") || !strcmp(function, "synchronise_context");
+}
+
+/* status - a value of the module's status; -1 without the module. */
+static long status(const char *key)
+{
+	FILE *file = fopen(STATUS, "r");
+	char line[256], name[64];
+	long value = -1, seen;
+
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63[a-z_]: %ld", name, &seen) == 2 && !strcmp(name, key))
+			value = seen;
+	fclose(file);
+	if (value < 0)
+		errx(1, "%s: no %s", STATUS, key);
+	return value;
+}
+
+static void count_calls(struct counts *now)
+{
+	FILE *file = open_file(EVENT "hist", "r");
+	unsigned long hits, dropped = 1;
+	char line[512], name[128], *at;
+
+	while (fgets(line, sizeof(line), file)) {
+		sscanf(line, " Dropped: %lu", &dropped);
+		at = strstr(line, "hitcount: ");
+		if (!at || sscanf(line, "{ func: [%*[0-9a-f]] %127s", name) != 1)
+			continue;
+		hits = strtoul(at + strlen("hitcount: "), NULL, 10);
+		if (is_synchronisation(name))
+			now->calls += hits;
+		else
+			now->other_calls += hits;
+	}
+	fclose(file);
+	if (dropped)
+		errx(1, "the kernel did not count all calls");
+}
+
+static void count_interrupts(struct counts *now)
+{
+	FILE *file = open_file("/proc/interrupts", "r");
+	bool found = false;
+	char line[1024];
+
+	while (fgets(line, sizeof(line), file)) {
+		char *at = strchr(line, ':');
+
+		if (!at || !strstr(line, "Function call interrupts"))
+			continue;
+		found = true;
+		at++;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			now->interrupts += strtoul(at, &at, 10);
+	}
+	fclose(file);
+	if (!found)
+		errx(1, "/proc/interrupts: no function call interrupts");
+}
+
+static struct counts count(void)
+{
+	struct counts now = { .inside = status("synchronisations") };
+
+	count_calls(&now);
+	count_interrupts(&now);
+	return now;
+}
+
+/* trace - makes the kernel count calls by function; those on the caller's CPU have no csd. */
+static void trace(void)
+{
+	FILE *file = open_file(EVENT "trigger", "w");
+
+	if (fputs("hist:keys=func.sym if csd != 0", file) < 0 || fclose(file))
+		err(1, "%s", EVENT "trigger");
+}
+
+static void report(const char *what, unsigned int functions, unsigned int times,
+		   unsigned int from, const struct counts *before)
+{
+	struct counts now = count();
+
+	printf("{\"line\":\"syncs\",\"what\":\"%s\",\"functions\":%u,\"times\":%u,\"from\":%u,"
+	       "\"cpus\":%d,\"calls\":%lu,\"other_calls\":%lu,\"interrupts\":%lu,\"inside\":",
+	       what, functions, times, from, cpus, now.calls - before->calls,
+	       now.other_calls - before->other_calls, now.interrupts - before->interrupts);
+	if (now.inside < 0)
+		puts("null}");
+	else
+		printf("%ld}\n", now.inside - before->inside);
+	fflush(stdout);
+}
+
+/* settle - waits until nothing is left of freed programs. */
+static void settle(void)
+{
+	static const char *const waiting[] = { "retiring_images", "retired_images", "syncing_images" };
+	unsigned long calls = count().calls, before;
+	bool left;
+
+	do {
+		before = calls;
+		rest(QUIET);
+		calls = count().calls;
+		left = false;
+		for (unsigned int i = 0; i < sizeof(waiting) / sizeof(*waiting); i++)
+			left |= status(waiting[i]) > 0;
+	} while (left || calls != before);
+}
+
+static void close_all(unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++)
+		close(fds[i]);
+}
+
+static void stay_on(unsigned int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		err(1, "stay on CPU %u", cpu);
+}
+
+/* What each thread loads. */
+struct share {
+	pthread_t thread;
+	unsigned int cpu, length, first, times;
+};
+
+static pthread_barrier_t barrier;
+
+static void *load_share(void *argument)
+{
+	struct share *share = argument;
+
+	stay_on(share->cpu);
+	pthread_barrier_wait(&barrier);
+	for (unsigned int i = 0; i < share->times; i++)
+		fds[share->first + i] = load(insns, share->length);
+	return NULL;
+}
+
+/* load_from - loads a program many times, from several CPUs at once. */
+static void load_from(unsigned int from, unsigned int functions, unsigned int times)
+{
+	struct share shares[MAX_THREADS];
+	unsigned int length = program_of(functions), i;
+
+	pthread_barrier_init(&barrier, NULL, from);
+	for (i = 0; i < from; i++) {
+		shares[i] = (struct share){
+			.cpu = i, .length = length, .first = times / from * i, .times = times / from,
+		};
+		errno = pthread_create(&shares[i].thread, NULL, load_share, &shares[i]);
+		if (errno)
+			err(1, "thread");
+	}
+	for (i = 0; i < from; i++)
+		pthread_join(shares[i].thread, NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
+/* loads - counts during loads; the programs are freed after that. */
+static void loads(unsigned int from, unsigned int functions, unsigned int times)
+{
+	struct counts before;
+
+	settle();
+	before = count();
+	load_from(from, functions, times);
+	report("load", functions, times, from, &before);
+	close_all(times);
+}
+
+/* frees - counts while programs that one CPU loaded are freed, all at once. */
+static void frees(unsigned int times)
+{
+	struct counts before;
+
+	load_from(1, 1, times);
+	settle();
+	before = count();
+	close_all(times);
+	settle();
+	report("free", 1, times, 1, &before);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int many, storm;
+
+	if (argc != 3)
+		errx(2, "usage: syncs LOADS FREES");
+	many = number(argv[1]);
+	storm = number(argv[2]);
+	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cpus < MAX_THREADS || many > MAX_LOADS || storm > MAX_LOADS)
+		errx(2, "at least %d CPUs, at most %d programs", MAX_THREADS, MAX_LOADS);
+	allow_files(MAX_LOADS + 64);
+	trace();
+	loads(1, 1, LOADS);
+	loads(1, 8, LOADS);
+	loads(1, 64, LOADS);
+	loads(1, 256, LOADS);
+	for (unsigned int from = 1; from <= MAX_THREADS; from *= 2)
+		loads(from, 1, many);
+	frees(storm);
+	return 0;
+}
