@@ -103,6 +103,8 @@ def cut(guest: plan.Guest, runs: pathlib.Path, sample: pathlib.Path) -> None:
     if guest.layout == "timed":
         lines = [line for line in lines if line["line"] != "direct"]
     write(sample / f"{guest.name}.guest", lines)
+    if not guest.models:
+        return
     counted = [json.loads(line) for line in (runs / f"{guest.name}.json").read_text().splitlines()]
     header, total = counted[0], counted[-1]
     kinds = {line["region"]: line["line"] for line in lines if "region" in line}

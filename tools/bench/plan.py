@@ -38,6 +38,7 @@ PURPOSES = {
     "holds": "how long the allocator's lock is held",
     "kaslr": "what calls cost at a random place of the kernel",
     "parallel": "interrupts between CPUs",
+    "syncs": "synchronisations of all CPUs",
     "hardware": "counters of a real machine, without the model",
 }
 
@@ -49,6 +50,7 @@ SUITES = {
     "compiler1": (40, "the original workload beside a compiler of one small file"),
     "smp": (45, "loads, frees and direct calls on several CPUs"),
     "holds": (45, "many images made and freed"),
+    "syncs": (75, "loads of many functions, from several CPUs at once, 10,000 frees"),
     "sense": (80, "few scenarios"),
     "k16": (80, "few scenarios for another page size"),
     "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
@@ -183,6 +185,15 @@ def parallel_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
     ]  # fmt: skip
 
 
+def syncs_guests(full: bool) -> list[Guest]:
+    """Synchronisations are counted by the guest's kernel: without the model."""
+    return [
+        Guest(f"{layout}-syncs-{turn}", "syncs", layout, "syncs", cpus=4, turn=turn, models=())
+        for turn in ([1, 2, 3] if full else [1])
+        for layout in ["stock", "near"]
+    ]
+
+
 def hardware_guests() -> list[Guest]:
     """Stock and module in turn, counted by the machine itself."""
     return [
@@ -212,7 +223,7 @@ def guests(full: bool, hardware: bool) -> list[Guest]:
         Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True, models=models)
         for layout in ["stock", "near", "far"]
     ]
-    planned += parallel_guests(full, models)
+    planned += syncs_guests(full) + parallel_guests(full, models)
     return planned + (hardware_guests() if full and hardware else [])
 
 

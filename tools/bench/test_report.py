@@ -196,6 +196,26 @@ SPOILED: dict[str, tuple[str, Change, str]] = {
         where(drop, name="near-smp2-1"),
         "not the same number for each layout",
     ),
+    "synchronisations that the other CPUs did not notice": (
+        "near-syncs-1.guest",
+        where(put(calls=0), line="syncs", functions=64),
+        "near-syncs-1: the module counted 10 synchronisations, the other CPUs noticed 0",
+    ),
+    "synchronisations that nobody noticed": (
+        "stock-syncs-1.guest",
+        where(put(calls=0), line="syncs", functions=64),
+        "stock-syncs-1: the other CPUs noticed no synchronisation at all",
+    ),
+    "a module without its counter": (
+        "near-syncs-1.guest",
+        where(put(inside=None), line="syncs", functions=64),
+        "near-syncs-1: no count by the module itself",
+    ),
+    "frees whose synchronisations are missing": (
+        "near-syncs-1.guest",
+        where(drop, line="syncs", what="free"),
+        "synchronisations of a free: not in the same guests",
+    ),
     "no guest twice": ("plan", where(drop, name="near-again"), "no guest was run twice"),
     "a layout that is missing": (
         "plan",
@@ -350,6 +370,27 @@ class Worse(Runs):
         what = "function-call SGI of a load, at most"
         self.assert_named(added, "256 B beside 0 live, 2 CPUs", what, 77)
 
+    def test_syncs(self) -> None:
+        """worse: synchronisations of a load, interrupts of a free"""
+        change = where(put(calls=10**6, inside=0), line="syncs", functions=64)
+        added = self.grown(["near-syncs-1.guest"], change)
+        name = "10 loads of 64 functions, 4 CPUs"
+        self.assert_named(added, name, "synchronisations of all CPUs, at most", 333333.3)
+        change = where(put(interrupts=10**6), line="syncs", what="free")
+        added = self.grown(["near-syncs-1.guest"], change)
+        name = "10,000 socket filters freed at once, 4 CPUs"
+        self.assert_named(added, name, "function-call interrupts of all CPUs, at most", 10**6)
+
+    def test_goals(self) -> None:
+        """a goal that is not met is named, and one that is met is not"""
+        for count, said in [(30, "0.001"), (60, "**no**")]:
+            change = where(put(calls=count, inside=0), line="syncs", what="free")
+            edit(self.runs / "near-syncs-1.guest", change)
+            text = subjects.report(subjects.collect(self.runs))
+            row = next(row for row in text.splitlines() if "| 10,000 socket filters freed" in row)
+            self.assertIn(said, row)
+            self.assertEqual("goal 0.001: missed" in text, count == 60)
+
     def test_compiler(self) -> None:
         """worse: walks beside the compiler"""
         number = region_of(self.runs, "near-compiler", line="compiler")
@@ -385,6 +426,7 @@ STAND_INS = {
     "compiler": "{layout}-compiler",
     "huge": "{layout}",
     "parallel": "{layout}-smp2-1",
+    "syncs": "{layout}-syncs-1",
 }
 EVENTS = {"ITLB_WALK": 5, "L1I_TLB": 70, "INST_RETIRED": 1000, "L1I_TLB_REFILL": None}
 
@@ -416,7 +458,7 @@ class Full(Runs):
             return
         name = STAND_INS.get(guest.purpose, "{layout}").format(layout=guest.layout)
         name = guest.repeats or ("base" if name == "c64" else name)
-        for kind in ["guest", "json"]:
+        for kind in ["guest", "json"] if guest.models else ["guest"]:
             shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
         if guest.purpose == "huge":
             edit(self.runs / f"{guest.name}.guest", where(put(live=100000), line="direct"))
@@ -432,6 +474,7 @@ class Full(Runs):
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4, 8})
         self.assertEqual(found["interrupts"]["guests"], 9)
+        self.assertEqual({row["guests"] for row in found["syncs"]}, {3})
         self.assertIn(100000, {row["live"] for row in found["direct"]["lives"]})
         self.assertEqual(len(found["hardware"]["near"]["ITLB_WALK"]), 10)
         text = subjects.report(data)

@@ -203,6 +203,11 @@ smp_suite() {
 	direct_suite smp
 }
 
+# syncs_suite - synchronisations of all CPUs, by loads and by frees.
+syncs_suite() {
+	./syncs 1000 10000
+}
+
 # huge_suite - the stock allocator searches for minutes here: a guest of its own.
 huge_suite() {
 	direct_suite huge
@@ -232,7 +237,7 @@ holds_suite() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

@@ -121,8 +121,9 @@ def not_run(runs: Runs) -> list[tuple[str, str]]:
         ("layout", lambda layout: f"the layout {layout}"),
         ("cpus", lambda cpus: f"{cpus} CPUs"),
     ]:
-        ours = {getattr(run.guest, what) for run in runs.all}
-        more = {getattr(guest, what) for guest in full if guest.purpose in have} - ours
+        ours = {(run.guest.purpose, getattr(run.guest, what)) for run in runs.all}
+        planned = {(guest.purpose, getattr(guest, what)) for guest in full}
+        more = {one for purpose, one in planned - ours if purpose in have}
         missing += [(text(one), ONLY_FULL) for one in sorted(more)]
     if "hardware" not in have:
         missing.append((plan.PURPOSES["hardware"], "this host is no arm64 machine with KVM"))

@@ -26,6 +26,7 @@ from . import (
     misses,
     original,
     plots,
+    syncs,
 )
 from .runs import Runs
 from .text import section as titled, table, tenths
@@ -41,6 +42,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "holds": holds,
     "fragmentation": fragmentation,
     "interrupts": interrupts,
+    "syncs": syncs,
     "calls": calls,
     "memory": memory,
     "hardware": hardware,
