@@ -199,7 +199,9 @@ impl Service {
     pub(super) fn tidy_up(&self) {
         // First: what is retired from now on queues the work again.
         self.books().tidying = false;
-        self.reclaim_all();
+        // While many images are freed, every batch would find some that were freed during the one
+        // before: these wait for the next round.
+        self.reclaim_until(self.counters.images_freed.get());
         self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
         self.free_empty_packs(rounds, self.serving());
@@ -209,12 +211,12 @@ impl Service {
         }
     }
 
-    /// Frees the memory of all images that are retired now. Images that are retired meanwhile may
-    /// be left.
-    fn reclaim_all(&self) {
+    /// Frees the memory of retired images until that of `images` was freed since `insmod`, or none
+    /// is retired.
+    fn reclaim_until(&self, images: u64) {
         let batches = MAX_PACKS / PACKS_PER_BATCH;
         for _ in 0..=batches {
-            if !self.reclaim() {
+            if self.counters.images_released.get() >= images || !self.reclaim() {
                 return;
             }
         }
@@ -238,7 +240,7 @@ impl Service {
     /// All images are freed then, because an image holds the module. After `rmmod -f` some may be
     /// left: their packs are never freed, because unmapping them would crash the programs.
     pub(crate) fn shut_down(&self) {
-        self.reclaim_all();
+        self.reclaim_until(u64::MAX);
         self.free_empty_packs(0, false);
         for region in self.books().take_all() {
             pr_crit!(
