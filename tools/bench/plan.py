@@ -31,6 +31,7 @@ LAYOUTS = {
 PURPOSES = {
     "main": "misses, costs, memory",
     "huge": "direct calls beside 100,000 live images",
+    "fleet": "10,000 live programs with short-lived ones among them",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
     "sensitivity": "coalescing and data accesses in the model",
     "pages_16k": "the kernel with 16 KiB pages",
@@ -56,10 +57,12 @@ SUITES = {
     "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
     "compiler": (180, "the original workload beside a compiler of three files"),
     "huge": (200, "direct calls beside 100,000 live images"),
+    "fleet": (250, "10,000 live programs with short-lived ones among them"),
     "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
 }
 
 N1_LRU = ("n1/lru",)
+FLEET = ("n1/lru", "v2/lru")
 SENSITIVITY = ("n1/lru", "n1/lru/coalesce=l2", "n1/lru/coalesce=both", "n1/lru/data=on")
 
 
@@ -165,6 +168,7 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
     for layout in ["stock", "near"]:
         guests += [
             Guest(f"{layout}-huge", "huge", layout, "huge"),
+            Guest(f"{layout}-fleet", "fleet", layout, "fleet", models=FLEET),
             Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),
             Guest(f"{layout}-sense", "sensitivity", layout, "sense", models=SENSITIVITY),
             Guest(f"{layout}-16k", "pages_16k", layout, "k16", flavour="arm64-16k", models=models),

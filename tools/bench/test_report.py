@@ -424,11 +424,25 @@ class Worse(Runs):
 # Whose files stand in for those of a guest that only the full plan has, by its purpose.
 STAND_INS = {
     "compiler": "{layout}-compiler",
+    "fleet": "{layout}",
     "huge": "{layout}",
     "parallel": "{layout}-smp2-1",
     "syncs": "{layout}-syncs-1",
 }
 EVENTS = {"ITLB_WALK": 5, "L1I_TLB": 70, "INST_RETIRED": 1000, "L1I_TLB_REFILL": None}
+
+
+def add_short_lived(path: pathlib.Path) -> None:
+    """Makes scenarios with short-lived programs of those without."""
+    lines = []
+    for line in map(json.loads, path.read_text().splitlines()):
+        if line["line"] == "hot":
+            churn = {"line": "churn", "region": line["region"], "programs": 1280}
+            lines.append(churn | {"synchronisations": 1281})
+        if line["line"] == "memory" and line["at"] == "loaded":
+            lines.append(line | {"at": "after"})
+        lines.append(line)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 class Full(Runs):
@@ -460,6 +474,8 @@ class Full(Runs):
         name = guest.repeats or ("base" if name == "c64" else name)
         for kind in ["guest", "json"] if guest.models else ["guest"]:
             shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
+        if guest.purpose == "fleet" and not guest.repeats:
+            add_short_lived(self.runs / f"{guest.name}.guest")
         if guest.purpose == "huge":
             edit(self.runs / f"{guest.name}.guest", where(put(live=100000), line="direct"))
 
@@ -469,7 +485,7 @@ class Full(Runs):
         found = data["subjects"]
         self.assertEqual(
             [name for name in found["misses"] if name != "sizes"],
-            ["main", "newer_cpu", "sensitivity", "pages_16k"],
+            ["main", "fleet", "newer_cpu", "sensitivity", "pages_16k"],
         )
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4, 8})
@@ -482,6 +498,22 @@ class Full(Runs):
         self.assertIn("| ITLB_WALK | 5 (5..5) | 5 (5..5) | +0.00 % |", text)
         self.assertIn("this machine does not count it", text)
         self.assertNotIn("only in the full run", text)
+
+    def test_fleet(self) -> None:
+        """worse: interrupts off with short-lived programs; no report without these"""
+        number = region_of(self.runs, "near-fleet", line="hot", hot=1000)
+        before = subjects.collect(self.runs)
+        self.assertEqual(before["subjects"]["fleet"]["packs"]["near"], {"loaded": 2, "after": 2})
+        edit(self.runs / "near-fleet.json", where(put(irqs_off_longest=10**7), region=number))
+        data = subjects.collect(self.runs)
+        added = [one for one in data["worse"] if one not in before["worse"]]
+        self.assertEqual([one["module"] for one in added], [10**7])
+        self.assertIn(
+            "| after the short-lived ones |  | packs | 1 | 2 | 1 |", subjects.report(data)
+        )
+        edit(self.runs / "near-fleet.guest", where(drop, line="churn"))
+        status, said = self.run_command()
+        self.assertEqual((status, "near-fleet: no short-lived programs" in said), (1, True), said)
 
     def test_hardware_missing(self) -> None:
         """no report of a machine that did not count"""

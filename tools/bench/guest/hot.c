@@ -6,7 +6,9 @@
  * SCENARIO is HOT[/PLACE[/TEMPERATURE]]. PLACE: "spread" (default) takes the hot
  * programs evenly from all live ones, "dense" the first ones. TEMPERATURE:
  * "warm" (default), "flush" (an empty model before each system call), "evict64"
- * and "evict2000" (calls into 64 or 2000 pages of user code before each round).
+ * and "evict2000" (calls into 64 or 2000 pages of user code before each round),
+ * "churn64" (64 short-lived programs before each round, see churn.h). In the mix "fleet"
+ * short-lived programs are loaded between the others, too.
  *
  * A round runs each hot program once, in order of loading, CHAIN of them in one
  * system call. The first round is not counted. Each scenario is a region, numbered
@@ -14,6 +16,7 @@
  */
 #include <stdbool.h>
 
+#include "churn.h"
 #include "text_pages.h"
 
 #define MAX_LIVE 20000
@@ -46,7 +49,7 @@ static unsigned int size(const char *mix, unsigned int index)
 
 	if (!strcmp(mix, "large"))
 		return large[index * 3 % 5];
-	if (strcmp(mix, "realistic"))
+	if (strcmp(mix, "realistic") && strcmp(mix, "fleet"))
 		return number(mix);
 	bytes = (recorded[index % RECORDED] + 7) / 8 * 8;
 	return bytes < SHORTEST ? SHORTEST : bytes;
@@ -74,6 +77,7 @@ static unsigned int mean(void)
 
 static void load_all(const char *mix)
 {
+	bool fleet = !strcmp(mix, "fleet");
 	unsigned int base = shortest(map), wide, narrow, i;
 
 	/*
@@ -84,6 +88,8 @@ static void load_all(const char *mix)
 	for (i = 0; i < live; i++) {
 		unsigned int wanted = size(mix, i);
 
+		if (fleet)
+			churn(1);
 		fillers(wanted, base, &wide, &narrow);
 		images[i] = inspect(load(insns, assemble(insns, map, wide, narrow)));
 		if (images[i].length != wanted)
@@ -140,8 +146,9 @@ static void round_once(unsigned int hot, bool dense, bool flush)
 static void scenario(unsigned long id, const char *mix, unsigned int rounds, char *text)
 {
 	const char *place, *temperature;
-	unsigned int hot, evict = 0, touched, i;
+	unsigned int hot, evict = 0, churned = 0, touched, i;
 	bool dense, flush;
+	long before;
 
 	hot = number(strtok(text, "/"));
 	place = strtok(NULL, "/") ?: "spread";
@@ -150,9 +157,11 @@ static void scenario(unsigned long id, const char *mix, unsigned int rounds, cha
 	flush = !strcmp(temperature, "flush");
 	if (!strncmp(temperature, "evict", 5))
 		evict = number(temperature + 5);
+	if (!strncmp(temperature, "churn", 5))
+		churned = number(temperature + 5);
 	if (!hot || hot > live || evict > SWEEP ||
 	    (!dense && strcmp(place, "spread")) ||
-	    (!evict && !flush && strcmp(temperature, "warm")))
+	    (!evict && !flush && !churned && strcmp(temperature, "warm")))
 		errx(2, "bad scenario %s/%s/%s", text, place, temperature);
 
 	choose(hot, dense);
@@ -161,13 +170,20 @@ static void scenario(unsigned long id, const char *mix, unsigned int rounds, cha
 	rest(100);
 	after_tick();
 	tlb_flush();
+	churn(churned);
 	round_once(hot, dense, flush);
+	before = module_synchronisations();
 	tlb_region_start(id);
 	for (i = 0; i < rounds; i++) {
 		sweep(evict);
+		churn(churned);
 		round_once(hot, dense, flush);
 	}
 	tlb_region_stop();
+	if (churned)
+		printf("{\"line\":\"churn\",\"region\":%lu,\"programs\":%u,"
+		       "\"synchronisations\":%ld}\n", id, rounds * churned,
+		       module_synchronisations() - before);
 	printf("{\"line\":\"hot\",\"region\":%lu,\"mix\":\"%s\",\"live\":%u,\"hot\":%u,"
 	       "\"place\":\"%s\",\"temperature\":\"%s\",\"rounds\":%u,\"hot_pages\":%u,"
 	       "\"live_bytes\":%u}\n", id, mix, live, hot, place, temperature, rounds,
@@ -201,5 +217,8 @@ int main(int argc, char **argv)
 	       argv[2], live, bytes, stretches, RECORDED, mean(), SHORTEST, raised());
 	for (i = 5; i < argc; i++)
 		scenario(id++, argv[2], rounds, argv[i]);
+	fflush(stdout);
+	if (!strcmp(argv[2], "fleet") && system("./memory.sh after"))
+		errx(1, "memory.sh failed");
 	return 0;
 }

@@ -140,6 +140,12 @@ full_suite() {
 	sleep 3
 }
 
+# fleet_suite - many long-lived programs of many machines' kind, and short-lived ones.
+fleet_suite() {
+	./hot 2700 fleet 10000 20 1000/spread/churn64 5000/spread/churn64
+	sleep 3
+}
+
 # sense_suite - scenarios for models with more details.
 sense_suite() {
 	# shellcheck disable=SC2046
@@ -237,7 +243,7 @@ holds_suite() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

@@ -19,7 +19,7 @@
 #include "program.h"
 
 #define MAX_FUNCTIONS 256
-#define MAX_LOADS 10000
+#define MAX_PROGRAMS 10000
 #define MAX_THREADS 4
 /* Loads of a program of several functions, one after the other. */
 #define LOADS 10
@@ -38,7 +38,7 @@ struct counts {
 };
 
 static int cpus;
-static int fds[MAX_LOADS];
+static int fds[MAX_PROGRAMS];
 static struct bpf_insn insns[4 * MAX_FUNCTIONS];
 
 /* program_of - a program whose first function calls each of the others; its length. */
@@ -190,12 +190,6 @@ static void settle(void)
 	} while (left || calls != before);
 }
 
-static void close_all(unsigned int times)
-{
-	for (unsigned int i = 0; i < times; i++)
-		close(fds[i]);
-}
-
 static void stay_on(unsigned int cpu)
 {
 	cpu_set_t one;
@@ -209,7 +203,7 @@ static void stay_on(unsigned int cpu)
 /* What each thread loads. */
 struct share {
 	pthread_t thread;
-	unsigned int cpu, length, first, times;
+	unsigned int cpu, length, times;
 };
 
 static pthread_barrier_t barrier;
@@ -221,11 +215,11 @@ static void *load_share(void *argument)
 	stay_on(share->cpu);
 	pthread_barrier_wait(&barrier);
 	for (unsigned int i = 0; i < share->times; i++)
-		fds[share->first + i] = load(insns, share->length);
+		load(insns, share->length);
 	return NULL;
 }
 
-/* load_from - loads a program many times, from several CPUs at once. */
+/* load_from - loads a program many times, from several CPUs at once; all stay loaded. */
 static void load_from(unsigned int from, unsigned int functions, unsigned int times)
 {
 	struct share shares[MAX_THREADS];
@@ -234,7 +228,7 @@ static void load_from(unsigned int from, unsigned int functions, unsigned int ti
 	pthread_barrier_init(&barrier, NULL, from);
 	for (i = 0; i < from; i++) {
 		shares[i] = (struct share){
-			.cpu = i, .length = length, .first = times / from * i, .times = times / from,
+			.cpu = i, .length = length, .times = times / from,
 		};
 		errno = pthread_create(&shares[i].thread, NULL, load_share, &shares[i]);
 		if (errno)
@@ -245,18 +239,16 @@ static void load_from(unsigned int from, unsigned int functions, unsigned int ti
 	pthread_barrier_destroy(&barrier);
 }
 
-/* loads - counts during loads; the programs are freed after that. */
+/* loads - counts during loads. */
 static void loads(unsigned int from, unsigned int functions, unsigned int times)
 {
 	struct counts before;
 	unsigned long start;
 
-	settle();
 	before = count();
 	start = nanoseconds();
 	load_from(from, functions, times);
 	report("load", functions, times, from, &before, (nanoseconds() - start) / SECOND);
-	close_all(times);
 }
 
 /* attach - gives a new socket a classic filter, which is much cheaper to load than others. */
@@ -284,7 +276,8 @@ static void frees(unsigned int times)
 	settle();
 	before = count();
 	start = nanoseconds();
-	close_all(times);
+	for (unsigned int i = 0; i < times; i++)
+		close(fds[i]);
 	settle();
 	report("free", 1, times, 1, &before, (nanoseconds() - start) / SECOND - QUIET / 1000);
 }
@@ -298,10 +291,11 @@ int main(int argc, char **argv)
 	many = number(argv[1]);
 	storm = number(argv[2]);
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	if (cpus < MAX_THREADS || many > MAX_LOADS || storm > MAX_LOADS)
-		errx(2, "at least %d CPUs, at most %d programs", MAX_THREADS, MAX_LOADS);
-	allow_files(MAX_LOADS + 64);
+	if (cpus < MAX_THREADS || many > MAX_PROGRAMS || storm > MAX_PROGRAMS)
+		errx(2, "at least %d CPUs, at most %d programs", MAX_THREADS, MAX_PROGRAMS);
+	allow_files(5 * MAX_PROGRAMS);
 	trace();
+	settle();
 	loads(1, 1, LOADS);
 	loads(1, 8, LOADS);
 	loads(1, 64, LOADS);

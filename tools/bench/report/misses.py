@@ -10,6 +10,7 @@ from .text import SHORT, in_order, number, section as titled, table
 # The purposes of guests that run scenarios, and how the report calls them.
 TITLES = {
     "main": "",
+    "fleet": "A fleet's programs",
     "newer_cpu": "-cpu max",
     "sensitivity": "Sensitivity",
     "pages_16k": "Kernel with 16 KiB pages",
@@ -218,10 +219,11 @@ def section(found: dict) -> str:
             f"{sizes['raised']} of them are shorter than a program with a tail call can be and "
             f"have {sizes['shortest']} B here, so the mean is {sizes['used_mean']:.0f} B. "
             '"flush": empty TLBs before each system call, an upper bound; "evict64", '
-            '"evict2000": 64 or 2,000 pages of user code are called before each round. The '
-            "counts are exact and repeat to the digit; random replacement has one seed or "
-            "several, as listed. Not shown: programs that do something, calls to helpers, data, "
-            "time.",
+            '"evict2000": 64 or 2,000 pages of user code are called before each round. "fleet", '
+            '"churn64": short-lived programs come and go while the others are loaded, and 64 '
+            "before each round. The counts are exact and repeat to the digit; random replacement "
+            "has one seed or several, as listed. Not shown: programs that do something, calls to "
+            "helpers, data, time.",
         )
     ]
     for purpose, title in TITLES.items():

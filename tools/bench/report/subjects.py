@@ -16,6 +16,7 @@ from . import (
     compiler,
     direct,
     environment,
+    fleet,
     fragmentation,
     hardware,
     holds,
@@ -34,6 +35,7 @@ from .text import section as titled, table, tenths
 # In the order of the report.
 SUBJECTS: dict[str, ModuleType] = {
     "misses": misses,
+    "fleet": fleet,
     "original": original,
     "compiler": compiler,
     "loads": loads,

@@ -121,7 +121,9 @@ def section(found: list[dict]) -> str:
         line += [values(each(row, layout)) for layout in LAYOUTS]
         body.append([*line, "yes" if is_met(row) else "**no**"])
         line = [name_of(row), both(stock["outside"]), both(near["outside"]), both(near["inside"])]
-        line += [both(side[what]) for what in ["interrupts", "other_calls"] for side in (stock, near)]
+        line += [
+            both(side[what]) for what in ["interrupts", "other_calls"] for side in (stock, near)
+        ]
         counted.append(line)
     storm = next(row for row in found if row["what"] == "free")
     lasted = " and ".join(
