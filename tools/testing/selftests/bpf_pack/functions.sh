@@ -38,7 +38,7 @@ TOOLS=$(dirname "$(first_of "$DIR/run_progs" "$BUILT/selftests/bpf_pack/run_prog
 # --- set-up and clean-up -----------------------------------------------------
 
 SAVED_SETTINGS='kernel.kptr_restrict net.core.bpf_jit_harden net.core.bpf_jit_limit
-net.core.optmem_max kernel.ftrace_enabled'
+net.core.optmem_max kernel.ftrace_enabled vm.nr_hugepages'
 
 # setting NAME - the file of a sysctl.
 setting() {

@@ -68,6 +68,73 @@ impl Census {
     }
 }
 
+/// The linear map.
+pub(crate) struct LinearMap {
+    /// Its leaves by kind and access.
+    pub(crate) tallies: KVec<Tally>,
+    /// The blocks of each size that a table maps instead, the largest first.
+    pub(crate) splits: [Split; 2],
+    /// The tables that were read.
+    pub(crate) scan: Scan,
+}
+
+/// Blocks of one size that a table of smaller leaves maps.
+pub(crate) struct Split {
+    /// The size of each.
+    pub(crate) bytes: u64,
+    /// Their number. A table without any valid leaf below it does not count.
+    pub(crate) blocks: u64,
+    /// The last one that was counted, by its address.
+    last: Option<u64>,
+}
+
+impl Split {
+    fn of(bytes: u64) -> Self {
+        Self {
+            bytes,
+            blocks: 0,
+            last: None,
+        }
+    }
+
+    /// Counts the block around a leaf, if the leaf is smaller. Leaves come in ascending order.
+    fn count(&mut self, leaf: &Leaf) {
+        let block = leaf.va & !self.bytes.saturating_sub(1);
+        if leaf.size < self.bytes && self.last != Some(block) {
+            self.last = Some(block);
+            self.blocks = self.blocks.saturating_add(1);
+        }
+    }
+}
+
+impl LinearMap {
+    /// Reads all tables.
+    pub(crate) fn take(regime: &Regime) -> Result<Self> {
+        let addresses = memory::linear_map();
+        let page_shift = regime.granule().page_shift();
+        // A table of 8-byte entries has one page.
+        let table_order = page_shift.saturating_sub(3);
+        let middle = page_shift.saturating_add(table_order);
+        let block = |shift: u32| Split::of(1u64.checked_shl(shift).unwrap_or(0));
+        let mut splits = [block(middle.saturating_add(table_order)), block(middle)];
+        let mut tallies = KVec::new();
+        let scan = scan(regime, |leaf| {
+            if !addresses.contains(&leaf.va) {
+                return Ok(());
+            }
+            for split in &mut splits {
+                split.count(leaf);
+            }
+            count(&mut tallies, leaf)
+        })?;
+        Ok(Self {
+            tallies,
+            splits,
+            scan,
+        })
+    }
+}
+
 /// The mappings of a range, and all other mappings of the same memory.
 pub(crate) struct Aliases {
     /// The mappings of the range itself, cut to it.

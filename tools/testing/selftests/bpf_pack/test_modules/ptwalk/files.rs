@@ -7,7 +7,9 @@
 use crate::audit::{
     Aliases,
     Census,
+    LinearMap,
     Piece,
+    Tally,
     MAX_RANGE, //
 };
 use crate::memory;
@@ -46,6 +48,11 @@ pub(crate) fn walk(dir: &Dir) -> impl PinInit<File<Mutex<WalkQuery>>> + '_ {
 /// The file `check`.
 pub(crate) fn check(dir: &Dir) -> impl PinInit<File<Mutex<CheckQuery>>> + '_ {
     dir.read_only_file(c"check", new_mutex!(CheckQuery))
+}
+
+/// The file `linear`.
+pub(crate) fn linear(dir: &Dir) -> impl PinInit<File<Mutex<LinearQuery>>> + '_ {
+    dir.read_only_file(c"linear", new_mutex!(LinearQuery))
 }
 
 /// The file `alias`.
@@ -147,13 +154,7 @@ impl Writer for CheckQuery {
             Ok(census) => census,
             Err(error) => return write_failure(f, error),
         };
-        for tally in &census.tallies {
-            writeln!(
-                f,
-                "leaf=\"{}\" perm={} leaves={} bytes={}",
-                tally.kind, tally.access, tally.leaves, tally.bytes
-            )?;
-        }
+        write_tallies(f, &census.tallies)?;
         for leaf in census.violations.iter().take(MAX_LINES) {
             write_violation(f, leaf)?;
         }
@@ -163,6 +164,35 @@ impl Writer for CheckQuery {
             census.scan.tables, census.scan.repeated
         )?;
         write_result(f, &census.scan, census.violations.len())
+    }
+}
+
+/// A line for each kind and access.
+fn write_tallies(f: &mut fmt::Formatter<'_>, tallies: &[Tally]) -> fmt::Result {
+    for tally in tallies {
+        writeln!(
+            f,
+            "leaf=\"{}\" perm={} leaves={} bytes={}",
+            tally.kind, tally.access, tally.leaves, tally.bytes
+        )?;
+    }
+    Ok(())
+}
+
+/// The file `linear` has no request.
+pub(crate) struct LinearQuery;
+
+impl Writer for LinearQuery {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let map = match memory::regime().and_then(|regime| LinearMap::take(&regime)) {
+            Ok(map) => map,
+            Err(error) => return write_failure(f, error),
+        };
+        write_tallies(f, &map.tallies)?;
+        for split in &map.splits {
+            writeln!(f, "split bytes={} blocks={}", split.bytes, split.blocks)?;
+        }
+        write_result(f, &map.scan, 0)
     }
 }
 

@@ -65,6 +65,16 @@ unsigned long ptwalk_helper_vmalloc_end(void)
 	return VMALLOC_END;
 }
 
+unsigned long ptwalk_helper_linear_start(void)
+{
+	return PAGE_OFFSET;
+}
+
+unsigned long ptwalk_helper_linear_end(void)
+{
+	return PAGE_END;
+}
+
 u64 ptwalk_helper_prot_write_execute(void)
 {
 	return pgprot_val(PAGE_KERNEL_EXEC);

@@ -14,6 +14,8 @@ void ptwalk_helper_put_page(u64 pa);
 void *ptwalk_helper_map_writable(u64 pa);
 unsigned long ptwalk_helper_vmalloc_start(void);
 unsigned long ptwalk_helper_vmalloc_end(void);
+unsigned long ptwalk_helper_linear_start(void);
+unsigned long ptwalk_helper_linear_end(void);
 u64 ptwalk_helper_prot_write_execute(void);
 
 #endif /* PTWALK_HELPERS_H */

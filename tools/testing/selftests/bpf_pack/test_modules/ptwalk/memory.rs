@@ -3,6 +3,7 @@
 //! Reads the live translation registers and tables.
 
 use crate::sys;
+use core::ops::Range;
 use kernel::bindings;
 use kernel::prelude::*;
 use pagetable::{
@@ -26,6 +27,18 @@ pub(crate) fn regime() -> Result<Regime> {
     } else {
         Ok(regime)
     }
+}
+
+/// The addresses of the linear map.
+pub(crate) fn linear_map() -> Range<u64> {
+    // SAFETY: Both have no preconditions.
+    let (start, end) = unsafe {
+        (
+            sys::ptwalk_helper_linear_start(),
+            sys::ptwalk_helper_linear_end(),
+        )
+    };
+    start as u64..end as u64
 }
 
 /// Reads the descriptor at the physical address `pa`, or [`None`] if no memory is mapped there.

@@ -8,10 +8,11 @@
 //! |---------|---------------------|------------------------------------------------------------|
 //! | `walk`  | `VA`                | what maps VA, one line                                     |
 //! | `check` | -                   | all mappings of the kernel by kind; each W+X one           |
+//! | `linear`| -                   | the leaves of the linear map, and what is split into tables |
 //! | `alias` | `VA LENGTH`         | every other mapping of the memory of the range             |
 //! | `seed`  | `wx`, `alias VA`, `none` | the violation that was made on purpose                |
 //!
-//! `VA` is hexadecimal, `LENGTH` in bytes, decimal or with `0x`. `check` and `alias` end with a
+//! `VA` is hexadecimal, `LENGTH` in bytes, decimal or with `0x`. `check`, `linear` and `alias` end with a
 //! line `result: ok`, `result: N violations` or `result: incomplete`; a violation has a line that
 //! begins with `violation: `.
 
@@ -31,6 +32,7 @@ mod sys;
 use files::{
     AliasQuery,
     CheckQuery,
+    LinearQuery,
     WalkQuery, //
 };
 use seed::Seed;
@@ -51,6 +53,8 @@ struct PtWalk {
     #[pin]
     _check: File<Mutex<CheckQuery>>,
     #[pin]
+    _linear: File<Mutex<LinearQuery>>,
+    #[pin]
     _alias: File<Mutex<AliasQuery>>,
     #[pin]
     _seed: File<Mutex<Seed>>,
@@ -63,6 +67,7 @@ impl kernel::InPlaceModule for PtWalk {
         try_pin_init!(Self {
             _walk <- files::walk(&dir),
             _check <- files::check(&dir),
+            _linear <- files::linear(&dir),
             _alias <- files::alias(&dir),
             _seed <- files::seed(&dir),
             _dir: dir,

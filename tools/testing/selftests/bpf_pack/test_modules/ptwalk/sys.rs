@@ -26,6 +26,10 @@ extern "C" {
     pub(crate) fn ptwalk_helper_vmalloc_start() -> usize;
     /// `VMALLOC_END`.
     pub(crate) fn ptwalk_helper_vmalloc_end() -> usize;
+    /// `PAGE_OFFSET`: the start of the linear map.
+    pub(crate) fn ptwalk_helper_linear_start() -> usize;
+    /// `PAGE_END`: the end of the linear map.
+    pub(crate) fn ptwalk_helper_linear_end() -> usize;
     /// Protection bits of `PAGE_KERNEL_EXEC`.
     pub(crate) fn ptwalk_helper_prot_write_execute() -> u64;
 
