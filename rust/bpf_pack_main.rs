@@ -21,6 +21,7 @@ mod poke;
 mod region;
 mod report;
 mod service;
+mod sleep;
 mod sys;
 mod trace;
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
@@ -40,6 +41,7 @@ use service::{
     Service,
     GATE, //
 };
+use sleep::Sleep;
 
 /// Declares the module, with the parameters that every build has and those that are given.
 macro_rules! declare {
@@ -183,12 +185,13 @@ fn config() -> Result<Config> {
 
 /// The module.
 // Rust drops the fields in this order, the reverse of that in which `init` makes them: first the
-// files, because reading them uses the rest; then the hooks, so that no new calls come; then the
-// gate, which waits for calls in flight; then the service with its packs. These are empty by then,
+// files, because reading them uses the rest; then the hooks and the calls before sleep, so that no new
+// calls come; then the gate, which waits for calls in flight; then the service with its packs. These are empty by then,
 // because a live image holds the module.
 struct BpfPack {
     _debugfs: DebugFs,
     _hooks: Hooks,
+    _sleep: Pin<KBox<Sleep>>,
     _gate: Opened<Service>,
     _service: Running,
 }
@@ -213,6 +216,9 @@ impl kernel::Module for BpfPack {
         // SAFETY: The target must stay valid until the gate is dropped. The service is on the heap
         // and is dropped after the gate: as a field, and as a local variable when `init` fails.
         let gate = unsafe { GATE.open(&service.0) };
+        let sleep = faults::at(Point::Sleep, ENOMEM)
+            .and_then(|()| KBox::pin_init(Sleep::register(), GFP_KERNEL))
+            .inspect_err(|error| pr_err!("cannot watch for sleep: {:?}\n", error))?;
         let hooks = Hooks::attach(kernel)?;
         hook::prove()?;
         // Nothing fails from here on. Before, no image may be served and no file opened: if `init`
@@ -223,6 +229,7 @@ impl kernel::Module for BpfPack {
         Ok(Self {
             _debugfs: DebugFs::new(),
             _hooks: hooks,
+            _sleep: sleep,
             _gate: gate,
             _service: service,
         })

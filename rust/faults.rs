@@ -47,6 +47,8 @@ points! {
     Owners = "owners",
     /// insmod: memory for the service.
     Service = "service",
+    /// insmod: memory for the registration of what happens before sleep.
+    Sleep = "sleep",
     /// insmod: ftrace does not know a function.
     HookSite = "hook-site",
     /// insmod: memory for the list of redirections.

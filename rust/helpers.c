@@ -61,8 +61,7 @@ unsigned long bpf_pack_helper_vm_flags(bool huge)
 	 * page: nothing writes to a region by its address, and code that runs beyond
 	 * its end meets traps or an image.
 	 */
-	return VM_FLUSH_RESET_PERMS | VM_SPARSE | VM_NO_GUARD |
-	       (huge ? VM_ALLOW_HUGE_VMAP : 0);
+	return VM_SPARSE | VM_NO_GUARD | (huge ? VM_ALLOW_HUGE_VMAP : 0);
 }
 
 unsigned long bpf_pack_helper_pmd_size(void)

@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/set_memory.h>
 #include <linux/spinlock_types.h>
+#include <linux/syscore_ops.h>
 #include <linux/types.h>
 #include <linux/vmalloc.h>
 #include <asm/cacheflush.h>
@@ -30,6 +31,7 @@ typedef typeof(kallsyms_on_each_match_symbol) *bpf_pack_kallsyms_on_each_match_s
 typedef typeof(ftrace_location) *bpf_pack_ftrace_location;
 typedef typeof(__vmalloc_node_range_noprof) *bpf_pack_vmalloc_node_range;
 typedef typeof(set_direct_map_valid_noflush) *bpf_pack_set_direct_map_valid;
+typedef typeof(vunmap_range) *bpf_pack_vunmap_range;
 typedef typeof(can_set_direct_map) *bpf_pack_can_set_direct_map;
 typedef typeof(dcache_clean_pou) *bpf_pack_dcache_clean_pou;
 typedef typeof(__set_fixmap) *bpf_pack_set_fixmap;

@@ -90,8 +90,10 @@ macro_rules! symbols {
 symbols! {
     /// Allocates and maps a region.
     vmalloc_node_range: fn sys::bpf_pack_vmalloc_node_range = c"__vmalloc_node_range_noprof";
-    /// Makes pages of the linear map invalid. It flushes the TLB in spite of its name
-    /// (arch/arm64/mm/pageattr.c, `__change_memory_common()`).
+    /// Unmaps a part of vmalloc space, and flushes the TLB.
+    vunmap_range: fn sys::bpf_pack_vunmap_range = c"vunmap_range";
+    /// Makes pages of the linear map invalid, or valid again. For the former it flushes the TLB in
+    /// spite of its name (arch/arm64/mm/pageattr.c, `__change_memory_common()`).
     set_direct_map_valid: fn sys::bpf_pack_set_direct_map_valid = c"set_direct_map_valid_noflush";
     /// Whether the kernel's policy lets the linear map be changed.
     can_set_direct_map: fn sys::bpf_pack_can_set_direct_map = c"can_set_direct_map";

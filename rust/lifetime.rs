@@ -123,13 +123,15 @@ impl Delayed {
     }
 
     /// Queues the work to run after `delay` jiffies, unless it is queued already. Any context.
+    ///
+    /// It does not run while the system goes to sleep.
     pub(crate) fn queue(&self, delay: usize) {
-        // SAFETY: By the type invariants the work is initialised. The system workqueue always
-        // exists.
+        // SAFETY: By the type invariants the work is initialised. The system's workqueues always
+        // exist.
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                bindings::system_dfl_wq,
+                bindings::system_freezable_wq,
                 self.work.get(),
                 delay,
             )
@@ -142,7 +144,7 @@ impl Delayed {
         unsafe {
             bindings::mod_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                bindings::system_dfl_wq,
+                bindings::system_freezable_wq,
                 self.work.get(),
                 0,
             )

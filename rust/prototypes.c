@@ -40,6 +40,7 @@ EXPECT(__vmalloc_node_range_noprof,
 	void *(unsigned long, unsigned long, unsigned long, unsigned long, gfp_t,
 	       pgprot_t, unsigned long, int, const void *));
 EXPECT(set_direct_map_valid_noflush, int(struct page *, unsigned int, bool));
+EXPECT(vunmap_range, void(unsigned long, unsigned long));
 EXPECT(can_set_direct_map, bool(void));
 EXPECT(bpf_address_lookup, int(unsigned long, unsigned long *, unsigned long *, char *));
 EXPECT(aarch64_insn_patch_text_nosync, int(void *, u32));

@@ -8,6 +8,9 @@
 //! permission. `__GFP_ZERO` costs nothing on Debian's kernels, which zero all allocations
 //! (`init_on_alloc`). We fill a region with BRK through its alias in the linear map, and seal it by
 //! making that alias invalid. From then on only the window of `poke.rs` maps the memory writable.
+//!
+//! `VM_FLUSH_RESET_PERMS` would have `vfree()` restore the alias page by page, and so split the
+//! blocks of the linear map. We do what it is for ourselves, and in the same order (`Region::drop`).
 
 use crate::a64::BRANCH_RANGE;
 use crate::faults::{
@@ -22,9 +25,9 @@ use crate::plan::{
     REGION_ALIGN, //
 };
 use crate::sys;
+use alias::Alias;
 use core::ptr::NonNull;
 use kernel::bindings;
-use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sizes::{
@@ -40,6 +43,10 @@ use pagetable::{
     Leaf,
     Regime, //
 };
+
+mod alias;
+
+pub(crate) use alias::count_invalid;
 
 /// The number of bytes from which on `IC IALLUIS` replaces maintenance by address. It is several
 /// times the size of an instruction cache: maintenance by address would leave little in the cache
@@ -100,7 +107,7 @@ pub(crate) struct Region {
     len: usize,
     place: Place,
     contiguous: Option<u64>,
-    alias_invalid: bool,
+    alias: Alias,
 }
 
 // SAFETY: Any task may read and free the area, on any CPU.
@@ -165,7 +172,8 @@ impl OpenRegion {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory, or no room at this place.
+    /// `ENOMEM` if there is no memory, or no room at this place; `EFAULT` if the page tables cannot
+    /// be read.
     pub(crate) fn new(
         kernel: &'static KernelFns,
         origins: &Origins,
@@ -196,14 +204,12 @@ impl OpenRegion {
             len,
             place,
             contiguous: None,
-            alias_invalid: false,
+            alias: Alias::new(kernel),
         };
         faults::at(Point::RegionLeaf, EFAULT)?;
-        let leaf = region.leaf_at(0).ok_or(EFAULT)?;
-        if leaf.covers(region.address() as u64, len as u64) {
-            // INVARIANT: One leaf maps the whole region, so that it is contiguous.
-            region.contiguous = Some(leaf.translate(region.address() as u64));
-        }
+        region.find_alias()?;
+        // INVARIANT: The alias is that of the whole region.
+        region.contiguous = region.alias.contiguous();
         Ok(Self(region))
     }
 
@@ -227,22 +233,10 @@ impl OpenRegion {
         self.0.is_huge()
     }
 
-    /// Fills the region with BRK through the linear map.
-    fn fill_with_traps(&self) -> Result {
-        faults::at(Point::RegionTraps, EFAULT)?;
-        let trap = sys::break_insn();
-        self.0.for_each_piece(|pa, len| {
-            // SAFETY: By the invariants of `Region` the memory belongs to it. Its linear alias is
-            // writable until the region is sealed, and nobody else knows the memory yet.
-            let words = unsafe {
-                core::slice::from_raw_parts_mut(
-                    sys::bpf_pack_helper_phys_to_virt(pa).cast::<u32>(),
-                    len / size_of::<u32>(),
-                )
-            };
-            words.fill(trap);
-            Ok(())
-        })
+    /// The region.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    pub(crate) fn region(&self) -> &Region {
+        &self.0
     }
 
     /// Fills the region with BRK, makes that visible to instruction fetch, and makes the linear
@@ -252,16 +246,15 @@ impl OpenRegion {
     ///
     /// # Errors
     ///
-    /// Those of `set_direct_map_valid_noflush()`; `EFAULT` if the page tables cannot be read. The
-    /// region is freed then.
+    /// Those of `set_direct_map_valid_noflush()`. The region is freed then.
     pub(crate) fn seal(self) -> Result<Region> {
-        self.fill_with_traps()?;
+        faults::at(Point::RegionTraps, EFAULT)?;
         let mut region = self.0;
+        region.alias.fill(sys::break_insn());
         region.make_fetchable(0, region.len);
         // SAFETY: It has no preconditions.
-        region.alias_invalid = unsafe { (region.kernel.can_set_direct_map)() };
-        if region.alias_invalid {
-            region.for_each_piece(|pa, len| region.invalidate_alias(pa, len))?;
+        if unsafe { (region.kernel.can_set_direct_map)() } {
+            region.alias.invalidate()?;
         }
         Ok(region)
     }
@@ -332,7 +325,27 @@ impl Region {
     /// Whether the linear alias is invalid. It is writable if the kernel's policy leaves it so
     /// (`rodata=` other than full).
     pub(crate) fn alias_invalid(&self) -> bool {
-        self.alias_invalid
+        self.alias.is_invalid()
+    }
+
+    /// Makes the linear alias valid, and so writable, for a while. Allocates nothing.
+    ///
+    /// Only for a system that is about to sleep: no other task runs until [`Region::hide_alias`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `set_direct_map_valid_noflush()`. The alias may be valid in part then.
+    pub(crate) fn expose_alias(&self) -> Result {
+        self.alias.expose()
+    }
+
+    /// Makes the linear alias as it was before [`Region::expose_alias`]. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `set_direct_map_valid_noflush()`. The alias may be valid in part then.
+    pub(crate) fn hide_alias(&self) -> Result {
+        self.alias.hide()
     }
 
     /// Whether `[offset, offset + len)` is in the region.
@@ -406,9 +419,21 @@ impl Region {
         }
     }
 
-    /// Calls `f` for each piece of the region that one leaf maps, in order, with its physical
-    /// address and its length.
-    fn for_each_piece(&self, mut f: impl FnMut(u64, usize) -> Result) -> Result {
+    /// Whether the linear alias of the physical page at `pa` is valid in the live page tables.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    pub(crate) fn is_alias_valid(pa: u64) -> Option<bool> {
+        // SAFETY: It only computes an address.
+        let alias = unsafe { sys::bpf_pack_helper_phys_to_virt(pa) };
+        // CAST: `usize` has 64 bits on arm64.
+        let walk = regime()?.walk(alias as u64, |pa| {
+            // SAFETY: The kernel frees no table of the linear map.
+            unsafe { read_descriptor(pa) }
+        });
+        Some(walk.leaf().is_some())
+    }
+
+    /// Reads the memory of the region from the page tables.
+    fn find_alias(&mut self) -> Result {
         let mut offset = 0;
         while offset < self.len {
             let leaf = self.leaf_at(offset).ok_or(EFAULT)?;
@@ -419,46 +444,31 @@ impl Region {
             if len == 0 {
                 return Err(EFAULT);
             }
-            f(leaf.translate(va), len)?;
+            // SAFETY: By the invariants the leaf maps memory of this region, which only this
+            // module knows.
+            unsafe { self.alias.push(leaf.translate(va), len)? };
             offset = offset.saturating_add(len);
         }
         Ok(())
     }
-
-    /// Makes the linear alias of one piece invalid.
-    ///
-    /// It begins with one page of every 2 MiB, which splits the blocks of the linear map, if there
-    /// are any. `vfree()` restores the alias page by page: it would have to split them then, and
-    /// might not get the memory for that.
-    fn invalidate_alias(&self, pa: u64, len: usize) -> Result {
-        for offset in (0..len).step_by(SZ_2M) {
-            self.set_alias_invalid(pa.saturating_add(offset as u64), PAGE_SIZE)?;
-        }
-        self.set_alias_invalid(pa, len)
-    }
-
-    /// Makes the linear alias of `len` bytes at `pa` invalid. The kernel flushes the TLB.
-    fn set_alias_invalid(&self, pa: u64, len: usize) -> Result {
-        faults::at(Point::RegionAlias, ENOMEM)?;
-        // CAST: The pages of at most 64 MiB.
-        let pages = (len / PAGE_SIZE) as c_uint;
-        // SAFETY: By the invariants the pages belong to this region. Nobody uses their linear
-        // alias: only this module knows the pages, and from now on it writes through `poke.rs`.
-        // `vfree()` restores the alias before it frees them, because the area has
-        // VM_FLUSH_RESET_PERMS.
-        unsafe {
-            let alias = sys::bpf_pack_helper_phys_to_virt(pa);
-            let page = sys::bpf_pack_helper_virt_to_page(alias);
-            to_result((self.kernel.set_direct_map_valid)(page, pages, false))
-        }
-    }
 }
 
 impl Drop for Region {
-    /// Unmaps and frees the region. May sleep.
+    /// Unmaps and frees the region. May sleep; allocates nothing.
+    ///
+    /// First no TLB holds the executable mapping any more. Then the alias becomes valid, and so
+    /// writable. Only then the pages go back, whose next owner uses them through the alias.
     fn drop(&mut self) {
-        // SAFETY: By the invariants nobody else frees the area. Nobody executes there: it has had
-        // no image, or the books gave it up after all CPUs were synchronised for its last image.
+        let end = self.address().saturating_add(self.len);
+        // SAFETY: The range is one vmalloc area of ours. Nobody executes there: it has had no
+        // image, or the books gave it up after all CPUs were synchronised for its last image.
+        unsafe { (self.kernel.vunmap_range)(self.address(), end) };
+        if let Err(error) = self.alias.validate() {
+            // Their next owner would fault on pages without alias: they are never freed.
+            pr_crit!("linear map: {:?}: {} bytes are lost\n", error, self.len);
+            return;
+        }
+        // SAFETY: By the invariants nobody else frees the area.
         unsafe { sys::bpf_pack_helper_vfree(self.base.as_ptr().cast()) };
     }
 }

@@ -12,6 +12,7 @@
 //! - `rounds.rs`: tasks that share one synchronisation of all CPUs
 //! - `reclaim.rs`: freeing images and packs
 //! - `listing.rs`: listing all images, a few under each hold of the lock
+//! - `sleep.rs`: the linear aliases while the system goes to sleep
 //! - `answers.rs`: what callers get back
 //!
 //! # Locks
@@ -39,6 +40,7 @@ mod listing;
 mod loads;
 mod reclaim;
 mod rounds;
+mod sleep;
 mod write;
 
 use crate::config::Config;

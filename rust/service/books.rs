@@ -129,10 +129,15 @@ impl Books {
         })
     }
 
+    /// The regions of all packs.
+    pub(super) fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().flatten().map(|region| &**region)
+    }
+
     /// The size of all regions, in bytes. O(slots).
     pub(super) fn mapped_bytes(&self) -> usize {
-        let regions = self.regions.iter().flatten();
-        regions.fold(0, |sum: usize, region| sum.saturating_add(region.len()))
+        self.regions()
+            .fold(0, |sum: usize, region| sum.saturating_add(region.len()))
     }
 
     /// Recounts everything and compares it with the books. O(chunks · log of a pack).
@@ -147,7 +152,7 @@ impl Books {
             slot: None,
             chunk: None,
         };
-        let regions = || self.regions.iter().flatten();
+        let regions = || self.regions();
         let known = regions().all(|region| {
             let first = self.owners.find(region.address());
             let last = self.owners.find(

@@ -40,6 +40,15 @@ impl<'a> Held<'a> {
             since: Instant::now(),
         }
     }
+
+    /// Locks the books if nobody else has them. Does not sleep.
+    pub(super) fn try_lock(books: &'a Mutex<Books>) -> Option<Self> {
+        Some(Self {
+            books: books.try_lock()?,
+            #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+            since: Instant::now(),
+        })
+    }
 }
 
 impl Deref for Held<'_> {

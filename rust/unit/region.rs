@@ -10,6 +10,10 @@ use super::{
     Verdict, //
 };
 use crate::a64::BRANCH_RANGE;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::plan::{
     attempts,
     Attempt,
@@ -18,10 +22,12 @@ use crate::plan::{
     REGION_ALIGN, //
 };
 use crate::region::{
+    self,
     OpenRegion,
     Region, //
 };
 use kernel::page::PAGE_SIZE;
+use kernel::prelude::*;
 
 cases! {
     a_pack_is_one_leaf_and_full_of_traps,
@@ -30,6 +36,9 @@ cases! {
     smaller_leaves_hold_traps_too,
     nothing_is_inside_beyond_the_end,
     a_second_region_does_not_overlap_the_first,
+    the_alias_is_valid_again_when_a_pack_is_gone,
+    the_alias_is_valid_again_when_sealing_fails,
+    an_alias_is_exposed_and_hidden,
 }
 
 /// A sealed region, as the first attempt of the plan would make it.
@@ -138,5 +147,71 @@ fn a_second_region_does_not_overlap_the_first(fixture: &Fixture) -> Verdict {
         first.physical(0) != second.physical(0),
         "two regions have the same memory"
     );
+    Ok(())
+}
+
+/// The physical address of each page of a region.
+fn pages(region: &Region) -> Result<KVVec<u64>, &'static str> {
+    let mut pages = KVVec::new();
+    for offset in (0..region.len()).step_by(PAGE_SIZE) {
+        let page = region.physical(offset).ok_or("no memory behind it")?;
+        pages.push(page, GFP_KERNEL).map_err(|_| "no memory")?;
+    }
+    Ok(pages)
+}
+
+/// Whether the linear aliases of all pages are valid, or of none.
+fn aliases_are(valid: bool, pages: &[u64]) -> bool {
+    pages
+        .iter()
+        .all(|page| Region::is_alias_valid(*page) == Some(valid))
+}
+
+fn the_alias_is_valid_again_when_a_pack_is_gone(fixture: &Fixture) -> Verdict {
+    for limit in [LeafLimit::Huge, LeafLimit::Contiguous, LeafLimit::Page] {
+        let count = region::count_invalid();
+        let region = sealed(fixture, limit, false)?;
+        let pages = pages(&region)?;
+        if region.alias_invalid() {
+            ensure!(aliases_are(false, &pages), "a sealed page can be written");
+            ensure!(region::count_invalid() == count + 1, "it is not counted");
+        }
+        drop(region);
+        ensure!(aliases_are(true, &pages), "a page came back without alias");
+        ensure!(region::count_invalid() == count, "it is counted still");
+    }
+    Ok(())
+}
+
+fn the_alias_is_valid_again_when_sealing_fails(fixture: &Fixture) -> Verdict {
+    for limit in [LeafLimit::Huge, LeafLimit::Page] {
+        let count = region::count_invalid();
+        let attempt = attempts(limit, 1, false).next().ok_or("no attempt")?;
+        let region = open(fixture, attempt)?;
+        let pages = pages(region.region())?;
+        let armed = faults::while_armed(Point::RegionAlias);
+        let sealed = region.seal();
+        drop(armed);
+        if let Ok(region) = sealed {
+            ensure!(!region.alias_invalid(), "it was sealed all the same");
+        }
+        ensure!(aliases_are(true, &pages), "a page came back without alias");
+        ensure!(region::count_invalid() == count, "it is counted");
+    }
+    Ok(())
+}
+
+fn an_alias_is_exposed_and_hidden(fixture: &Fixture) -> Verdict {
+    for limit in [LeafLimit::Huge, LeafLimit::Contiguous, LeafLimit::Page] {
+        let region = sealed(fixture, limit, false)?;
+        let pages = pages(&region)?;
+        region.expose_alias().map_err(|_| "not exposed")?;
+        ensure!(aliases_are(true, &pages), "a page is not exposed");
+        region.hide_alias().map_err(|_| "not hidden")?;
+        ensure!(
+            aliases_are(!region.alias_invalid(), &pages),
+            "a page is not hidden"
+        );
+    }
     Ok(())
 }

@@ -153,6 +153,7 @@ while read -r number name <&3; do
 	service | slots | regions | index | owners)
 		refused "$name" "cannot make the books" fault="$number"
 		;;
+	sleep) refused "$name" "cannot watch for sleep" fault="$number" ;;
 	hook-list) refused "$name" "cannot hook" fault="$number" ;;
 	hook-site | hook-memory | hook-filter)
 		refused "$name" "cannot hook" fault="$number"
