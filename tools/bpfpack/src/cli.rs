@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line. Man page and completions are made from it (`examples/generate.rs`).
+
+use crate::context::Context;
+use crate::{advise, measure};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Show where the images of the BPF JIT are, and what the module bpf_pack does for them
+#[derive(Parser, Clone, Debug)]
+#[command(name = "bpfpack", version, max_term_width = 100)]
+pub struct Cli {
+    /// Options of all subcommands
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of all subcommands.
+#[derive(Args, Clone, Debug)]
+pub struct Globals {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colours; NO_COLOR switches them off, too
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Read recorded files below DIR instead of the running kernel's
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/",
+        hide = true
+    )]
+    pub root: PathBuf,
+}
+
+/// When to use colours.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Globals {
+    /// Returns what subcommands are given.
+    pub fn context(&self) -> Context {
+        let wanted = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::env::var_os("TERM").is_some_and(|value| value != "dumb")
+            }
+        };
+        Context {
+            json: self.json,
+            color: wanted && !self.json,
+            root: self.root.clone(),
+        }
+    }
+}
+
+/// The subcommands.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Say whether the module would gain anything on this machine
+    Advise(advise::Options),
+    /// Count this CPU's events around a command, with images in packs and not
+    Measure(measure::Options),
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+///
+/// Those of the subcommand.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    let context = cli.globals.context();
+    match &cli.command {
+        Command::Advise(options) => advise::run(options, &context),
+        Command::Measure(options) => measure::run(options, &context),
+    }
+}
+
+/// The exit status after an error: `status` itself means something by 1 and 2.
+pub const FAILED: u8 = 3;
+/// The exit status after wrong arguments.
+pub const WRONG_ARGUMENTS: u8 = 64;
+
+/// Reads the command line and runs it; says on standard error what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // A reader that has gone away needs no message.
+            let _ = message.print();
+            return if message.use_stderr() {
+                ExitCode::from(WRONG_ARGUMENTS)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    run(&cli).unwrap_or_else(|error| {
+        eprintln!("bpfpack: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows where the images of the BPF JIT are, and what the module `bpf_pack` does for them.
+//!
+//! [`cli`] has the command line, from which man page and completions are made. Each subcommand is a
+//! module of its own, with an `Options` and a `run`; what they show comes from `sources`, which read
+//! the module's debugfs files and what the kernel itself tells.
+
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+
+pub mod advise;
+pub mod cli;
+pub mod context;
+pub mod measure;

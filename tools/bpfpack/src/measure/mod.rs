@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The subcommand `measure`.
+
+use crate::context::Context;
+use anyhow::{bail, Result};
+use std::process::ExitCode;
+
+/// The options of `bpfpack measure`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {}
+
+/// Runs `bpfpack measure`.
+///
+/// # Errors
+///
+/// If what it needs cannot be read.
+pub fn run(_options: &Options, _context: &Context) -> Result<ExitCode> {
+    bail!("not made yet")
+}
