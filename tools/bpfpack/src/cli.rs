@@ -3,7 +3,7 @@
 //! The command line. Man page and completions are made from it (`examples/generate.rs`).
 
 use crate::context::Context;
-use crate::{advise, measure};
+use crate::{advise, list, measure, status};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
@@ -76,6 +76,10 @@ impl Globals {
 /// The subcommands.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
+    /// Say whether the module is loaded, serves, and what went to the stock allocator
+    Status(status::Options),
+    /// List every image: what it is, and where
+    List(list::Options),
     /// Say whether the module would gain anything on this machine
     Advise(advise::Options),
     /// Count this CPU's events around a command, with images in packs and not
@@ -90,6 +94,8 @@ pub enum Command {
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     let context = cli.globals.context();
     match &cli.command {
+        Command::Status(options) => status::run(options, &context),
+        Command::List(options) => list::run(options, &context),
         Command::Advise(options) => advise::run(options, &context),
         Command::Measure(options) => measure::run(options, &context),
     }

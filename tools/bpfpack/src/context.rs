@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// How a subcommand prints, and what it reads.
@@ -54,12 +55,22 @@ impl Context {
     }
 }
 
+/// Whether we run as root.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
 /// Adds to an error of reading `path` what it is about and which privilege is missing.
 fn explain<T>(result: std::io::Result<T>, path: &Path) -> Result<T> {
     let denied = matches!(&result, Err(error) if error.kind() == ErrorKind::PermissionDenied);
     result.with_context(|| {
         if denied {
-            format!("{}: only root may read it (try sudo)", path.display())
+            let why = if is_root() {
+                "the kernel does not let even root read it (lockdown?)"
+            } else {
+                "only root may read it (try sudo)"
+            };
+            format!("{}: {why}", path.display())
         } else {
             path.display().to_string()
         }

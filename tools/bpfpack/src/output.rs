@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Text for people: sizes, tables and colours. Nothing is said by a colour alone.
+
+use crate::context::Context;
+use anyhow::Result;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+/// What a colour stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+    /// A heading.
+    Strong,
+    /// Less important.
+    Faint,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Good => "32",
+            Self::Warn => "33",
+            Self::Bad => "31",
+            Self::Strong => "1",
+            Self::Faint => "2",
+        }
+    }
+}
+
+/// Colours `text`, if colours are wanted.
+pub fn paint(context: &Context, tone: Tone, text: &str) -> String {
+    if context.color && !text.is_empty() {
+        format!("\x1b[{}m{text}\x1b[0m", tone.code())
+    } else {
+        text.to_owned()
+    }
+}
+
+/// A size with its unit: `0 B`, `92.3 KiB`, `2 MiB`.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    // CAST: Rounding does no harm to what is printed with one decimal.
+    let (mut value, mut unit) = (size as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let text = format!("{value:.1}");
+    format!("{} {}", text.trim_end_matches(".0"), UNITS[unit])
+}
+
+/// A number with separators: `1,204`.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of things: `1 pack`, `2 packs`.
+pub fn count(value: u64, thing: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", number(value))
+}
+
+/// How long ago, in the largest unit that fits: `45s`, `3m`, `5h`, `12d`.
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7_199 => format!("{}m", seconds / 60),
+        7_200..=172_799 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A share of a whole, in percent.
+pub fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    // CAST: Rounding does no harm to what is printed with one decimal.
+    part as f64 * 100.0 / whole as f64
+}
+
+/// A table whose columns are as wide as their contents.
+pub struct Table {
+    heads: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+/// The head of a column, and on which side its contents stand.
+#[derive(Clone, Copy, Debug)]
+pub enum Column {
+    /// Text, on the left.
+    Left(&'static str),
+    /// Numbers, on the right.
+    Right(&'static str),
+}
+
+impl Column {
+    fn head(self) -> &'static str {
+        match self {
+            Self::Left(head) | Self::Right(head) => head,
+        }
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(heads: &[Column]) -> Self {
+        Self {
+            heads: heads.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; it should have a cell for each column.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The table as text, each line with its newline.
+    pub fn render(&self, context: &Context) -> String {
+        let widths: Vec<usize> = (0..self.heads.len())
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+                widest.max(self.heads[column].head().len())
+            })
+            .collect();
+        let heads: Vec<String> = self.heads.iter().map(|head| head.head().into()).collect();
+        let mut text = paint(context, Tone::Strong, &self.line(&heads, &widths)) + "\n";
+        for row in &self.rows {
+            text += &self.line(row, &widths);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for ((cell, head), width) in cells.iter().zip(&self.heads).zip(widths) {
+            let cell = printable(cell);
+            // Writing to a string does not fail.
+            let _ = match head {
+                Column::Left(_) => write!(line, "{cell:<width$}  "),
+                Column::Right(_) => write!(line, "{cell:>width$}  "),
+            };
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// `text` without characters that a terminal would act upon: names come from anybody.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+/// Prints `text`.
+///
+/// # Errors
+///
+/// Those of writing. A reader that has gone away is no error.
+pub fn print(text: &str) -> Result<()> {
+    let written = io::stdout().lock().write_all(text.as_bytes());
+    match written.and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Prints `report` as JSON.
+///
+/// # Errors
+///
+/// As for [`print`].
+pub fn print_json(report: &impl Serialize) -> Result<()> {
+    print(&(serde_json::to_string_pretty(report)? + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn context(color: bool) -> Context {
+        Context {
+            json: false,
+            color,
+            root: PathBuf::from("/"),
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = [0, 1023, 1024, 94_515, 2 << 20, 264 << 20, u64::MAX];
+        let texts = sizes.map(bytes);
+        let expected = [
+            "0 B", "1023 B", "1 KiB", "92.3 KiB", "2 MiB", "264 MiB", "16 EiB",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn numbers_have_separators() {
+        let texts = [0, 999, 1_000, 1_234_567].map(number);
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(count(1, "pack") + &count(2, "pack"), "1 pack2 packs");
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let texts = [0, 119, 120, 7_199, 7_200, 172_800].map(age);
+        assert_eq!(texts, ["0s", "119s", "2m", "119m", "2h", "2d"]);
+        assert_eq!(percent(1, 0), 0.0);
+    }
+
+    #[test]
+    fn tables_are_aligned_and_say_nothing_to_the_terminal() {
+        let mut table = Table::new(&[Column::Left("NAME"), Column::Right("SIZE")]);
+        table.row(vec!["a\x1b[31m".into(), "1".into()]);
+        table.row(vec!["longer".into(), "12345".into()]);
+        let text = table.render(&context(false));
+        assert_eq!(text, "NAME     SIZE\na?[31m      1\nlonger  12345\n");
+    }
+
+    #[test]
+    fn colours_only_where_they_are_wanted() {
+        assert_eq!(paint(&context(false), Tone::Bad, "x"), "x");
+        assert_eq!(paint(&context(true), Tone::Bad, "x"), "\x1b[31mx\x1b[0m");
+    }
+}
