@@ -3,7 +3,7 @@
 //! The command line. Man page and completions are made from it (`examples/generate.rs`).
 
 use crate::context::Context;
-use crate::{advise, list, measure, status};
+use crate::{advise, list, map, measure, status};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
@@ -80,6 +80,8 @@ pub enum Command {
     Status(status::Options),
     /// List every image: what it is, and where
     List(list::Options),
+    /// Draw every pack: who is where, what is free
+    Map(map::Options),
     /// Say whether the module would gain anything on this machine
     Advise(advise::Options),
     /// Count this CPU's events around a command, with images in packs and not
@@ -96,6 +98,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Status(options) => status::run(options, &context),
         Command::List(options) => list::run(options, &context),
+        Command::Map(options) => map::run(options, &context),
         Command::Advise(options) => advise::run(options, &context),
         Command::Measure(options) => measure::run(options, &context),
     }

@@ -10,6 +10,7 @@ pub mod advise;
 pub mod cli;
 pub mod context;
 pub mod list;
+pub mod map;
 pub mod measure;
 pub mod output;
 pub mod sources;

@@ -94,7 +94,9 @@ pub struct Report {
 pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     let census = images::census(context)?;
     let shown = select(&census, options);
-    let anonymous = shown.iter().any(|image| image.owner == Owner::Anonymous);
+    let anonymous = shown
+        .iter()
+        .any(|image| image.owner == Owner::Anonymous && !image.is_retired());
     let holders = if anonymous && !options.no_holders {
         Some(holders::find(context)?)
     } else {
@@ -176,15 +178,10 @@ fn render(
     let dash = || "-".to_owned();
     for image in shown {
         let pack = census.pack_of(image);
-        let name = match image.state.as_deref() {
-            // A trampoline is written in place: its state is always this one.
-            None | Some("live" | "reserved") => image.owner.label(),
-            Some(state) => format!("{} ({state})", image.owner.label()),
-        };
         table.row(vec![
             image.owner.id().map_or_else(dash, |id| id.to_string()),
             image.owner.kind().to_owned(),
-            name,
+            image.label(),
             image.owner.tag().map_or_else(dash, str::to_owned),
             format!("{:016x}", image.address),
             if image.bytes == 0 {

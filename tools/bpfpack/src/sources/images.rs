@@ -80,13 +80,16 @@ impl Owner {
     /// A word or two for a table: what it is, by its name.
     pub fn label(&self) -> String {
         match self {
-            Self::Program { name, function, .. } => match function {
-                0 => name.clone(),
-                number => format!("{name}/{number}"),
-            },
+            Self::Program { name, function, .. } => {
+                let name = if name.is_empty() { "(no name)" } else { name };
+                match function {
+                    0 => name.to_owned(),
+                    number => format!("{name}/{number}"),
+                }
+            }
             Self::Trampoline { target } => target.clone(),
             Self::Other { symbol } => symbol.clone(),
-            Self::Anonymous => "(filter or anonymous)".to_owned(),
+            Self::Anonymous => "(filter)".to_owned(),
         }
     }
 
@@ -114,6 +117,25 @@ impl Owner {
         match self {
             Self::Program { tag, .. } => Some(tag),
             _ => None,
+        }
+    }
+}
+
+impl Image {
+    /// Whether it was freed, and waits for a synchronisation of all CPUs.
+    pub fn is_retired(&self) -> bool {
+        matches!(
+            self.state.as_deref(),
+            Some("retiring" | "retired" | "syncing")
+        )
+    }
+
+    /// What it is, by its name; of a freed one only that.
+    pub fn label(&self) -> String {
+        if self.is_retired() {
+            "(retired)".to_owned()
+        } else {
+            self.owner.label()
         }
     }
 }
