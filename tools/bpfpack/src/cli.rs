@@ -2,8 +2,10 @@
 
 //! The command line. Man page and completions are made from it (`examples/generate.rs`).
 
+mod examples;
+
 use crate::context::Context;
-use crate::{advise, list, map, measure, status};
+use crate::{advise, doctor, list, map, measure, metrics, status, top, unload};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 
 /// Show where the images of the BPF JIT are, and what the module bpf_pack does for them
 #[derive(Parser, Clone, Debug)]
-#[command(name = "bpfpack", version, max_term_width = 100)]
+#[command(name = "bpfpack", version, max_term_width = 100, after_help = examples::ALL)]
 pub struct Cli {
     /// Options of all subcommands
     #[command(flatten)]
@@ -77,15 +79,32 @@ impl Globals {
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
     /// Say whether the module is loaded, serves, and what went to the stock allocator
+    #[command(after_help = examples::STATUS)]
     Status(status::Options),
     /// List every image: what it is, and where
+    #[command(after_help = examples::LIST)]
     List(list::Options),
     /// Draw every pack: who is where, what is free
+    #[command(after_help = examples::MAP)]
     Map(map::Options),
+    /// Watch loads, frees, synchronisations and the use of packs
+    #[command(after_help = examples::TOP)]
+    Top(top::Options),
     /// Say whether the module would gain anything on this machine
+    #[command(after_help = examples::ADVISE)]
     Advise(advise::Options),
     /// Count this CPU's events around a command, with images in packs and not
+    #[command(after_help = examples::MEASURE)]
     Measure(measure::Options),
+    /// Say whether this kernel qualifies, and what insmod would say
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(doctor::Options),
+    /// Print metrics for a monitor
+    #[command(after_help = examples::METRICS)]
+    Metrics(metrics::Options),
+    /// Remove the module, and say who holds the images that are left
+    #[command(after_help = examples::UNLOAD)]
+    Unload(unload::Options),
 }
 
 /// Runs a subcommand.
@@ -99,8 +118,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Status(options) => status::run(options, &context),
         Command::List(options) => list::run(options, &context),
         Command::Map(options) => map::run(options, &context),
+        Command::Top(options) => top::run(options, &context),
         Command::Advise(options) => advise::run(options, &context),
         Command::Measure(options) => measure::run(options, &context),
+        Command::Doctor(options) => doctor::run(options, &context),
+        Command::Metrics(options) => metrics::run(options, &context),
+        Command::Unload(options) => unload::run(options, &context),
     }
 }
 

@@ -9,9 +9,13 @@
 pub mod advise;
 pub mod cli;
 pub mod context;
+pub mod doctor;
 pub mod list;
 pub mod map;
 pub mod measure;
+pub mod metrics;
 pub mod output;
 pub mod sources;
 pub mod status;
+pub mod top;
+pub mod unload;

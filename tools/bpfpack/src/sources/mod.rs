@@ -9,3 +9,4 @@ pub mod images;
 pub mod kallsyms;
 pub mod module;
 pub mod sysctl;
+pub mod vmalloc;

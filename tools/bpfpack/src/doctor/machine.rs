@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine, and settings under which the module is refused or serves worse.
+
+use super::{Finding, Level};
+use crate::context::{is_root, Context};
+use crate::sources::sysctl;
+use anyhow::Result;
+
+/// Checks the architecture, who we are, and the settings.
+pub(super) fn check(context: &Context) -> Result<Vec<Finding>> {
+    let mut findings = vec![arch(context)?];
+    if context.is_live() && !is_root() {
+        let text = "not root: some checks see less, and insmod needs CAP_SYS_MODULE";
+        findings.push(Finding::new("privilege", Level::Warn, text));
+    }
+    findings.extend(loading(context)?);
+    findings.push(jit(context));
+    findings.extend(command_line(context)?);
+    Ok(findings)
+}
+
+fn arch(context: &Context) -> Result<Finding> {
+    let arch = context.read("/proc/sys/kernel/arch")?;
+    let arch = arch.trim();
+    Ok(if arch == "aarch64" {
+        Finding::new("arch", Level::Good, "this is an arm64 machine")
+    } else {
+        let text = format!("this is an {arch} machine: the module is for arm64");
+        Finding::new("arch", Level::Bad, text)
+    })
+}
+
+/// Whether modules may be loaded, and unsigned ones.
+fn loading(context: &Context) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if sysctl::number(context, "kernel.modules_disabled") == Some(1) {
+        let text = "loading modules was switched off until the next boot (kernel.modules_disabled)";
+        findings.push(Finding::new("modules", Level::Bad, text));
+    }
+    let lockdown = context.read_optional("/sys/kernel/security/lockdown");
+    let lockdown = lockdown.ok().flatten().unwrap_or_default();
+    let mode = lockdown.split(['[', ']']).nth(1).unwrap_or("none");
+    findings.push(match mode {
+        "none" => Finding::new("lockdown", Level::Good, "the kernel is not locked down"),
+        "integrity" => Finding::new(
+            "lockdown",
+            Level::Warn,
+            "the kernel is locked down (integrity): it loads only signed modules",
+        ),
+        mode => Finding::new(
+            "lockdown",
+            Level::Bad,
+            format!("the kernel is locked down ({mode}): it allows no kprobe, which finds symbols"),
+        ),
+    });
+    Ok(findings)
+}
+
+fn jit(context: &Context) -> Finding {
+    match sysctl::number(context, "net.core.bpf_jit_enable") {
+        Some(0) => Finding::new(
+            "JIT",
+            Level::Bad,
+            "the BPF JIT is off: sysctl net.core.bpf_jit_enable=1",
+        ),
+        Some(_) => Finding::new("JIT", Level::Good, "the BPF JIT is on"),
+        None => Finding::new(
+            "JIT",
+            Level::Warn,
+            "net.core.bpf_jit_enable cannot be read: is there a BPF JIT?",
+        ),
+    }
+}
+
+/// Words of the kernel's command line that make packs worse.
+fn command_line(context: &Context) -> Result<Vec<Finding>> {
+    const WORDS: [(&str, &str); 4] = [
+        (
+            "nohugevmalloc",
+            "packs have 4 KiB pages, not one block (nohugevmalloc)",
+        ),
+        (
+            "rodata=off",
+            "packs keep a writable alias in the linear map (rodata=off)",
+        ),
+        (
+            "rodata=noalias",
+            "packs keep a writable alias in the linear map (rodata=noalias)",
+        ),
+        (
+            "bpf_pack.disable",
+            "the module is switched off at boot (bpf_pack.disable)",
+        ),
+    ];
+    let line = context.read_optional("/proc/cmdline")?.unwrap_or_default();
+    let found = WORDS.iter().filter(|(word, _)| {
+        let mut given = line.split_whitespace();
+        given.any(|given| given.split('=').next() == Some(word) || given == *word)
+    });
+    Ok(found
+        .map(|(_, text)| Finding::new("command line", Level::Warn, *text))
+        .collect())
+}

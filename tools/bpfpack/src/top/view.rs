@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The screen of `bpfpack top`.
+
+use super::history::{History, Rates};
+use crate::output::{bytes, number};
+use crate::sources::module::Pack;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Gauge, Paragraph, Row, Sparkline, Table};
+use ratatui::Frame;
+
+/// What the screen shows besides the figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Screen {
+    /// Seconds between two looks.
+    pub(super) interval: f64,
+    /// Whether the picture is held.
+    pub(super) held: bool,
+    /// Whether to use colours.
+    pub(super) color: bool,
+}
+
+impl Screen {
+    fn style(&self, color: Color) -> Style {
+        if self.color {
+            Style::new().fg(color)
+        } else {
+            Style::new()
+        }
+    }
+}
+
+/// Draws the screen.
+pub(super) fn draw(frame: &mut Frame<'_>, history: &History, screen: &Screen) {
+    let [head, rates, gauges, packs, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Min(0),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    let held = if screen.held { "  HELD" } else { "" };
+    let headline = match history.status() {
+        None => "bpf_pack is not loaded".to_owned(),
+        Some(status) => format!(
+            "bpf_pack: {}  {} images  {} packs",
+            if status.serves() { "serves" } else { "drains" },
+            number(status.value("images")),
+            number(status.value("packs"))
+        ),
+    };
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    frame.render_widget(Line::styled(headline + held, bold), head);
+    draw_rates(frame, rates, history, screen);
+    draw_gauges(frame, gauges, &history.rates(), screen);
+    if let Some(status) = history.status() {
+        draw_packs(frame, packs, &status.packs);
+    }
+    let help = format!(
+        "every {} s   q quit   p hold   + slower   - faster",
+        screen.interval
+    );
+    frame.render_widget(Paragraph::new(help), keys);
+}
+
+/// The courses of loads, frees, synchronisations and refusals.
+fn draw_rates(frame: &mut Frame<'_>, area: Rect, history: &History, screen: &Screen) {
+    let columns = Layout::horizontal([Constraint::Ratio(1, 4); 4]).split(area);
+    let courses: [(&str, fn(&Rates) -> f64, Color); 4] = [
+        ("loads/s", |rates| rates.loads, Color::Green),
+        ("frees/s", |rates| rates.frees, Color::Blue),
+        ("syncs/s", |rates| rates.synchronisations, Color::Yellow),
+        ("to stock/s", |rates| rates.to_stock, Color::Red),
+    ];
+    let now = history.rates();
+    for ((name, pick, color), column) in courses.into_iter().zip(columns.iter()) {
+        let block = Block::bordered().title(format!("{name} {:.1}", pick(&now)));
+        let width = block.inner(*column).width.into();
+        let course = history.course(width, pick);
+        let line = Sparkline::default()
+            .block(block)
+            .style(screen.style(color))
+            .data(&course);
+        frame.render_widget(line, *column);
+    }
+}
+
+/// How full the packs are, and how scattered their free memory.
+fn draw_gauges(frame: &mut Frame<'_>, area: Rect, rates: &Rates, screen: &Screen) {
+    let [above, below] =
+        Layout::vertical([Constraint::Length(3), Constraint::Length(3)]).areas(area);
+    for (area, name, percent) in [
+        (above, "occupancy", rates.occupancy_percent),
+        (below, "fragmentation", rates.fragmentation_percent),
+    ] {
+        let gauge = Gauge::default()
+            .block(Block::bordered().title(name))
+            .gauge_style(screen.style(Color::Cyan))
+            .label(format!("{percent:.1} %"))
+            .ratio((percent / 100.0).clamp(0.0, 1.0));
+        frame.render_widget(gauge, area);
+    }
+}
+
+fn draw_packs(frame: &mut Frame<'_>, area: Rect, packs: &[Pack]) {
+    let rows = packs.iter().enumerate().map(|(index, pack)| {
+        Row::new([
+            index.to_string(),
+            format!("{:016x}", pack.start),
+            pack.leaf.clone(),
+            if pack.near { "near" } else { "far" }.to_owned(),
+            number(pack.images),
+            bytes(pack.live_bytes + pack.reserved_bytes),
+            bytes(pack.retired_bytes),
+            bytes(pack.free_bytes),
+        ])
+    });
+    let widths = [4, 16, 18, 5, 7, 10, 10, 10].map(Constraint::Length);
+    let heads = [
+        "PACK", "ADDRESS", "LEAF", "PLACE", "IMAGES", "USED", "RETIRED", "FREE",
+    ];
+    let heads = Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD));
+    let table = Table::new(rows, widths)
+        .header(heads)
+        .block(Block::bordered().title("packs"));
+    frame.render_widget(table, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::Sample;
+    use super::*;
+    use crate::sources::module::Status;
+    use ratatui::backend::TestBackend;
+    use ratatui::Terminal;
+    use std::time::Instant;
+
+    fn screen_of(status: Option<&str>, width: u16, height: u16, color: bool) -> (String, bool) {
+        let mut history = History::default();
+        history.add(Sample {
+            at: Instant::now(),
+            status: status.map(|text| Status::parse(text).expect("well formed")),
+        });
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test");
+        let screen = Screen {
+            interval: 1.0,
+            held: true,
+            color,
+        };
+        let drawn = terminal.draw(|frame| draw(frame, &history, &screen));
+        drawn.expect("a test never fails to draw");
+        let buffer = terminal.backend().buffer();
+        let colored = buffer.content.iter().any(|cell| cell.fg != Color::Reset);
+        (terminal.backend().to_string(), colored)
+    }
+
+    const STATUS: &str = "mode: serve\npacks: 1\nimages: 1204\npack_bytes: 2097152\n\
+        free_bytes: 1572864\nlargest_hole_bytes: 1572864\n\
+        pack 0xffffc63208c00000-0xffffc63208e00000: 2 MiB block, near, linear alias invalid, \
+        3 images, bytes: 524288 live, 0 reserved, 0 retired, 1572864 free\n";
+
+    #[test]
+    fn the_screen_has_the_figures() {
+        let (text, colored) = screen_of(Some(STATUS), 100, 24, false);
+        for wanted in [
+            "serves  1,204 images  1 packs  HELD",
+            "loads/s 0.0",
+            "25.0 %",
+            "2 MiB block",
+            "512 KiB",
+            "q quit",
+        ] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        assert!(!colored);
+        assert!(screen_of(Some(STATUS), 100, 24, true).1);
+    }
+
+    #[test]
+    fn small_screens_and_no_module_do_no_harm() {
+        for (width, height) in [(1, 1), (10, 3), (40, 12)] {
+            screen_of(Some(STATUS), width, height, true);
+        }
+        assert!(screen_of(None, 80, 24, false).0.contains("not loaded"));
+    }
+}
