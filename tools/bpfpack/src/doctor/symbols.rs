@@ -39,7 +39,7 @@ pub(super) fn check(context: &Context) -> Result<Finding> {
     let needed = TABLE.iter().map(|symbol| symbol.name).chain(LOOKUP);
     let needed: Vec<&str> = needed.collect();
     let symbols = kallsyms::read(context, &needed)?;
-    let mut wrong = Vec::new();
+    let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     for name in &needed {
         let optional = TABLE
             .iter()
@@ -47,17 +47,22 @@ pub(super) fn check(context: &Context) -> Result<Finding> {
         match symbols.counts.get(*name).copied().unwrap_or(0) {
             1 => {}
             0 if optional => {}
-            0 => wrong.push(format!("it has no symbol {name}")),
+            0 => missing.push(*name),
             // The module asks for these through a kprobe, which takes the first.
             _ if LOOKUP.contains(name) => {}
-            several => wrong.push(format!("it has {several} symbols {name}")),
+            several => wrong.push(format!(
+                "it has {several} symbols {name}, no telling which is meant"
+            )),
         }
+    }
+    if !missing.is_empty() {
+        wrong.insert(0, format!("it has no {}", missing.join(", ")));
     }
     Ok(if wrong.is_empty() {
         let text = format!("the kernel has all {} that the module needs", needed.len());
         Finding::new("symbols", Level::Good, text)
     } else {
-        let text = format!("this kernel is not supported: {}", wrong.join(", "));
+        let text = format!("this kernel is not supported: {}", wrong.join("; "));
         Finding::new("symbols", Level::Bad, text)
     })
 }

@@ -4,14 +4,46 @@
 
 use super::Figures;
 use crate::status::reason;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
 
 type Labels = Vec<(String, String)>;
 /// A sample: its labels and its value.
 type Sample = (Labels, u64);
+
+/// The samples of a metric, in the order in which they are printed.
+#[derive(Debug)]
+struct Samples {
+    kind: MetricType,
+    samples: Vec<Sample>,
+}
+
+impl EncodeMetric for Samples {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (labels, value) in &self.samples {
+            if labels.is_empty() {
+                encode_value(encoder, self.kind, *value)?;
+                // A metric without labels has one sample.
+                return Ok(());
+            }
+            encode_value(encoder.encode_family(labels)?, self.kind, *value)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.kind
+    }
+}
+
+fn encode_value(mut encoder: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => encoder.encode_counter::<Labels, _, u64>(&value, None),
+        _ => encoder.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
+    }
+}
 
 fn label(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
@@ -19,30 +51,24 @@ fn label(name: &str, value: &str) -> (String, String) {
 
 /// Adds a value that goes up and down. Without a sample there is no metric.
 fn gauge(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>, samples: &[Sample]) {
-    if samples.is_empty() {
-        return;
-    }
-    let family = Family::<Labels, Gauge>::default();
-    for (labels, value) in samples {
-        let value = i64::try_from(*value).unwrap_or(i64::MAX);
-        family.get_or_create(labels).set(value);
-    }
+    let metric = Samples {
+        kind: MetricType::Gauge,
+        samples: samples.to_vec(),
+    };
     match unit {
-        Some(unit) => registry.register_with_unit(name, help, unit, family),
-        None => registry.register(name, help, family),
+        _ if samples.is_empty() => {}
+        Some(unit) => registry.register_with_unit(name, help, unit, metric),
+        None => registry.register(name, help, metric),
     }
 }
 
 /// Adds a count since insmod.
 fn counter(registry: &mut Registry, name: &str, help: &str, samples: &[Sample]) {
-    if samples.is_empty() {
-        return;
+    if !samples.is_empty() {
+        let kind = MetricType::Counter;
+        let samples = samples.to_vec();
+        registry.register(name, help, Samples { kind, samples });
     }
-    let family = Family::<Labels, Counter>::default();
-    for (labels, value) in samples {
-        family.get_or_create(labels).inc_by(*value);
-    }
-    registry.register(name, help, family);
 }
 
 /// Makes the metrics of `figures`.

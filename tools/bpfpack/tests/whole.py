@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests bpfpack as a whole, on recorded machines. tools/bpfpack/run test starts it.
+
+Prints KTAP. The environment names the programs: BPFPACK, GENERATE, PROMTOOL.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jsonschema
+import referencing
+
+HERE = Path(__file__).resolve().parent
+FIXTURES = HERE / "fixtures"
+SCHEMAS = HERE.parent / "schema"
+BPFPACK = os.environ["BPFPACK"]
+RECORDED = ("loaded", "degraded", "absent")
+NOBODY = 65534
+
+
+def run(*arguments, **options):
+    """Runs a program; its output is text."""
+    return subprocess.run(
+        [str(argument) for argument in arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def bpfpack(recorded, *arguments, **options):
+    """Runs bpfpack on a recorded machine."""
+    return run(BPFPACK, "--root", FIXTURES / recorded, *arguments, **options)
+
+
+def expect(condition, *what):
+    """Fails the test, and shows what was seen."""
+    if not condition:
+        raise AssertionError(" ".join(str(part) for part in what))
+
+
+def as_nobody():
+    """Options of run() that give up root, if we have it."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+
+
+# --- the tests ---------------------------------------------------------------
+
+
+def registry():
+    resources = []
+    for file in SCHEMAS.glob("*.json"):
+        schema = json.loads(file.read_text())
+        resources.append((file.name, referencing.Resource.from_contents(schema)))
+    return referencing.Registry().with_resources(resources)
+
+
+def validate(name, text):
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema, registry=registry())
+    validator.validate(json.loads(text))
+
+
+def json_follows_its_schemas():
+    for recorded in (*RECORDED, "refused"):
+        for command in ("status", "list", "map", "metrics", "doctor", "top", "unload"):
+            extra = {"top": ["--count", "1", "--interval", "0.1"], "unload": ["--dry-run"]}
+            result = bpfpack(recorded, command, "--json", *extra.get(command, []))
+            expect(result.returncode in (0, 1, 2), recorded, command, result)
+            expect(not result.stderr, recorded, command, result.stderr)
+            validate(command, result.stdout)
+
+
+def schemas_refuse_what_is_wrong():
+    report = json.loads(bpfpack("loaded", "list", "--json").stdout)
+    for spoil in (
+        lambda r: r["images"][0].pop("address"),
+        lambda r: r["images"][0].update(what="nonsense"),
+        lambda r: r["packs"][0].update(near="yes"),
+        lambda r: r.update(unknown=1),
+    ):
+        spoiled = json.loads(json.dumps(report))
+        spoil(spoiled)
+        try:
+            validate("list", json.dumps(spoiled))
+        except jsonschema.ValidationError:
+            continue
+        raise AssertionError("the schema accepts a spoiled report")
+
+
+def statuses_tell():
+    for recorded, status in (("loaded", 0), ("degraded", 1), ("absent", 2)):
+        result = bpfpack(recorded, "status")
+        expect(result.returncode == status, recorded, result)
+        quiet = bpfpack(recorded, "status", "--quiet")
+        expect(quiet.returncode == status and not quiet.stdout, recorded, quiet)
+    expect(bpfpack("absent", "doctor").returncode == 0, "a kernel that qualifies")
+    expect(bpfpack("refused", "doctor").returncode == 1, "a kernel that does not")
+    expect(bpfpack("loaded", "nonsense").returncode == 64, "wrong arguments")
+    expect(bpfpack("loaded", "--help").returncode == 0, "--help")
+
+
+def list_sorts_and_filters():
+    def ids(*arguments):
+        report = json.loads(bpfpack("loaded", "list", "--json", *arguments).stdout)
+        return [image.get("id") for image in report["images"] if image["what"] == "program"]
+
+    expect(ids("--sort", "id") == [5, 14, 20, 20, 21, 33], ids("--sort", "id"))
+    expect(ids("--sort", "size")[:2] == [21, 33], ids("--sort", "size"))
+    expect(ids("--sort", "age")[0] == 33 and ids("--sort", "age", "-r")[-1] == 33, "age")
+    expect(ids("--sort", "runs")[0] == 21, "runs")
+    expect(ids("--place", "stock") == [5] and ids("--place", "far") == [33], "place")
+    expect(ids("--type", "xdp") == [21] and ids("--name", "connect") == [20, 20], "type, name")
+    expect(ids("--id", "33") == [33], "id")
+    text = bpfpack("loaded", "list").stdout
+    for wanted in ("systemd-udevd.service", "dhclient (pid 402)", "function 77 of vmlinux"):
+        expect(wanted in text, wanted, text)
+
+
+def errors_name_the_privilege():
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        shutil.copytree(FIXTURES / "loaded", root)
+        os.chmod(folder, 0o755)
+        (root / "sys/kernel/debug/bpf_pack/status").chmod(0)
+        result = run(BPFPACK, "--root", root, "status", **as_nobody())
+        expect(result.returncode == 3, result)
+        expect("only root may read it (try sudo)" in result.stderr, result.stderr)
+        shutil.rmtree(root / "sys/kernel/debug/bpf_pack")
+        result = run(BPFPACK, "--root", root, "status")
+        expect("is debugfs mounted" in result.stderr, result.stderr)
+    result = run(BPFPACK, "list", **as_nobody())
+    expect(result.returncode == 3 and "CAP_SYS_ADMIN" in result.stderr, result)
+
+
+def promtool_accepts_the_metrics():
+    for recorded in RECORDED:
+        text = bpfpack(recorded, "metrics", "--format", "prometheus").stdout
+        result = run(os.environ["PROMTOOL"], "check", "metrics", input=text)
+        expect(result.returncode == 0 and not result.stderr, recorded, result)
+    bad = text.replace("# HELP bpf_jit_limit_bytes", "# HELP bpf_jit_other")
+    result = run(os.environ["PROMTOOL"], "check", "metrics", input=bad)
+    expect(result.returncode != 0, "promtool finds nothing wrong with a metric without help")
+    again = bpfpack(recorded, "metrics", "--format", "prometheus").stdout
+    expect(again == text, "the order changes from run to run")
+    open_text = bpfpack("loaded", "metrics").stdout
+    expect(open_text.endswith("# EOF\n"), "OpenMetrics end with # EOF")
+    expect("# TYPE bpf_pack_to_stock counter\n" in open_text, open_text)
+
+
+def promtool_accepts_the_rules():
+    rules = HERE.parent / "systemd/bpfpack.rules.yml"
+    result = run(os.environ["PROMTOOL"], "check", "rules", rules)
+    expect(result.returncode == 0, result)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(rules, folder)
+        shutil.copy(HERE / "rules.test.yml", folder)
+        result = run(os.environ["PROMTOOL"], "test", "rules", "rules.test.yml", cwd=folder)
+    expect(result.returncode == 0, result.stdout, result.stderr)
+    # Each metric of a rule is one that the tool prints.
+    printed = bpfpack("loaded", "metrics", "--format", "prometheus").stdout
+    for line in rules.read_text().splitlines():
+        for word in line.replace("(", " ").replace("[", " ").replace("{", " ").split():
+            if word.startswith("bpf_") and "expr" in line:
+                expect(f"\n{word}" in printed or printed.startswith(word), word)
+
+
+def colours_only_where_wanted():
+    plain = bpfpack("loaded", "map").stdout
+    expect("\x1b" not in plain, "colours go to a pipe")
+    colored = bpfpack("loaded", "map", "--color", "always").stdout
+    expect("\x1b[" in colored, "--color always")
+    for text, wanted in (("", True), ("NO_COLOR=1", False), ("TERM=dumb", False)):
+        with Terminal(f"env {text} {BPFPACK} --root {FIXTURES}/loaded status") as terminal:
+            screen = terminal.wait_for("since load", colors=True)
+        expect(("\x1b[" in screen) == wanted, text or "a terminal", repr(screen))
+
+
+def man_pages_and_completions():
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(os.environ["GENERATE"], folder)
+        expect(result.returncode == 0, result)
+        files = {file.name for file in Path(folder).iterdir()}
+        commands = ("status", "list", "map", "top", "advise", "measure", "doctor", "metrics")
+        for page in ("bpfpack.1", "bpfpack-unload.1", *(f"bpfpack-{c}.1" for c in commands)):
+            expect(page in files, page, files)
+        for file in ("bpfpack.bash", "_bpfpack", "bpfpack.fish"):
+            expect(file in files, file, files)
+        bash = Path(folder) / "bpfpack.bash"
+        script = f'. {bash}; COMP_WORDS=(bpfpack st) COMP_CWORD=1; _bpfpack bpfpack st bpfpack; '
+        result = run("bash", "-c", script + 'echo "${COMPREPLY[@]}"')
+        expect(result.stdout.split() == ["status"], result)
+
+
+class Terminal:
+    """A real terminal, by tmux, with a command in it."""
+
+    def __init__(self, command):
+        self.command = command
+        self.name = f"bpfpack-{os.getpid()}"
+
+    def tmux(self, *arguments):
+        return run("tmux", "-L", self.name, "-f", "/dev/null", *arguments)
+
+    def __enter__(self):
+        # The terminal stays when the command has ended, so that its last screen can be read.
+        script = f"{self.command}; echo status $?; exec sleep 60"
+        size = ("-x", "100", "-y", "30")
+        result = self.tmux("new-session", "-d", *size, f"env TERM=screen sh -c '{script}'")
+        expect(result.returncode == 0, result)
+        return self
+
+    def __exit__(self, *_):
+        self.tmux("kill-server")
+
+    def screen(self, colors=False):
+        return self.tmux("capture-pane", "-p", *(["-e"] if colors else [])).stdout
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def wait_for(self, text, colors=False):
+        for _ in range(300):
+            if text in self.screen():
+                return self.screen(colors)
+            time.sleep(0.1)
+        raise AssertionError(f"no {text!r} on the screen:\n{self.screen()}")
+
+
+def top_in_a_terminal():
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        shutil.copytree(FIXTURES / "loaded", root)
+        status = root / "sys/kernel/debug/bpf_pack/status"
+        with Terminal(f"{BPFPACK} --root {root} top --interval 0.2") as terminal:
+            screen = terminal.wait_for("serves  8 images  2 packs")
+            for wanted in ("loads/s 0.0", "occupancy", "2 MiB block", "q quit"):
+                expect(wanted in screen, wanted, screen)
+            new = status.read_text().replace("images: 8", "images: 9")
+            replace(status, new.replace("images_served: 1204", "images_served: 1304"))
+            terminal.wait_for("9 images")
+            terminal.keys("p")
+            terminal.wait_for("HELD")
+            replace(status, new.replace("mode: serve", "mode: drain"))
+            terminal.keys("p")
+            terminal.wait_for("drains  9 images")
+            terminal.keys("+")
+            terminal.wait_for("every 0.4 s")
+            terminal.keys("-")
+            terminal.wait_for("every 0.2 s")
+            shutil.rmtree(root / "sys/module/bpf_pack")
+            terminal.wait_for("bpf_pack is not loaded")
+            terminal.keys("q")
+            screen = terminal.wait_for("status 0")
+            expect("q quit" not in screen, "the screen is left behind", screen)
+        with Terminal(f"{BPFPACK} --root {root} top") as terminal:
+            terminal.wait_for("not loaded")
+            terminal.keys("C-c")
+            terminal.wait_for("status 0")
+    result = bpfpack("loaded", "top")
+    expect(result.returncode == 3 and "needs a terminal" in result.stderr, result)
+
+
+def replace(file, text):
+    """Replaces a file at once: the program may read it at any time."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
+def svg_is_a_picture():
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "packs.svg"
+        result = bpfpack("loaded", "map", "--svg", file)
+        expect(result.returncode == 0 and not result.stdout, result)
+        # The parser of the standard library is enough for a file that we made ourselves.
+        import xml.etree.ElementTree as tree
+
+        expect(tree.parse(file).getroot().tag.endswith("svg"), "no SVG")
+        result = bpfpack("loaded", "map", "--svg", Path(folder) / "no/such.svg")
+        expect(result.returncode == 3 and "no/such.svg" in result.stderr, result)
+
+
+TESTS = (
+    ("JSON follows its schemas", json_follows_its_schemas),
+    ("the schemas refuse what is wrong", schemas_refuse_what_is_wrong),
+    ("the exit statuses tell what was found", statuses_tell),
+    ("list sorts, filters, and names holders", list_sorts_and_filters),
+    ("errors name the missing privilege", errors_name_the_privilege),
+    ("promtool accepts the metrics", promtool_accepts_the_metrics),
+    ("promtool accepts the alert rules, and they fire", promtool_accepts_the_rules),
+    ("colours only on a terminal, and not with NO_COLOR", colours_only_where_wanted),
+    ("there are man pages and completions for all subcommands", man_pages_and_completions),
+    ("top in a terminal: keys, changes, a module that goes", top_in_a_terminal),
+    ("map --svg writes a picture", svg_is_a_picture),
+)
+
+
+def main():
+    failed = 0
+    for number, (name, test) in enumerate(TESTS, 1):
+        try:
+            test()
+            print(f"ok {number} - bpfpack: {name}", flush=True)
+        except Exception as error:  # Whatever went wrong, the other tests run.
+            failed += 1
+            print(f"not ok {number} - bpfpack: {name}", flush=True)
+            for line in f"{type(error).__name__}: {error}".splitlines()[:40]:
+                print(f"# {line}")
+    print(f"1..{len(TESTS)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
