@@ -19,7 +19,7 @@ use crate::sources::module;
 use anyhow::{bail, Result};
 use command::{End, Interrupts};
 use counting::Counting;
-use mode::{Mode, Side};
+use mode::Mode;
 use pmu::{Event, Pmu};
 use report::{Report, Turn};
 use std::process::ExitCode;

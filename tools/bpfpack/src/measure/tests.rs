@@ -4,6 +4,7 @@
 
 use super::command::{End, Interrupts};
 use super::counting::Counts;
+use super::mode::Side;
 use super::*;
 use std::collections::BTreeMap;
 use std::fs;
