@@ -73,7 +73,7 @@ def validate(name, text):
 
 def json_follows_its_schemas():
     for recorded in (*RECORDED, "refused"):
-        for command in ("status", "list", "map", "metrics", "doctor", "top", "unload"):
+        for command in ("status", "list", "map", "metrics", "doctor", "top", "unload", "advise"):
             extra = {"top": ["--count", "1", "--interval", "0.1"], "unload": ["--dry-run"]}
             result = bpfpack(recorded, command, "--json", *extra.get(command, []))
             expect(result.returncode in (0, 1, 2), recorded, command, result)

@@ -14,6 +14,7 @@ pub mod report;
 pub mod sample;
 
 use crate::context::Context;
+use crate::output;
 use crate::sources::module;
 use anyhow::{bail, Result};
 use linear::LinearMap;
@@ -68,9 +69,9 @@ fn rate(text: &str) -> Result<f64, String> {
 pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     let report = advise(options, context)?;
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::print_json(&report)?;
     } else {
-        print!("{report}");
+        output::print(&report.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -75,6 +75,8 @@ impl Judged {
 /// All that `advise` found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The version of this format.
+    pub version: u32,
     /// The best verdict of all kinds of CPU.
     pub verdict: Verdict,
     /// The verdict in words.
@@ -138,6 +140,7 @@ impl Report {
             .iter()
             .filter(|hot| packed.leaf_at(hot.address).is_some());
         let mut report = Self {
+            version: 1,
             verdict: Verdict::Nothing,
             summary: String::new(),
             kernel: machine.kernel,

@@ -15,6 +15,7 @@ pub mod report;
 pub mod turns;
 
 use crate::context::Context;
+use crate::output;
 use crate::sources::module;
 use anyhow::{bail, Result};
 use command::{End, Interrupts};
@@ -93,9 +94,9 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     };
     let report = Report::new(options.command.clone(), options.all_cpus, pmus, turns);
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output::print_json(&report)?;
     } else {
-        print!("{report}");
+        output::print(&report.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

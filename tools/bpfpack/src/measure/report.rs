@@ -31,6 +31,8 @@ fn events<S: serde::Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok,
 /// All that `measure` found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The version of this format.
+    pub version: u32,
     /// The command.
     pub command: Vec<String>,
     /// Whether all CPUs were counted while it ran, and not only the command.
@@ -71,6 +73,7 @@ impl Report {
             Vec::new()
         };
         let mut report = Self {
+            version: 1,
             command,
             all_cpus,
             pmus,
