@@ -21,8 +21,8 @@ pub struct Interrupts {
 pub enum End {
     /// By itself.
     Done(ExitStatus),
-    /// We got this signal, and have ended it.
-    Interrupted(i32),
+    /// We were told to end while it ran, and have told it.
+    Interrupted(ExitStatus),
 }
 
 impl Interrupts {
@@ -59,7 +59,10 @@ impl Interrupts {
         let mut child = child.with_context(|| program.clone())?;
         loop {
             if let Some(status) = child.try_wait()? {
-                return Ok(self.seen.map_or(End::Done(status), End::Interrupted));
+                return Ok(match self.seen {
+                    None => End::Done(status),
+                    Some(_) => End::Interrupted(status),
+                });
             }
             // SIGCHLD wakes us when it has ended.
             for signal in self.signals.wait().filter(|signal| *signal != SIGCHLD) {
