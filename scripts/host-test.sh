@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs the tests that need no kernel: those of the allocator's decisions, of the
-# page-table walk and of the TLB model. They run with the Rust of the host, if
-# there is one, and with the Rust that the kernel was built with.
+# page-table walk, of the TLB model and of the operator's tool. They run with the Rust
+# of the host, if there is one, and with the Rust that the kernel was built with.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 CRATES=(rust/pack_core rust/pagetable tools/tlb-model)
+# The crate that uses those of others; with the Rust of the toolchain only, to build them once.
+TOOL=tools/bpfpack
 # Source files without a crate of their own.
 FILES=(rust/plan.rs rust/a64.rs)
 WORK=$BUILD/host-test
@@ -102,6 +104,14 @@ suite() {
 	done
 }
 
+# tool_suite NAME COMMAND... - the tests of the operator's tool, where tools/bpfpack/run builds it.
+tool_suite() {
+	local name=$1 output=$WORK/$1-${TOOL##*/}.out
+	shift
+	"$ROOT/$TOOL/run" fetch
+	run "$name" "$TOOL" "$output" cargo_test "$TOOL" "$BUILD/bpfpack/target" "$output" "$@"
+}
+
 # host_rust_is_new - whether the host's cargo works and is one that the crates allow.
 host_rust_is_new() {
 	local version
@@ -131,6 +141,7 @@ esac
 
 if in_toolchain; then
 	suite kernel-rust
+	tool_suite kernel-rust
 else
 	if host_rust_is_new; then
 		suite host-rust
@@ -139,6 +150,7 @@ else
 	fi
 	if "$ROOT/scripts/toolchain" status >/dev/null 2>&1; then
 		suite kernel-rust "$ROOT/scripts/toolchain" run
+		tool_suite kernel-rust "$ROOT/scripts/toolchain" run
 	else
 		skip "no toolchain tree; scripts/toolchain setup makes it"
 	fi
