@@ -52,7 +52,8 @@ pub struct Report {
 
 /// Reasons why the stock allocator serves, in words, and whether that is by design.
 const REASONS: [(&str, &str, bool); 7] = [
-    ("draining", "new images were switched off (drain)", false),
+    // Somebody wanted it so; while it lasts, the mode says so.
+    ("draining", "new images were switched off (drain)", true),
     ("no_memory", "no memory, or no room for a pack", false),
     ("full", "all packs are in use", false),
     ("size", "size 0 or above 64 MiB", true),

@@ -66,10 +66,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, screen: &Screen) {
     frame.render_widget(Paragraph::new(help), keys);
 }
 
+/// Picks one of the rates.
+type Pick = fn(&Rates) -> f64;
+
 /// The courses of loads, frees, synchronisations and refusals.
 fn draw_rates(frame: &mut Frame<'_>, area: Rect, history: &History, screen: &Screen) {
     let columns = Layout::horizontal([Constraint::Ratio(1, 4); 4]).split(area);
-    let courses: [(&str, fn(&Rates) -> f64, Color); 4] = [
+    let courses: [(&str, Pick, Color); 4] = [
         ("loads/s", |rates| rates.loads, Color::Green),
         ("frees/s", |rates| rates.frees, Color::Blue),
         ("syncs/s", |rates| rates.synchronisations, Color::Yellow),
