@@ -83,6 +83,13 @@ fn wait(period: Duration) -> Result<()> {
     let begin = Instant::now();
     let mut out = stderr();
     let shown = out.is_terminal();
+    if !shown {
+        writeln!(
+            out,
+            "bpfpack: counting runs of BPF programs for {:.0} s",
+            period.as_secs_f64().ceil()
+        )?;
+    }
     loop {
         let left = period.saturating_sub(begin.elapsed());
         if left.is_zero() {

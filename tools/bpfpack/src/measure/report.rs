@@ -10,6 +10,9 @@ use crate::output::number;
 use serde::Serialize;
 use std::fmt;
 
+/// Turns of a side from which on their spread says something.
+const ENOUGH: usize = 3;
+
 /// One turn.
 #[derive(Clone, Debug, Serialize)]
 pub struct Turn {
@@ -86,15 +89,15 @@ impl Report {
         report
     }
 
+    fn of(&self, side: Side) -> impl Iterator<Item = &Turn> {
+        self.turns
+            .iter()
+            .filter(move |turn| turn.side == Some(side))
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes = lacks(&self.pmus);
-        let to = |side, count: fn(&Turn) -> u64| {
-            self.turns
-                .iter()
-                .filter(|turn| turn.side == Some(side))
-                .map(count)
-                .min()
-        };
+        let to = |side, count: fn(&Turn) -> u64| self.of(side).map(count).min();
         let packs = to(Side::Packs, |turn| turn.images_to_packs);
         let stock = to(Side::Stock, |turn| turn.images_to_stock);
         if packs == Some(0) || stock == Some(0) {
@@ -112,7 +115,13 @@ impl Report {
                     .to_owned(),
             );
         }
-        if self.compared.iter().any(|compared| compared.overlap) {
+        let few = [Side::Stock, Side::Packs].map(|side| self.of(side).count());
+        if !self.compared.is_empty() && few.iter().any(|turns| *turns < ENOUGH) {
+            notes.push(format!(
+                "With less than {ENOUGH} turns a side, nobody can tell a difference from chance \
+                 (--turns)."
+            ));
+        } else if self.compared.iter().any(|compared| compared.overlap) {
             notes.push(
                 "Where turns overlap, the ratio may be chance: more turns (--turns) tell more."
                     .to_owned(),

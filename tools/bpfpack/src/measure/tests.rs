@@ -91,11 +91,13 @@ fn sides_are_compared_with_their_spread() {
         turn(Some(Side::Packs), (9, 0), &refills(2_500.0)),
         turn(Some(Side::Packs), (9, 0), &refills(2_500.0)),
         turn(Some(Side::Stock), (0, 9), &refills(90_000.0)),
+        turn(Some(Side::Stock), (0, 9), &refills(95_000.0)),
+        turn(Some(Side::Packs), (9, 0), &refills(2_500.0)),
     ];
     let report = report(pmu(&Event::ALL), turns);
     let text = report.to_string();
     assert!(
-        text.starts_with("4 turns of: run it; counted: the command\n"),
+        text.starts_with("6 turns of: run it; counted: the command\n"),
         "{text}"
     );
     assert!(text.contains("95,000  90,000 to 100,000"), "{text}");
@@ -113,6 +115,17 @@ fn turns_without_new_images_are_no_comparison() {
     let text = report(pmu(&Event::ALL), turns).to_string();
     assert!(text.contains("no image was made"), "{text}");
     assert!(text.contains("1.000 (turns overlap)"), "{text}");
+}
+
+#[test]
+fn a_difference_of_single_turns_is_said_to_be_no_finding() {
+    let cycles = |count| [(Event::CpuCycles, count)];
+    let turns = vec![
+        turn(Some(Side::Stock), (0, 9), &cycles(9.0)),
+        turn(Some(Side::Packs), (9, 0), &cycles(5.0)),
+    ];
+    let text = report(pmu(&Event::ALL), turns).to_string();
+    assert!(text.contains("less than 3 turns a side"), "{text}");
 }
 
 #[test]
