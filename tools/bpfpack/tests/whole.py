@@ -4,6 +4,7 @@
 Prints KTAP. The environment names the programs: BPFPACK, GENERATE.
 """
 
+import itertools
 import json
 import os
 import re
@@ -204,9 +205,12 @@ def man_pages_and_completions():
 class Terminal:
     """A real terminal, by tmux, with a command in it."""
 
+    numbers = itertools.count()
+
     def __init__(self, command):
         self.command = command
-        self.name = f"bpfpack-{os.getpid()}"
+        # A server of its own: the last one may not have gone yet.
+        self.name = f"bpfpack-{os.getpid()}-{next(self.numbers)}"
 
     def tmux(self, *arguments):
         return run("tmux", "-L", self.name, "-f", "/dev/null", *arguments)
