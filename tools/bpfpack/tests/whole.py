@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import referencing
@@ -26,7 +27,7 @@ RECORDED = ("loaded", "degraded", "absent")
 NOBODY = 65534
 
 
-def run(*arguments, **options):
+def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess:
     """Runs a program; its output is text."""
     return subprocess.run(
         [str(argument) for argument in arguments],
@@ -38,18 +39,18 @@ def run(*arguments, **options):
     )
 
 
-def bpfpack(recorded, *arguments, **options):
+def bpfpack(recorded: str, *arguments: str | Path, **options: object) -> subprocess.CompletedProcess:
     """Runs bpfpack on a recorded machine."""
     return run(BPFPACK, "--root", FIXTURES / recorded, *arguments, **options)
 
 
-def expect(condition, *what):
+def expect(condition: object, *what: object) -> None:
     """Fails the test, and shows what was seen."""
     if not condition:
         raise AssertionError(" ".join(str(part) for part in what))
 
 
-def as_nobody():
+def as_nobody() -> dict[str, object]:
     """Options of run() that give up root, if we have it."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
 
@@ -57,7 +58,8 @@ def as_nobody():
 # --- the tests ---------------------------------------------------------------
 
 
-def registry():
+def registry() -> referencing.Registry:
+    """The schemas, which name one another by their files."""
     resources = []
     for file in SCHEMAS.glob("*.json"):
         schema = json.loads(file.read_text())
@@ -65,14 +67,16 @@ def registry():
     return referencing.Registry().with_resources(resources)
 
 
-def validate(name, text):
+def validate(name: str, text: str) -> None:
+    """Raises an error if the JSON does not follow its schema."""
     schema = json.loads((SCHEMAS / f"{name}.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema, registry=registry())
     validator.validate(json.loads(text))
 
 
-def json_follows_its_schemas():
+def json_follows_its_schemas() -> None:
+    """All formats, on all recorded machines."""
     for recorded in (*RECORDED, "refused"):
         for command in ("status", "list", "map", "metrics", "doctor", "top", "unload", "advise"):
             extra = {"top": ["--count", "1", "--interval", "0.1"], "unload": ["--dry-run"]}
@@ -82,7 +86,8 @@ def json_follows_its_schemas():
             validate(command, result.stdout)
 
 
-def schemas_refuse_what_is_wrong():
+def schemas_refuse_what_is_wrong() -> None:
+    """Spoils a report in several ways."""
     report = json.loads(bpfpack("loaded", "list", "--json").stdout)
     for spoil in (
         lambda r: r["images"][0].pop("address"),
@@ -99,7 +104,8 @@ def schemas_refuse_what_is_wrong():
         raise AssertionError("the schema accepts a spoiled report")
 
 
-def statuses_tell():
+def statuses_tell() -> None:
+    """What each exit status means."""
     for recorded, status in (("loaded", 0), ("degraded", 1), ("absent", 2)):
         result = bpfpack(recorded, "status")
         expect(result.returncode == status, recorded, result)
@@ -111,8 +117,10 @@ def statuses_tell():
     expect(bpfpack("loaded", "--help").returncode == 0, "--help")
 
 
-def list_sorts_and_filters():
-    def ids(*arguments):
+def list_sorts_and_filters() -> None:
+    """The options of list, and what its text names."""
+
+    def ids(*arguments: str) -> list[int]:
         report = json.loads(bpfpack("loaded", "list", "--json", *arguments).stdout)
         return [image.get("id") for image in report["images"] if image["what"] == "program"]
 
@@ -128,7 +136,8 @@ def list_sorts_and_filters():
         expect(wanted in text, wanted, text)
 
 
-def errors_name_the_privilege():
+def errors_name_the_privilege() -> None:
+    """A file, debugfs and bpf(2) that are out of reach."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         shutil.copytree(FIXTURES / "loaded", root)
@@ -144,7 +153,8 @@ def errors_name_the_privilege():
     expect(result.returncode == 3 and "CAP_SYS_ADMIN" in result.stderr, result)
 
 
-def promtool_accepts_the_metrics():
+def promtool_accepts_the_metrics() -> None:
+    """Also that it would find something, and that the order stays."""
     for recorded in RECORDED:
         text = bpfpack(recorded, "metrics", "--format", "prometheus").stdout
         result = run("promtool", "check", "metrics", input=text)
@@ -159,7 +169,8 @@ def promtool_accepts_the_metrics():
     expect("# TYPE bpf_pack_to_stock counter\n" in open_text, open_text)
 
 
-def promtool_accepts_the_rules():
+def promtool_accepts_the_rules() -> None:
+    """Also that they fire, and name metrics that there are."""
     rules = HERE.parent / "systemd/bpfpack.rules.yml"
     result = run("promtool", "check", "rules", rules)
     expect(result.returncode == 0, result)
@@ -175,7 +186,8 @@ def promtool_accepts_the_rules():
             expect(f"# TYPE {metric} " in printed, metric)
 
 
-def colours_only_where_wanted():
+def colours_only_where_wanted() -> None:
+    """A pipe, a terminal, and a user who wants none."""
     plain = bpfpack("loaded", "map").stdout
     expect("\x1b" not in plain, "colours go to a pipe")
     colored = bpfpack("loaded", "map", "--color", "always").stdout
@@ -186,7 +198,8 @@ def colours_only_where_wanted():
         expect(("\x1b[" in screen) == wanted, text or "a terminal", repr(screen))
 
 
-def man_pages_and_completions():
+def man_pages_and_completions() -> None:
+    """They are there, and the completion completes."""
     with tempfile.TemporaryDirectory() as folder:
         result = run(os.environ["GENERATE"], folder)
         expect(result.returncode == 0, result)
@@ -197,7 +210,7 @@ def man_pages_and_completions():
         for file in ("bpfpack.bash", "_bpfpack", "bpfpack.fish"):
             expect(file in files, file, files)
         bash = Path(folder) / "bpfpack.bash"
-        script = f'. {bash}; COMP_WORDS=(bpfpack st) COMP_CWORD=1; _bpfpack bpfpack st bpfpack; '
+        script = f". {bash}; COMP_WORDS=(bpfpack st) COMP_CWORD=1; _bpfpack bpfpack st bpfpack; "
         result = run("bash", "-c", script + 'echo "${COMPREPLY[@]}"')
         expect(result.stdout.split() == ["status"], result)
 
@@ -207,15 +220,18 @@ class Terminal:
 
     numbers = itertools.count()
 
-    def __init__(self, command):
+    def __init__(self, command: str) -> None:
+        """Takes a command for sh."""
         self.command = command
         # A server of its own: the last one may not have gone yet.
         self.name = f"bpfpack-{os.getpid()}-{next(self.numbers)}"
 
-    def tmux(self, *arguments):
+    def tmux(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Runs a command of tmux."""
         return run("tmux", "-L", self.name, "-f", "/dev/null", *arguments)
 
-    def __enter__(self):
+    def __enter__(self) -> "Terminal":
+        """Starts the command."""
         # The terminal stays when the command has ended, so that its last screen can be read.
         script = f"{self.command}; echo status $?; exec sleep 60"
         size = ("-x", "100", "-y", "30")
@@ -223,24 +239,29 @@ class Terminal:
         expect(result.returncode == 0, result)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
+        """Ends the terminal, and what runs in it."""
         self.tmux("kill-server")
 
-    def screen(self, colors=False):
+    def screen(self, *, colors: bool = False) -> str:
+        """What the screen shows."""
         return self.tmux("capture-pane", "-p", *(["-e"] if colors else [])).stdout
 
-    def keys(self, *keys):
+    def keys(self, *keys: str) -> None:
+        """Presses keys."""
         self.tmux("send-keys", *keys)
 
-    def wait_for(self, text, colors=False):
+    def wait_for(self, text: str, *, colors: bool = False) -> str:
+        """Waits until the screen shows a text, and returns the screen."""
         for _ in range(300):
             if text in self.screen():
-                return self.screen(colors)
+                return self.screen(colors=colors)
             time.sleep(0.1)
         raise AssertionError(f"no {text!r} on the screen:\n{self.screen()}")
 
 
-def top_in_a_terminal():
+def top_in_a_terminal() -> None:
+    """A dialogue, while the module changes and goes."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         shutil.copytree(FIXTURES / "loaded", root)
@@ -274,22 +295,20 @@ def top_in_a_terminal():
     expect(result.returncode == 3 and "needs a terminal" in result.stderr, result)
 
 
-def replace(file, text):
+def replace(file: Path, text: str) -> None:
     """Replaces a file at once: the program may read it at any time."""
     new = file.with_suffix(".new")
     new.write_text(text)
     new.replace(file)
 
 
-def svg_is_a_picture():
+def svg_is_a_picture() -> None:
+    """Well-formed, and an error where it cannot be written."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "packs.svg"
         result = bpfpack("loaded", "map", "--svg", file)
         expect(result.returncode == 0 and not result.stdout, result)
-        # The parser of the standard library is enough for a file that we made ourselves.
-        import xml.etree.ElementTree as tree
-
-        expect(tree.parse(file).getroot().tag.endswith("svg"), "no SVG")
+        expect(ElementTree.parse(file).getroot().tag.endswith("svg"), "no SVG")
         result = bpfpack("loaded", "map", "--svg", Path(folder) / "no/such.svg")
         expect(result.returncode == 3 and "no/such.svg" in result.stderr, result)
 
@@ -309,7 +328,8 @@ TESTS = (
 )
 
 
-def main():
+def main() -> int:
+    """Runs all tests."""
     failed = 0
     for number, (name, test) in enumerate(TESTS, 1):
         try:
