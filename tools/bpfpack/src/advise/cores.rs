@@ -65,7 +65,7 @@ impl Midr {
 
     /// Variant and revision: `0x31` is r3p1.
     fn revision(self) -> u8 {
-        ((self.0 >> 20) as u8) << 4 | (self.0 as u8 & 0xf)
+        (((self.0 >> 20) as u8) << 4) | (self.0 as u8 & 0xf)
     }
 
     /// Returns the core of this number, if the table has it.
