@@ -39,7 +39,9 @@ def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProces
     )
 
 
-def bpfpack(recorded: str, *arguments: str | Path, **options: object) -> subprocess.CompletedProcess:
+def bpfpack(
+    recorded: str, *arguments: str | Path, **options: object
+) -> subprocess.CompletedProcess:
     """Runs bpfpack on a recorded machine."""
     return run(BPFPACK, "--root", FIXTURES / recorded, *arguments, **options)
 
