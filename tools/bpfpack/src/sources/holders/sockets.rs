@@ -111,3 +111,56 @@ fn filter(socket: &OwnedFd) -> io::Result<Option<u32>> {
         _ => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::size_of_val;
+    use std::os::unix::net::UnixDatagram;
+
+    /// Attaches a filter of `length` instructions, each of which accepts the packet.
+    fn attach(socket: &UnixDatagram, length: u16) {
+        // BPF_RET | BPF_K
+        let accept = libc::sock_filter {
+            code: 0x06,
+            jt: 0,
+            jf: 0,
+            k: u32::MAX,
+        };
+        let mut code = vec![accept; length.into()];
+        let program = libc::sock_fprog {
+            len: length,
+            filter: code.as_mut_ptr(),
+        };
+        // SAFETY: The kernel reads `program` and the instructions that it points to.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                size_of_val(&program) as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    }
+
+    #[test]
+    fn sockets_with_filters_are_found_in_this_very_process() {
+        let (with, without) = UnixDatagram::pair().expect("sockets");
+        attach(&with, 3);
+        let mut holders = Holders::default();
+        find(&[std::process::id()], &mut holders);
+        let of = |socket: &UnixDatagram| {
+            let fd = socket.as_raw_fd().unsigned_abs();
+            let found = holders.sockets.iter().find(|holder| holder.fd == fd);
+            found.map(|holder| holder.instructions)
+        };
+        assert_eq!((of(&with), of(&without)), (Some(3), None));
+        assert!(holders.notes.is_empty(), "{:?}", holders.notes);
+        drop(with);
+        let mut holders = Holders::default();
+        find(&[u32::MAX], &mut holders);
+        assert_eq!(holders.notes.len(), 1);
+    }
+}
