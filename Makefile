@@ -17,7 +17,7 @@ KERNEL ?= arm64
 export KERNEL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-debug test-suites bench bench-quick check litmus protocol loom mutants \
+.PHONY: help deb demo test test-all test-debug test-suites bench bench-quick check litmus protocol loom mutants \
 	coverage fuzz module clean distclean
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo '  make coverage   what the tests of these two crates reach'
 	@echo '  make fuzz       100 million operations on pack_core (a run that was stopped goes on)'
 	@echo '  make module     build bpf_pack.ko; its path is the last line printed'
+	@echo '  make deb        Debian packages in build/deb/packages: modules, source for DKMS, tools'
 	@echo '  make clean      remove what was built, keep toolchain, kernels and downloads'
 	@echo '  make distclean  remove build/ altogether'
 	@echo
@@ -97,6 +98,9 @@ fuzz:
 
 module:
 	@scripts/module $(if $(KDIR),--kdir $(KDIR),$(KERNEL))
+
+deb:
+	@scripts/deb
 
 clean:
 	@scripts/toolchain clean
