@@ -1,0 +1,197 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The DKMS package without an arm64 machine: what it says if something is missing, and that
+# DKMS builds and signs the module with the cross compiler. KTAP output.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+number=0 failed=0
+
+usage() {
+	cat <<USAGE
+Usage: scripts/tests/dkms.sh
+
+Installs bpf-pack-dkms in a tree of its own, takes away one thing after the other that it
+needs, and looks at what it says. Then DKMS builds the module for the stock kernel of
+arm64, once with the metadata of the kernel kit, as on a distribution that ships it, and
+once with metadata that the package makes from the kernel's source (two minutes).
+USAGE
+}
+
+result() {
+	number=$((number + 1))
+	echo "$1 $number - dkms: $2"
+	[ "$1" != ok ] || return 0
+	failed=$((failed + 1))
+	tail -n 40 "$OUT/output" | sed 's/^/# /'
+}
+
+# build_check - what the package says, with the headers and the root directory of the case.
+build_check() {
+	PATH=$OUT/bin BPF_PACK_SYSTEM=$OUT/system BPF_PACK_SOURCE=$SOURCE \
+		"$INSTALLED/tools/dkms/build" check "$RELEASE" >"$OUT/output" 2>&1
+}
+
+# says TEXT PATTERN - one line that matches, and failure.
+says() {
+	if ! build_check && [ "$(wc -l <"$OUT/output")" -eq 1 ] && grep -qE "$2" "$OUT/output"; then
+		result ok "$1: $(sed 's/^[^:]*: //' "$OUT/output" | cut -c1-150)"
+	else
+		result "not ok" "$1"
+	fi
+	restore
+}
+
+# fake NAME TEXT - a program that prints TEXT.
+fake() {
+	rm -f "$OUT/bin/$1"
+	printf '#!/bin/sh\necho "%s"\n' "$2" >"$OUT/bin/$1"
+	chmod +x "$OUT/bin/$1"
+}
+
+# restore - a machine that has everything.
+restore() {
+	local program
+	rm -rf "$OUT/bin" "$OUT/system" && mkdir -p "$OUT/bin" "$OUT/system/lib/modules/$RELEASE" "$OUT/system/usr/src"
+	for program in /usr/bin/* /usr/sbin/*; do
+		ln -s "$program" "$OUT/bin/" 2>/dev/null || true
+	done
+	HEADERS=$OUT/system/lib/modules/$RELEASE/build
+	mkdir -p "$HEADERS"
+	cp "$KIT/config" "$HEADERS/.config"
+	touch "$HEADERS/Makefile"
+	SOURCE=$KIT/source
+	mkdir -p "$OUT/system/var/lib/dpkg"
+}
+
+# installed PACKAGE VERSION - notes a package in the root directory of the case.
+installed() {
+	printf '%s\n' "Package: $1" 'Status: install ok installed' 'Architecture: all' \
+		'Maintainer: nobody' "Version: $2" 'Description: a fake' '' >>"$OUT/system/var/lib/dpkg/status"
+}
+
+refusals() {
+	local off
+	restore
+	if build_check && [ ! -s "$OUT/output" ]; then
+		result ok "a machine that has everything: no word"
+	else
+		result "not ok" "a machine that has everything: no word"
+	fi
+
+	rm -rf "$HEADERS"
+	says "no headers" "no kernel headers in .*; install linux-headers-"
+	for off in RUST; do
+		sed -i "s/^CONFIG_$off=y/# CONFIG_$off is not set/" "$HEADERS/.config"
+		says "a kernel without CONFIG_$off" "without CONFIG_$off; boot"
+	done
+	rm "$OUT/bin/rustc"
+	says "no rustc" 'no rustc; install the kernel.s own, rustc 1\.'
+	fake rustc "rustc 1.99.0 (of rustup)"
+	says "another rustc" 'rustc is "rustc 1.99.0 .of rustup.", the kernel was built with "rustc 1\..*; install'
+	fake rustc "$(rustc --version)"
+	sed -i '2s/.*/[ "$1" = --version ] \&\& exec \/usr\/bin\/rustc --version; echo \/nowhere/' "$OUT/bin/rustc"
+	says "no rust-src" 'source of Rust.s core library is missing; install .*rust-src'
+	rm "$OUT/bin/bindgen"
+	says "no bindgen" 'no bindgen; install bindgen [0-9.]* .Debian: apt install bindgen'
+	fake bindgen "bindgen 0.65.1"
+	says "another bindgen" 'bindgen is "bindgen 0.65.1", the kernel was built with'
+	rm "$OUT/bin/aarch64-linux-gnu-gcc-14"
+	says "no compiler" 'compiler aarch64-linux-gnu-gcc-14 is missing; install'
+	fake aarch64-linux-gnu-gcc-14 "12.2.0"
+	says "another compiler" 'has the version 12, the kernel was built with 14; install'
+	rm "$OUT/bin/flex"
+	says "no flex" 'program flex is missing; install it .Debian: apt install flex'
+	fake cc ""
+	sed -i '2s/.*/cat | grep -q openssl \&\& exit 1; exit 0/' "$OUT/bin/cc"
+	says "no headers of OpenSSL" 'OpenSSL are missing; install them .Debian: apt install libssl-dev'
+	SOURCE=
+	says "no source" 'no Rust metadata, and .*linux-source-7.*xz.* is missing; install it .Debian: apt install linux-source-7'
+	SOURCE=
+	installed "linux-headers-$RELEASE" 7.3.4-1
+	installed "linux-source-7.3" 7.3.4-2
+	touch "$OUT/system/usr/src/linux-source-7.3.tar.xz"
+	says "source of another version" 'linux-source-7.3 has the version 7.3.4-2, the kernel 7.3.4-1; install that one'
+	SOURCE=/nowhere
+	says "BPF_PACK_SOURCE leads nowhere" 'is /nowhere, which does not exist'
+	mkdir "$HEADERS/rust" && touch "$HEADERS/rust/libkernel.rmeta"
+	says "metadata without libmacros.so" 'has no libmacros.so; install'
+	mkdir "$HEADERS/rust" && touch "$HEADERS/rust/libkernel.rmeta"
+	cp "$BUILD_MAIN/module/arm64/bpf_pack.ko" "$HEADERS/rust/libmacros.so"
+	says "libmacros.so of another machine" 'libmacros.so is for another machine than rustc; build'
+}
+
+# builds TEXT HEADERS SOURCE - DKMS builds and signs the module.
+builds() {
+	local what=$1 headers=$2 source=$3 tree=$OUT/dkms ko
+	rm -rf "$tree" && mkdir -p "$tree"
+	if BPF_PACK_SOURCE=$source dkms build -m bpf-pack -v "$VERSION" -k "$RELEASE" -a aarch64 \
+		--kernelsourcedir "$headers" --dkmstree "$tree" --sourcetree "${INSTALLED%/*}" >"$OUT/output" 2>&1 &&
+		ko=$(find "$tree" -name 'bpf_pack.ko*') && [ -n "$ko" ]; then
+		result ok "$what"
+	else
+		cat "$tree/bpf-pack/$VERSION/build/make.log" >>"$OUT/output" 2>/dev/null || true
+		result "not ok" "$what"
+		return
+	fi
+	ko=$(find "$tree" -name 'bpf_pack.ko*')
+	case $ko in *.xz) xz -d "$ko" && ko=${ko%.xz} ;; esac
+	modinfo "$ko" >"$OUT/output"
+	if [ "$(modinfo -F vermagic "$ko" | cut -d' ' -f1)" = "$RELEASE" ]; then
+		result ok "it is for $RELEASE"
+	else
+		result "not ok" "it is for $RELEASE"
+	fi
+	if [ -n "$(modinfo -F signer "$ko")" ]; then
+		result ok "it is signed with DKMS's key"
+	else
+		result "not ok" "it is signed with DKMS's key"
+	fi
+	if [ -z "$(find "$tree" -name metadata)" ]; then
+		result ok "what was made for the build is gone"
+	else
+		result "not ok" "what was made for the build is gone"
+	fi
+}
+
+# inside - in the packages' toolchain, with build/deb as the build folder.
+inside() {
+	local headers
+	OUT=$BUILD/dkms BUILD_MAIN=${BUILD%/*}
+	KIT=$BUILD_MAIN/kit/arm64
+	RELEASE=$(cat "$KIT/release")
+	rm -rf "$OUT" && mkdir -p "$OUT"
+	dpkg-deb -x "$(echo "$BUILD"/packages/bpf-pack-dkms_*.deb)" "$OUT/package"
+	INSTALLED=$(echo "$OUT"/package/usr/src/bpf-pack-*)
+	VERSION=${INSTALLED##*-}
+	refusals
+	builds "DKMS builds it with distributed metadata" "$KIT/obj" ''
+	headers=$OUT/headers
+	mkdir -p "$headers/scripts"
+	cp "$KIT/config" "$headers/.config"
+	cp "$KIT/Module.symvers" "$headers/"
+	touch "$headers/Makefile"
+	ln -s "$KIT/obj/scripts/sign-file" "$headers/scripts/"
+	builds "DKMS builds it with metadata from the source" "$headers" "$KIT/source"
+	[ "$failed" -eq 0 ]
+}
+
+main() {
+	case ${1:-} in
+	-h | --help)
+		usage
+		return
+		;;
+	_inside)
+		inside
+		return
+		;;
+	esac
+	"$ROOT/scripts/module" arm64 >/dev/null
+	"$ROOT/scripts/deb" arm64 >/dev/null
+	"$ROOT/scripts/deb" --run "$0" _inside
+}
+
+main "$@"

@@ -1,0 +1,136 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What happens in each boot of the Debian guest: steps.sh STEP. KTAP output. The packages
+# are beside it.
+set -u
+
+HERE=$(dirname "$0")
+KEPT=/var/tmp/guest
+RELEASE=$(uname -r)
+STATUS=/sys/kernel/debug/bpf_pack/status
+failed=0
+
+# check TEXT COMMAND... - one case.
+check() {
+	text=$1
+	shift
+	if "$@" >"$KEPT/output" 2>&1; then
+		echo "ok - $STEP: $text"
+	else
+		failed=1
+		echo "not ok - $STEP: $text"
+		sed 's/^/# /' "$KEPT/output"
+	fi
+}
+
+# files FILE - all that is on the disk but what every boot writes; of what says how the
+# system is set up, the content, too.
+files() {
+	find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
+		-o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path '/var/lib/dpkg/*-old' \
+		-o -path /lost+found -o -path /root \) -prune -o -print | sort >"$1"
+	find /etc /usr/lib/modules /var/lib/dpkg/diversions /var/lib/dpkg/triggers /var/lib/dpkg/statoverride -type f \
+		! -name machine-id ! -path '/usr/lib/modules/*/kernel/*' -exec sha256sum {} + | sort -k2 >>"$1"
+	lsinitramfs "/boot/initrd.img-$RELEASE" | sort | sed 's/^/initrd: /' >>"$1"
+	find /var/lib/systemd -name '*bpf*' >>"$1"
+}
+
+loaded() { [ -e /sys/module/bpf_pack ]; }
+not_loaded() { ! loaded; }
+property() { systemctl show --value --property "$2" "$1"; }
+is() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
+system_is() { is "$(systemctl is-system-running --wait)" "$1" || { systemctl --failed; false; }; }
+in_initrd() { lsinitramfs "/boot/initrd.img-$RELEASE" | grep -x "$1"; }
+value() { sed -n "s/^$1: //p" "$STATUS"; }
+
+# The images of all programs that the kernel knows, by address, and the packs.
+images() { awk '$3 ~ /^bpf_prog_/ && $4 == "[bpf]" { print $1 }' /proc/kallsyms; }
+outside() {
+	images | while read -r address; do
+		sed -n 's/^pack 0x\([0-9a-f]*\)-0x\([0-9a-f]*\):.*/\1 \2/p' "$STATUS" | (
+			while read -r start end; do
+				# Words of the same length compare as numbers do.
+				[ "$(printf '%s\n' "$start" "$address" "$end" | sort | sed -n 2p)" != "$address" ] ||
+					[ "$address" = "$end" ] || exit 0
+			done
+			echo "$address"
+		)
+	done
+}
+all_inside() { is "$(outside | wc -l)" 0; }
+many() { [ "$1" -ge "$2" ] || { echo "$1, fewer than $2"; false; }; }
+before_systemd() {
+	dmesg | awk '/bpf_pack: / && !ours { ours = NR } /systemd\[1\]: systemd / && !init { init = NR }
+		END { print "lines:", ours, init; exit !(ours && init && ours < init) }'
+}
+no_word_of_it() { ! dmesg | grep -v 'Kernel command line' | grep bpf_pack; }
+healthy() { ! dmesg | grep -E 'WARNING:|BUG:|Oops|Call trace'; }
+
+step_install() {
+	files "$KEPT/before"
+	check "the system is up before" system_is running
+	check "the packages install" dpkg -i "$HERE"/*.deb
+	check "the service is enabled" is "$(systemctl is-enabled bpf-pack.service)" enabled
+	check "the module is where modprobe looks" is "$(modinfo -F filename bpf_pack)" "/lib/modules/$RELEASE/updates/bpf_pack.ko"
+	check "the initramfs has the script" in_initrd scripts/init-bottom/bpf_pack
+	check "nothing was loaded yet" not_loaded
+}
+
+step_packs() {
+	check "the module is loaded" loaded
+	check "it was loaded before systemd began" before_systemd
+	check "the system is up" system_is running
+	check "the service had nothing to do" is "$(property bpf-pack.service ConditionResult)" no
+	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+	sed 's/^/# /' "$STATUS"
+	echo "# programs in /proc/kallsyms: $(images | wc -l), images: $(value images)"
+	check "systemd's programs are images of ours" many "$(value images)" 20
+	check "programs in /proc/kallsyms are there" many "$(images | wc -l)" 10
+	check "all of them are in packs" all_inside
+	check "the books are right" sh -c 'echo check >/sys/kernel/debug/bpf_pack/control'
+	check "no complaint" healthy
+}
+
+# The kernel is locked down: the module is not signed.
+step_refused() {
+	check "the module was refused" not_loaded
+	check "the kernel says why" sh -c 'dmesg | grep "Lockdown: modprobe: unsigned module loading is restricted"'
+	check "the system is up, and names the service that failed" system_is degraded
+	check "that is the only one" is "$(systemctl --failed --plain --no-legend | cut -d' ' -f1)" bpf-pack.service
+	check "no complaint" healthy
+}
+
+step_disabled() {
+	check "bpf_pack.disable: not loaded" not_loaded
+	check "nobody tried" no_word_of_it
+	check "the system is up" system_is running
+	check "the service says so" is "$(property bpf-pack.service ConditionResult)" no
+	check "it can be disabled" systemctl disable bpf-pack.service
+}
+
+step_purge() {
+	check "the removed link: not loaded" not_loaded
+	check "nobody tried" no_word_of_it
+	check "the system is up" system_is running
+	check "it can be enabled again" systemctl enable bpf-pack.service
+	check "modprobe loads it all the same" modprobe bpf_pack
+	check "the packages can be removed meanwhile" dpkg --remove bpf-pack-tools "bpf-pack-modules-$RELEASE"
+	check "the options stay" test -e /etc/modprobe.d/bpf_pack.conf
+	check "the module has gone from the disk" sh -c '! modinfo bpf_pack'
+	check "the packages can be purged" dpkg --purge bpf-pack-tools "bpf-pack-modules-$RELEASE"
+}
+
+step_gone() {
+	check "not loaded" not_loaded
+	check "nobody tried" no_word_of_it
+	check "the system is up" system_is running
+	files "$KEPT/after"
+	check "the disk is as it was before" diff "$KEPT/before" "$KEPT/after"
+}
+
+STEP=$1
+mkdir -p "$KEPT"
+"step_$STEP"
+echo "# end of $STEP"
+exit "$failed"
