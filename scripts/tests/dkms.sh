@@ -126,9 +126,10 @@ refusals() {
 # builds TEXT HEADERS SOURCE - DKMS builds and signs the module.
 builds() {
 	local what=$1 headers=$2 source=$3 tree=$OUT/dkms ko
-	rm -rf "$tree" && mkdir -p "$tree"
+	rm -rf "$tree" "$OUT/modules" && mkdir -p "$tree" "$OUT/modules/$RELEASE"
+	ln -s "$headers" "$OUT/modules/$RELEASE/build"
 	if BPF_PACK_SOURCE=$source dkms build -m bpf-pack -v "$VERSION" -k "$RELEASE" -a aarch64 \
-		--kernelsourcedir "$headers" --dkmstree "$tree" --sourcetree "${INSTALLED%/*}" >"$OUT/output" 2>&1 &&
+		--installtree "$OUT/modules" --dkmstree "$tree" --sourcetree "${INSTALLED%/*}" >"$OUT/output" 2>&1 &&
 		ko=$(find "$tree" -name 'bpf_pack.ko*') && [ -n "$ko" ]; then
 		result ok "$what"
 	else
@@ -169,7 +170,7 @@ inside() {
 	refusals
 	builds "DKMS builds it with distributed metadata" "$KIT/obj" ''
 	headers=$OUT/headers
-	mkdir -p "$headers/scripts"
+	mkdir -p "$headers/scripts" "$headers/include"
 	cp "$KIT/config" "$headers/.config"
 	cp "$KIT/Module.symvers" "$headers/"
 	touch "$headers/Makefile"
