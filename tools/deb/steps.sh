@@ -27,13 +27,15 @@ check() {
 # files FILE - all that is on the disk but what every boot writes; of what says how the
 # system is set up, the content, too.
 files() {
-	find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
-		-o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path '/var/lib/dpkg/*-old' \
-		-o -path /lost+found -o -path /root \) -prune -o -print | sort >"$1"
-	find /etc /usr/lib/modules /var/lib/dpkg/diversions /var/lib/dpkg/triggers /var/lib/dpkg/statoverride -type f \
-		! -name machine-id ! -path '/usr/lib/modules/*/kernel/*' -exec sha256sum {} + | sort -k2 >>"$1"
-	lsinitramfs "/boot/initrd.img-$RELEASE" | sort | sed 's/^/initrd: /' >>"$1"
-	find /var/lib/systemd -name '*bpf*' >>"$1"
+	{
+		find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
+			-o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path '/var/lib/dpkg/*-old' \
+			-o -path /lost+found -o -path /root \) -prune -o -print | sort
+		find /etc /usr/lib/modules /var/lib/dpkg/diversions /var/lib/dpkg/triggers /var/lib/dpkg/statoverride \
+			-type f ! -name machine-id ! -path '/usr/lib/modules/*/kernel/*' -exec sha256sum {} + | sort -k2
+		lsinitramfs "/boot/initrd.img-$RELEASE" | sort | sed 's/^/initrd: /'
+		find /var/lib/systemd -name '*bpf*'
+	} >"$1"
 }
 
 loaded() { [ -e /sys/module/bpf_pack ]; }
@@ -133,4 +135,4 @@ STEP=$1
 mkdir -p "$KEPT"
 "step_$STEP"
 echo "# end of $STEP"
-exit "$failed"
+[ "$failed" -eq 0 ]
