@@ -129,8 +129,8 @@ impl Parts<'_> {
     /// Returns the first chunk from `chunk` on at which a range starts. O(distance/64).
     pub(super) fn start_from(&self, chunk: u32) -> Option<u32> {
         let mut mask = bitmap::from_bit(chunk);
-        for index in bitmap::word_of(chunk)..self.a.len() {
-            let starts = self.starts(index) & mask;
+        for index in bitmap::word_of(chunk)..self.len() {
+            let starts = Group::read(self.groups, index)?.starts() & mask;
             if starts != 0 {
                 return Some(bitmap::first_bit_of(index).saturating_add(starts.trailing_zeros()));
             }
