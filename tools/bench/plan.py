@@ -51,13 +51,13 @@ SUITES = {
     "compiler1": (40, "the original workload beside a compiler of one small file"),
     "smp": (45, "loads, frees and direct calls on several CPUs"),
     "holds": (45, "many images made and freed"),
-    "syncs": (75, "loads of many functions, from several CPUs at once, 10,000 frees"),
+    "syncs": (60, "loads of many functions, from several CPUs at once, 10,000 frees"),
     "sense": (80, "few scenarios"),
     "k16": (80, "few scenarios for another page size"),
     "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
+    "fleet": (130, "10,000 live programs with short-lived ones among them"),
     "compiler": (180, "the original workload beside a compiler of three files"),
     "huge": (200, "direct calls beside 100,000 live images"),
-    "fleet": (250, "10,000 live programs with short-lived ones among them"),
     "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
 }
 
@@ -193,7 +193,7 @@ def syncs_guests(full: bool) -> list[Guest]:
     """Synchronisations are counted by the guest's kernel: without the model."""
     return [
         Guest(f"{layout}-syncs-{turn}", "syncs", layout, "syncs", cpus=4, turn=turn, models=())
-        for turn in ([1, 2, 3] if full else [1])
+        for turn in ([1, 2] if full else [1])
         for layout in ["stock", "near"]
     ]
 

@@ -140,7 +140,7 @@ full_suite() {
 	sleep 3
 }
 
-# fleet_suite - many long-lived programs of many machines' kind, and short-lived ones.
+# fleet_suite - many long-lived programs, with short-lived ones among them.
 fleet_suite() {
 	./hot 2700 fleet 10000 20 1000/spread/churn64 5000/spread/churn64
 	sleep 3
