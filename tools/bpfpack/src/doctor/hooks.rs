@@ -49,11 +49,13 @@ pub(super) fn check(context: &Context, loaded: bool) -> Result<Vec<Finding>> {
     }
     let enabled = read("enabled_functions")?.unwrap_or_default();
     for symbol in hooked {
+        // Only one user can redirect a function: if the module is loaded, it is the one.
+        if loaded {
+            break;
+        }
         if let Some(holder) = redirected_by(&enabled, symbol.name) {
-            if !(loaded && holder.contains("bpf_pack")) {
-                let text = format!("{} is redirected by {holder}", symbol.name);
-                findings.push(Finding::new("hooks", Level::Bad, text));
-            }
+            let text = format!("{} is redirected by {holder}", symbol.name);
+            findings.push(Finding::new("hooks", Level::Bad, text));
         }
     }
     if findings.is_empty() {
