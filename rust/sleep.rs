@@ -28,6 +28,10 @@ static OPERATIONS: Operations = Operations(sys::syscore_ops {
 });
 
 /// Runs with interrupts off, when no other CPU is online.
+///
+/// # Safety
+///
+/// None: it is unsafe because the kernel's type for it is.
 unsafe extern "C" fn suspend(_data: *mut c_void) -> c_int {
     let entered = GATE.enter();
     let result = entered
@@ -37,6 +41,10 @@ unsafe extern "C" fn suspend(_data: *mut c_void) -> c_int {
 }
 
 /// The same, if [`suspend`] succeeded.
+///
+/// # Safety
+///
+/// None: it is unsafe because the kernel's type for it is.
 unsafe extern "C" fn resume(_data: *mut c_void) {
     let entered = GATE.enter();
     if let Some(service) = entered.target() {

@@ -170,10 +170,11 @@ impl Alias {
     ///
     /// As for [`Alias::validate`]. It goes on to the last run.
     pub(super) fn hide(&self) -> Result {
-        self.runs
-            .iter()
-            .take(self.invalid)
-            .fold(Ok(()), |result, run| result.and(self.set(run, false)))
+        let mut result = Ok(());
+        for run in self.runs.iter().take(self.invalid) {
+            result = result.and(self.set(run, false));
+        }
+        result
     }
 
     fn set(&self, run: &Run, valid: bool) -> Result {

@@ -26,6 +26,7 @@ places() {
 
 # first_place - loads the module and one program, and adds the program's place to a list.
 first_place() {
+	# shellcheck disable=SC2119 # no parameters
 	load_pack && hold_start first --count 1 && places first >>"$WORK/first" &&
 		hold_stop "$HOLDER" && loop_until images_are 0 && unload_pack
 }
