@@ -171,7 +171,7 @@ SPOILED: dict[str, tuple[str, Change, str]] = {
         "calls: direct calls are missing",
     ),
     "a model of fragmentation that the guest contradicts": (
-        "stock.guest",
+        "stock-holds.guest",
         where(put(digest="0" * 16), line="random"),
         "digest 0000000000000000 in the guest",
     ),

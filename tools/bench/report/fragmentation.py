@@ -26,8 +26,9 @@ def modelled(runs: Runs) -> dict:
 def confirmed(runs: Runs, model: dict) -> list[dict]:
     """The operations that guests did too; every image must be where the model has it."""
     found = []
+    guests = runs.layouts("holds", ["stock", "timed"])
     for way, (layout, via, title) in direct.WAYS.items():
-        run = runs.layouts("main")[layout]
+        run = guests["stock" if layout == "stock" else "timed"]
         lines = [line for line in run.said("random") if line["via"] == via]
         if not lines:
             raise RunsError(f"{way}: no random operations in the guest")
