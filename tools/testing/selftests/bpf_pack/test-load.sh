@@ -70,7 +70,7 @@ has_only() {
 	[ "$(parameters)" = "$1 " ]
 }
 
-check "the module for users has no parameters for tests" has_only 'near_packs retain_seconds'
+check "the module for users has no parameters for tests" has_only 'near_packs randomize retain_seconds'
 check "insmod succeeds" load_pack
 check "the log says that the module serves the JIT" log_says 'bpf_pack: serving the BPF JIT'
 check "the log names the leaf and the place of the first pack" log_names_leaf
