@@ -185,9 +185,9 @@ fn config() -> Result<Config> {
 
 /// The module.
 // Rust drops the fields in this order, the reverse of that in which `init` makes them: first the
-// files, because reading them uses the rest; then the hooks and the calls before sleep, so that no new
-// calls come; then the gate, which waits for calls in flight; then the service with its packs. These are empty by then,
-// because a live image holds the module.
+// files, because reading them uses the rest; then the hooks and the calls before sleep, so that no
+// new calls come; then the gate, which waits for calls in flight; then the service with its packs.
+// These are empty by then, because a live image holds the module.
 struct BpfPack {
     _debugfs: DebugFs,
     _hooks: Hooks,

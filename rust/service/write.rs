@@ -78,7 +78,8 @@ impl Service {
         }
     }
 
-    /// Copies to `offset` in a claimed image, in which programs may run if it `was_live`. Other CPUs may have fetched what was there before.
+    /// Copies to `offset` in a claimed image, in which programs may run if it `was_live`. Other CPUs
+    /// may have fetched what was there before.
     fn copy_claimed(
         &self,
         mut claim: Claim,
