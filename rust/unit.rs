@@ -13,6 +13,8 @@ mod memory;
 mod poke;
 mod region;
 mod service;
+#[allow(unsafe_code)] // Lends a service to a worker, which is done with it before the case goes on.
+mod worker;
 
 use crate::ksym::KernelFns;
 use crate::region::Origins;

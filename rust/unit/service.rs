@@ -10,6 +10,7 @@ use super::memory::{
 use super::{
     cases,
     ensure,
+    worker,
     Fixture,
     Verdict, //
 };
@@ -48,6 +49,7 @@ cases! {
     near_packs_can_be_forbidden,
     images_of_a_load_are_live_at_its_end,
     an_image_freed_in_its_load_is_no_bad_call,
+    an_image_of_a_load_that_others_free_is_a_bad_call,
     loads_have_an_end,
     the_list_has_each_image_once,
     the_list_goes_on_behind_a_pack_that_is_gone,
@@ -306,6 +308,25 @@ fn an_image_freed_in_its_load_is_no_bad_call(fixture: &Fixture) -> Verdict {
         own.0.counters.bad_calls.get() == bad_calls,
         "taken for a bad call"
     );
+    ensure!(is_traps(freed, freed + BYTES), "freed memory is no traps");
+    ensure!(holds(kept, &WORDS), "the other image is not there");
+    ensure!(own.0.free(kept) == Outcome::Done, "not freed");
+    own.close()
+}
+
+fn an_image_of_a_load_that_others_free_is_a_bad_call(fixture: &Fixture) -> Verdict {
+    let own = Own::started(fixture)?;
+    let (kept, freed) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
+    let bad_calls = own.0.counters.bad_calls.get();
+    let load = own.0.begin_load(2).ok_or("no memory")?;
+    for image in [kept, freed] {
+        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
+    }
+    worker::free(&own.0, freed)?;
+    let reported = own.0.counters.bad_calls.get() - bad_calls;
+    ensure!(reported == 1, "not taken for a bad call");
+    ensure!(holds(freed, &WORDS), "the claim of the load was broken");
+    drop(load);
     ensure!(is_traps(freed, freed + BYTES), "freed memory is no traps");
     ensure!(holds(kept, &WORDS), "the other image is not there");
     ensure!(own.0.free(kept) == Outcome::Done, "not freed");
