@@ -155,6 +155,16 @@ finalizing() {
 		change 'reserve.*0ac0 > synchronise_context' synchronise_context do_nothing
 	spoilt "another call of a CPU instead of its synchronisation" "$early" \
 		change 'reserve.*0ac0 > synchronise_context' synchronise_context do_nothing
+	# As in the load of a program of two functions: both are copied, and then final together.
+	local -a shared=(drop 'reserve.*0b00 > synchronise_context'
+		drop 'reserve.*0b00 > synchronise_context')
+	quiet "two images share a synchronisation" "${shared[@]}" \
+		move 'finalize.*0a80' 'reserve.*0b00 > finalize.*0b00'
+	spoilt "one of two images is final before the shared synchronisation" "$early" "${shared[@]}"
+	spoilt "one of two images is copied after the shared synchronisation" "$early" "${shared[@]}" \
+		move 'finalize.*0a80' 'reserve.*0b00 > finalize.*0b00' \
+		move 'reserve.*0b00 > synchronise_context' 'reserve.*0b00 > order_clean' \
+		move 'reserve.*0b00 > synchronise_context' 'reserve.*0b00 > order_clean'
 }
 
 reusing() {
