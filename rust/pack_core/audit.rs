@@ -211,7 +211,7 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
     ensure(parts.tree.len() >= parts.len(), || {
         Flaw::of_pack("the index has too few nodes", slot)
     })?;
-    ensure(pack.hole_bound().get() == pack.runs().longest(), || {
+    ensure(pack.hole_bound().get() == pack.true_bound(), || {
         Flaw::of_pack("the bound of the holes is not that of the index", slot)
     })?;
     check_fresh(pack, slot)?;

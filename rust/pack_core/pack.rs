@@ -29,6 +29,17 @@ use parts::Parts;
 use parts::PartsMut;
 use parts::GROUP;
 
+/// Who may use the room of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// All images that fit.
+    Shared,
+    /// The first image.
+    One,
+    /// Nobody: it has had its image.
+    Taken,
+}
+
 /// The records of one pack, in storage that the caller lends (`pack/parts.rs`).
 ///
 /// # Invariants
@@ -39,7 +50,7 @@ use parts::GROUP;
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
 ///   and at most `Fresh::limit` many.
-/// - `bound` is the longest free run that the index knows of.
+/// - `bound` is the longest free run that the index knows of; 0 if nobody may use the room.
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -49,6 +60,7 @@ pub struct Pack<S> {
     rank: Rank,
     /// Where the search for room begins: below `chunks`.
     origin: u32,
+    room: Room,
     tallies: Tallies,
     /// Used chunks that the index counts as free.
     fresh: Fresh,
@@ -85,6 +97,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             chunks,
             rank,
             origin: 0,
+            room: Room::Shared,
             tallies: Tallies::default(),
             fresh: Fresh::default(),
             bound: 0,
@@ -102,6 +115,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     pub fn with_origin(mut self, origin: u32) -> Self {
         // INVARIANT: A remainder is below the number of chunks.
         self.origin = self.within(origin);
+        self
+    }
+
+    /// Keeps the pack for the first image: nothing else is ever placed there, neither in what that
+    /// image does not need nor when it is gone.
+    #[must_use]
+    pub fn for_one_image(mut self) -> Self {
+        self.room = Room::One;
         self
     }
 
@@ -147,7 +168,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Returns a number of chunks above which nothing fits. It is the length of the longest free
-    /// run, or up to 1/64 of the pack (in a small one, four chunks) more. O(1).
+    /// run, or up to 1/64 of the pack (in a small one, four chunks) more; 0 if the pack was for one
+    /// image and has had it. O(1).
     #[inline]
     pub fn hole_bound(&self) -> ChunkCount {
         ChunkCount::new(self.bound)
@@ -155,13 +177,21 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Notes the longest free run that the index knows of, after a change of the index.
     fn note_bound(&mut self) {
-        self.bound = self.runs().longest();
+        self.bound = self.true_bound();
     }
 
-    /// Returns the length of the longest free run. O(1), or O(words) just after images were placed:
-    /// callers that can do with [`Self::hole_bound`] take that.
+    /// Returns what the bound of the holes has to be. O(1).
+    pub(crate) fn true_bound(&self) -> u32 {
+        match self.room {
+            Room::Shared | Room::One => self.runs().longest(),
+            Room::Taken => 0,
+        }
+    }
+
+    /// Returns the length of the longest free run; 0 if nobody may use it. O(1), or O(words) just
+    /// after images were placed: callers that can do with [`Self::hole_bound`] take that.
     pub fn largest_hole(&self) -> ChunkCount {
-        if self.fresh.is_empty() {
+        if self.fresh.is_empty() || self.room == Room::Taken {
             return self.hole_bound();
         }
         let parts = self.parts();
@@ -308,9 +338,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
     }
 
-    /// Returns the lowest free run of `count` chunks not before `from`. If `from` is 0, the caller
-    /// knows that none is at the origin or behind it. O(log words).
-    fn first_fit_from(&mut self, from: u32, count: u32) -> Option<u32> {
+    /// Returns the lowest free run of `count` chunks not before `from`. `wrapped` says that there is
+    /// none at the origin or behind it. O(log words).
+    fn first_fit_from(&mut self, from: u32, count: u32, wrapped: bool) -> Option<u32> {
         let found = match from {
             0 => self.runs().first_fit(count),
             _ => self.runs().first_fit_from(from, count),
@@ -319,24 +349,30 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             return Some(found);
         }
         // Nothing fits before: what the index found is the lowest run of free and fresh chunks.
-        if from == 0 || from == self.origin && self.origin <= self.fresh.start() {
+        if wrapped || from == self.origin && self.origin <= self.fresh.start() {
             self.fresh.note(count);
         }
         self.runs().first_fit_from(self.fresh.end(), count)
     }
 
     /// Returns the lowest free run of `count` chunks not before `from` that starts at a multiple of
-    /// `align`.
+    /// `align`. `wrapped` says that `from` is 0, and no free run so long is at the origin or behind it.
     ///
     /// O(log words) for an alignment of 1, otherwise O(log words) for each hole that is looked at.
-    fn aligned_fit_from(&mut self, from: u32, count: u32, align: u32) -> Option<u32> {
-        let mut start = self.first_fit_from(from, count)?;
+    fn aligned_fit_from(
+        &mut self,
+        from: u32,
+        count: u32,
+        align: u32,
+        wrapped: bool,
+    ) -> Option<u32> {
+        let mut start = self.first_fit_from(from, count, wrapped)?;
         loop {
             let aligned = start.checked_next_multiple_of(align)?;
             if aligned == start {
                 return Some(start);
             }
-            start = self.first_fit_from(aligned, count)?;
+            start = self.first_fit_from(aligned, count, false)?;
         }
     }
 
@@ -362,9 +398,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             }
         };
         let first = align == 1 && from == self.origin;
-        let found = self.aligned_fit_from(from, count, align);
+        let found = self.aligned_fit_from(from, count, align, false);
         let start = match found {
-            None if from != 0 => self.aligned_fit_from(0, count, align),
+            None if from != 0 => self.aligned_fit_from(0, count, align, first),
             found => found,
         };
         Some((start?, first))
@@ -428,6 +464,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         align: ChunkCount,
         from: Option<u32>,
     ) -> Result<ChunkRange, Error> {
+        if self.room == Room::Taken {
+            return Err(Error::NeedPack(count));
+        }
         let fit = self.fit(count, align, from).and_then(|(start, first)| {
             let range = ChunkRange::new(ChunkIdx::new(start), count)?;
             Some((range, first))
@@ -440,6 +479,10 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // INVARIANT: The chunks were free. They become one range, which is counted and has its
         // state at its first chunk.
         self.take(range.start().get(), count.get(), first);
+        if self.room == Room::One {
+            self.room = Room::Taken;
+            self.note_bound();
+        }
         self.parts_mut()
             .set_state(range.start().get(), RangeState::Reserved);
         self.tallies.add(RangeState::Reserved, Tally::one(count));

@@ -14,7 +14,7 @@ use crate::geometry::RankSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT). The
-    /// higher `rank` is, the higher is the pack's origin.
+    /// higher `rank` is, the higher is the pack's origin. The highest ones are packs for one image.
     Add {
         /// Chunks in the pack.
         chunks: u32,

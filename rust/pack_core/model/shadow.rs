@@ -47,6 +47,10 @@ pub struct ShadowPack {
     pub chunks: ChunkCount,
     /// Where the search begins.
     origin: u32,
+    /// Whether it is for one image.
+    one_image: bool,
+    /// Whether it has had its image.
+    taken: bool,
     /// The time at which the first of its retired ranges was retired, if there is one.
     waits_since: u64,
 }
@@ -58,8 +62,21 @@ impl ShadowPack {
             rank,
             chunks,
             origin: origin.checked_rem(chunks.get()).unwrap_or(0),
+            one_image: false,
+            taken: false,
             waits_since: 0,
         }
+    }
+
+    /// Tells whether it was for one image and has had it.
+    pub fn is_taken(&self) -> bool {
+        self.taken
+    }
+
+    /// Keeps the pack for the first image.
+    pub fn for_one_image(mut self) -> Self {
+        self.one_image = true;
+        self
     }
 }
 
@@ -167,7 +184,8 @@ where
         from: Option<u32>,
     ) -> Option<(u32, ChunkRange)> {
         for rank in Rank::all().filter(|rank| among.contains(*rank)) {
-            for (slot, pack) in self.packs().filter(|(_, pack)| pack.rank == rank) {
+            let packs = self.packs();
+            for (slot, pack) in packs.filter(|(_, pack)| pack.rank == rank && !pack.taken) {
                 let from = match from {
                     Some(from) => from.checked_rem(pack.chunks.get()).unwrap_or(0),
                     None => pack.origin,
@@ -220,6 +238,15 @@ where
                 first: index == 0,
             };
         }
+    }
+
+    /// Makes a range reserved.
+    pub fn reserve(&mut self, slot: u32, range: ChunkRange) {
+        // CAST: `usize` has at least 32 bits.
+        if let Some(Some(pack)) = self.packs.get_mut(slot as usize) {
+            pack.taken = pack.one_image;
+        }
+        self.take(slot, range, RangeState::Reserved);
     }
 
     /// Makes a range free.
@@ -340,8 +367,11 @@ where
         tallies
     }
 
-    /// Returns the length of the longest free run of a slot.
+    /// Returns the length of the longest free run of a slot that an image may use.
     pub fn largest_hole(&self, slot: u32) -> ChunkCount {
+        if self.pack(slot).is_some_and(|pack| pack.taken) {
+            return ChunkCount::new(0);
+        }
         let (mut longest, mut run) = (0u32, 0u32);
         for cell in self.cells(slot) {
             run = if cell.state.is_some() {

@@ -293,7 +293,7 @@ where
         )
     }
 
-    /// Retires and releases all ranges, and reserves all of the largest pack.
+    /// Retires and releases all ranges, and reserves all of the largest pack that takes images.
     ///
     /// # Errors
     ///
@@ -324,7 +324,8 @@ where
             self.pool.stats().tallies.total().ranges == 0,
             "something is left",
         )?;
-        let Some(largest) = self.shadow.packs().map(|(_, pack)| pack.chunks).max() else {
+        let open = self.shadow.packs().filter(|(_, pack)| !pack.is_taken());
+        let Some(largest) = open.map(|(_, pack)| pack.chunks).max() else {
             return Ok(());
         };
         self.reserve(largest.bytes(), 0, RankSet::ALL, None)?;

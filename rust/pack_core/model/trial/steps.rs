@@ -34,6 +34,11 @@ fn origin_of(chunks: ChunkCount, rank: u8) -> u32 {
     chunks.get().saturating_mul(part) / 43
 }
 
+/// Tells whether the number of a rank asks for a pack for one image: the highest ones do.
+fn is_for_one_image(rank: u8) -> bool {
+    rank >= 40 * Rank::COUNT
+}
+
 impl<S, L, P, C, F> Trial<S, L, P, C, F>
 where
     S: DerefMut<Target = [u64]>,
@@ -45,11 +50,13 @@ where
     /// Adds a pack to both.
     pub(super) fn add(&mut self, chunks: ChunkCount, rank: u8) -> Result<(), Failure> {
         let origin = origin_of(chunks, rank);
+        let one_image = is_for_one_image(rank);
         let rank = Rank::new(rank % Rank::COUNT).unwrap_or(Rank::BEST);
         let Some(storage) = (self.supply)(Pack::<S>::words_needed(chunks)) else {
             return Ok(());
         };
         let pack = match Pack::new(storage, chunks, rank) {
+            Ok(pack) if one_image => pack.with_origin(origin).for_one_image(),
             Ok(pack) => pack.with_origin(origin),
             Err(_) => {
                 return ensure(
@@ -59,7 +66,12 @@ where
             }
         };
         let result = self.pool.add(pack).map_err(|failed| failed.error);
-        let slot = self.shadow.add(ShadowPack::new(chunks, rank, origin));
+        let shadow = ShadowPack::new(chunks, rank, origin);
+        let slot = self.shadow.add(if one_image {
+            shadow.for_one_image()
+        } else {
+            shadow
+        });
         let same = result.map(PackId::slot) == slot.ok_or(Error::Full);
         let renamed = result.ok().is_some() && result.ok() == self.stale;
         ensure(same && !renamed, "add")
@@ -98,7 +110,7 @@ where
         };
         let found = found.map(|Reserved { pack, range }| (pack.slot(), range));
         if let Ok((slot, range)) = wanted {
-            self.shadow.take(slot, range, RangeState::Reserved);
+            self.shadow.reserve(slot, range);
         }
         ensure(found == wanted, "reserve")
     }

@@ -308,3 +308,60 @@ fn the_recount_sees_every_damage() {
         assert!(found.is_err(), "{what}");
     }
 }
+
+#[test]
+fn a_pack_for_one_image_takes_no_other() {
+    let mut pool = pool(2);
+    let mut number = 0;
+    let mut is_offered = |pool: &mut TestPool| {
+        number += 1;
+        let reserved = reserve(pool, number);
+        retire(pool, reserved);
+        let batch = pool.begin_batch().unwrap();
+        release(pool, batch);
+        reserved.pack.slot() == 0
+    };
+    pool.add(pack(640, 0).for_one_image()).ok().unwrap();
+    pool.add(pack(64, 1)).ok().unwrap();
+    let large = reserve(&mut pool, 640);
+    assert!(!is_offered(&mut pool), "while it is full");
+    let kept = pool.begin_image(large.pack, large.range.start(), ChunkCount::new(400));
+    let (range, freed) = kept.unwrap();
+    assert_eq!(freed, ChunkCount::new(240));
+    assert!(!is_offered(&mut pool), "when the image was trimmed");
+    assert_eq!(pool.stats().largest_hole, 64);
+    assert_eq!(pool.finalize(large.pack, range), Ok(WriteEnd::Kept));
+    retire(
+        &mut pool,
+        Reserved {
+            pack: large.pack,
+            range,
+        },
+    );
+    let batch = pool.begin_batch().unwrap();
+    release(&mut pool, batch);
+    assert!(!is_offered(&mut pool), "when the image is gone");
+    assert_eq!(check_invariants(&pool), Ok(()));
+    let taken = pool.take_empty(0, |_, stats| stats.chunks == 640);
+    assert_eq!(taken.map(|(id, _)| id), Some(large.pack));
+}
+
+/// A search that began elsewhere says nothing about the chunks from the origin on.
+#[test]
+fn a_search_from_elsewhere_hides_no_lower_place() {
+    let mut pool = pool(1);
+    pool.add(pack(640, 0).with_origin(100)).ok().unwrap();
+    let behind_origin = reserve(&mut pool, 240);
+    assert_eq!(behind_origin.range.start().get(), 100);
+    for (chunks, place) in [(300, 340), (50, 0), (2, 50)] {
+        assert_eq!(reserve(&mut pool, chunks).range.start().get(), place);
+    }
+    retire(&mut pool, behind_origin);
+    let batch = pool.begin_batch().unwrap();
+    release(&mut pool, batch);
+    let size = ChunkCount::new(3).bytes();
+    let wrapped = pool.reserve_from(size, ChunkCount::ONE, RankSet::ALL, 400);
+    assert_eq!(wrapped.map(|found| found.range.start().get()), Ok(52));
+    assert_eq!(check_invariants(&pool), Ok(()));
+    assert_eq!(reserve(&mut pool, 3).range.start().get(), 100);
+}
