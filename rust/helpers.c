@@ -4,6 +4,7 @@
  * kernel's headers. One for each, without logic; helpers.h describes them.
  */
 #include <linux/ftrace.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
@@ -102,6 +103,16 @@ bool bpf_pack_helper_can_allocate(gfp_t gfp, unsigned int order)
 void bpf_pack_helper_vfree(const void *address)
 {
 	vfree(address);
+}
+
+void bpf_pack_helper_unmap_aliases(void)
+{
+	vm_unmap_aliases();
+}
+
+void bpf_pack_helper_no_scan(const void *address)
+{
+	kmemleak_no_scan(address);
 }
 
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock)

@@ -79,6 +79,10 @@ bool bpf_pack_helper_has_free_block(unsigned int order);
 bool bpf_pack_helper_can_allocate(gfp_t gfp, unsigned int order);
 /* vfree(). kvfree() would take an address among the modules for slab memory. */
 void bpf_pack_helper_vfree(const void *address);
+/* vm_unmap_aliases(): no TLB has an entry of a vmalloc area that was freed before. Sleeps. */
+void bpf_pack_helper_unmap_aliases(void);
+/* kmemleak_no_scan(): kmemleak does not read the memory of this vmalloc area. */
+void bpf_pack_helper_no_scan(const void *address);
 /* raw_spin_lock_irqsave(); returns the flags for the unlock. */
 unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
 /* raw_spin_unlock_irqrestore(). */

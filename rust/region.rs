@@ -242,7 +242,10 @@ impl OpenRegion {
     /// Fills the region with BRK, makes that visible to instruction fetch, and makes the linear
     /// alias invalid. May sleep.
     ///
-    /// No CPU has fetched from the region yet, so no CPU needs a synchronisation.
+    /// No CPU has fetched from the region yet, so no CPU needs a synchronisation. The memory may have
+    /// been vmalloc memory of others: `vfree()` leaves writable entries in the TLBs for later (mm/vmalloc.c,
+    /// `free_vmap_area_noflush()`), so these are invalidated here, as `set_memory_rox()` does for the
+    /// stock kernel's packs (arch/arm64/mm/pageattr.c, `change_memory_common()`).
     ///
     /// # Errors
     ///
@@ -250,6 +253,8 @@ impl OpenRegion {
     pub(crate) fn seal(self) -> Result<Region> {
         faults::at(Point::RegionTraps, EFAULT)?;
         let mut region = self.0;
+        // SAFETY: It needs a context that may sleep, as callers have.
+        unsafe { sys::bpf_pack_helper_unmap_aliases() };
         region.alias.fill(sys::break_insn());
         region.make_fetchable(0, region.len);
         // SAFETY: It has no preconditions.
@@ -260,8 +265,10 @@ impl OpenRegion {
     }
 }
 
-/// The flags of all allocations. They fail rather than invoke the OOM killer: the stock allocator
-/// then serves.
+/// The flags of all allocations of pages for regions. They fail rather than invoke the OOM killer: the
+/// stock allocator then serves. Tables for the linear map, where one of its leaves is split, are the
+/// kernel's own allocations without such flags (arch/arm64/mm/mmu.c, `pgd_pgtable_alloc_init_mm_gfp()`),
+/// as for the stock kernel's packs.
 fn gfp_flags() -> bindings::gfp_t {
     bindings::GFP_KERNEL | bindings::__GFP_NOWARN | 1 << bindings::___GFP_NORETRY_BIT
 }
@@ -303,6 +310,10 @@ fn allocate(
             allocate as *const c_void,
         )
     };
+    // `Region::drop` unmaps the memory before `vfree()` tells kmemleak that it is gone, and there is
+    // nothing in it that kmemleak could look for.
+    // SAFETY: kmemleak takes any address.
+    unsafe { sys::bpf_pack_helper_no_scan(address) };
     NonNull::new(address.cast())
 }
 

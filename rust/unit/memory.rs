@@ -11,6 +11,7 @@ use crate::poke::{
 use crate::region::Region;
 use crate::sys;
 use kernel::bindings;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
 /// The word at `address`; [`None`] if it cannot be read.
@@ -54,6 +55,28 @@ pub(super) fn writable<'a>(
     // SAFETY: The case made the region and lends it: nobody else writes there, and nobody knows it
     // who could execute it.
     unsafe { Writable::new(kernel, region, offset, len) }
+}
+
+/// An address of vmalloc space, and the memory that it mapped.
+pub(super) struct Freed {
+    pub(super) address: usize,
+    pub(super) pa: u64,
+}
+
+/// Writes to `len` bytes of vmalloc memory and frees them. The kernel leaves the TLB as it is.
+pub(super) fn freed_memory(len: usize) -> Result<KVec<Freed>> {
+    let mut memory = VVec::with_capacity(len, GFP_KERNEL)?;
+    let mut freed = KVec::with_capacity(len / PAGE_SIZE, GFP_KERNEL)?;
+    memory.extend_with(len, 1u8, GFP_KERNEL)?;
+    for page in memory.chunks(PAGE_SIZE) {
+        // SAFETY: The address is in a live vmalloc area.
+        let pa = unsafe {
+            sys::bpf_pack_helper_page_to_phys(bindings::vmalloc_to_page(page.as_ptr().cast()))
+        };
+        let address = page.as_ptr() as usize;
+        freed.push(Freed { address, pa }, GFP_KERNEL)?;
+    }
+    Ok(freed)
 }
 
 /// A source of `len` bytes that cannot be read.

@@ -2,7 +2,11 @@
 
 //! Cases of `region.rs`.
 
-use super::memory::is_traps;
+use super::memory::{
+    freed_memory,
+    is_traps,
+    word, //
+};
 use super::{
     cases,
     ensure,
@@ -39,6 +43,7 @@ cases! {
     the_alias_is_valid_again_when_a_pack_is_gone,
     the_alias_is_valid_again_when_sealing_fails,
     an_alias_is_exposed_and_hidden,
+    a_pack_is_not_mapped_by_entries_of_the_past,
 }
 
 /// A sealed region, as the first attempt of the plan would make it.
@@ -213,5 +218,28 @@ fn an_alias_is_exposed_and_hidden(fixture: &Fixture) -> Verdict {
             "a page is not hidden"
         );
     }
+    Ok(())
+}
+
+/// The kernel frees vmalloc memory first and invalidates the TLB later, for much memory at a time.
+fn a_pack_is_not_mapped_by_entries_of_the_past(fixture: &Fixture) -> Verdict {
+    // Few pages: they stay in the TLB.
+    let attempt = Attempt {
+        len: 16 * PAGE_SIZE,
+        place: Place::Far,
+        limit: LeafLimit::Page,
+    };
+    let freed = freed_memory(attempt.len).map_err(|_| "no memory")?;
+    let region = open(fixture, attempt)?.seal().map_err(|_| "not sealed")?;
+    let (mut again, mut mapped) = (0u32, false);
+    for offset in (0..region.len()).step_by(PAGE_SIZE) {
+        let pa = region.physical(offset);
+        if let Some(past) = freed.iter().find(|past| Some(past.pa) == pa) {
+            again = again.saturating_add(1);
+            mapped |= word(past.address).is_some();
+        }
+    }
+    ensure!(again > 0, "none of the freed memory is in the pack");
+    ensure!(!mapped, "the TLB still has a writable mapping of the pack");
     Ok(())
 }

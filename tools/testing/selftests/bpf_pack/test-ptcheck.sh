@@ -13,6 +13,7 @@ need_tool hold_progs run_progs kcore_read
 need_module bpf_pack bpf_pack_ptwalk
 
 PACK_BYTES=2097152
+KMEMLEAK=$DEBUGFS/kmemleak
 
 # ask FILE [REQUEST] - writes REQUEST to a file of bpf_pack_ptwalk, and shows the answer.
 ask() {
@@ -47,6 +48,17 @@ kcore_is() {
 	[ "$got" = "$1" ]
 }
 
+# kmemleak_skips ADDRESS - kmemleak, which reads memory without expecting a fault, leaves it alone:
+# the flag OBJECT_NO_SCAN is 4 (mm/kmemleak.c).
+kmemleak_skips() {
+	mark_log
+	echo "dump=0x$1" >"$KMEMLEAK" || return
+	log_since_mark >"$WORK/object"
+	cat "$WORK/object"
+	flags=$(sed -n 's/.*flags = \(0x[0-9a-f]*\).*/\1/p' "$WORK/object")
+	[ $((flags & 4)) -ne 0 ]
+}
+
 # plant SEED - makes a violation; "none" removes it.
 plant() {
 	echo "$*" >"$WALK/seed"
@@ -72,6 +84,12 @@ if [ -r /proc/kcore ]; then
 	check "/proc/kcore gives zeroes for a pack" kcore_is zeroes "0x$(first_pack)"
 else
 	skip_case "/proc/kcore gives zeroes for a pack" "this kernel has no /proc/kcore"
+fi
+
+if [ -e "$KMEMLEAK" ]; then
+	check "kmemleak does not read the first pack" kmemleak_skips "$(first_pack)"
+else
+	skip_case "kmemleak does not read the first pack" "this kernel has no kmemleak"
 fi
 
 if plant wx; then
