@@ -10,6 +10,7 @@
 
 #[allow(unsafe_code)] // Reads memory, and writes to regions that only one case knows.
 mod memory;
+mod packs;
 mod poke;
 mod region;
 mod service;
@@ -50,6 +51,7 @@ const SUITES: &[(&str, &[Case])] = &[
     ("region", region::CASES),
     ("poke", poke::CASES),
     ("service", service::CASES),
+    ("packs", packs::CASES),
 ];
 
 /// What cases are given.

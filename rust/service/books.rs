@@ -66,6 +66,8 @@ pub(super) struct Books {
     near_bytes: usize,
     images: u64,
     lease: Option<ModuleRef>,
+    /// Whether a classic program has asked for memory.
+    classic: bool,
     /// Whether somebody waits for the last image.
     pub(super) awaited: bool,
     /// Whether the work that tidies up is queued, and has not looked at the books since.
@@ -105,6 +107,7 @@ impl Books {
             near_bytes: 0,
             images: 0,
             lease: None,
+            classic: false,
             awaited: false,
             tidying: false,
             synchronised: None,

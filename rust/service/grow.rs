@@ -167,7 +167,7 @@ impl Service {
 
     /// Makes a pack for each kind of customer whose packs run low. Runs in the background. May
     /// sleep.
-    pub(super) fn grow_where_low(&self) {
+    pub(crate) fn grow_where_low(&self) {
         for (wanted, customer) in [
             (&self.low.classic, Customer::Classic),
             (&self.low.any, Customer::Any),
@@ -195,6 +195,10 @@ impl Service {
             let near_full = matches!(made, Made::NearFull);
             let unused = self.add_made(&mut self.books(), made, 1);
             drop(unused);
+            if !self.serving() {
+                // Who drains meanwhile looked for empty packs before this one was in the books.
+                self.tidy_later();
+            }
             if !near_full {
                 break;
             }
@@ -256,8 +260,8 @@ impl Service {
     ) -> Result<(Pack<Words>, Arc<Region>)> {
         faults::at(Point::RegionShared, ENOMEM)?;
         let region = Arc::new(region, GFP_KERNEL)?;
-        // The rest of a large image's region stays unused: a small image there would keep the whole
-        // region after the large one is freed.
+        // The rest of a large image's region stays unused, also what the image does not need in the end:
+        // a small image there would keep the whole region after the large one is freed.
         let usable = if size > PACK_SIZE { size } else { region.len() };
         let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
         faults::at(Point::PackWords, ENOMEM)?;
@@ -265,7 +269,7 @@ impl Service {
         let rank = rank_of(region.is_huge(), region.place(), shared);
         let pack = Pack::new(words, chunks, rank).map_err(|_| EINVAL)?;
         let pack = if size > PACK_SIZE {
-            pack
+            pack.for_one_image()
         } else {
             pack.with_origin(self.origin())
         };

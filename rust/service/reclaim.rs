@@ -14,7 +14,10 @@ use super::books::images::{
     Retired, //
 };
 use super::Service;
-use crate::plan::MAX_PACKS;
+use crate::plan::{
+    Place,
+    MAX_PACKS, //
+};
 use crate::poke;
 use crate::trace;
 use kernel::prelude::*;
@@ -196,7 +199,7 @@ impl Service {
 
     /// Frees the memory of retired images, and packs that have been empty for long enough. Queues
     /// itself again if something is left to do. Runs in the background.
-    pub(super) fn tidy_up(&self) {
+    pub(crate) fn tidy_up(&self) {
         // First: what is retired from now on queues the work again.
         self.books().tidying = false;
         // While many images are freed, every batch would find some that were freed during the one
@@ -232,6 +235,12 @@ impl Service {
             };
             self.counters.regions_freed.inc();
             trace::free_region(region.address(), region.len());
+            let near = region.place() == Place::Near;
+            // Until it is freed, nobody finds room where it is.
+            drop(region);
+            if near {
+                self.books().note_near_room();
+            }
         }
     }
 

@@ -13,6 +13,7 @@ enum {
 	SUITE_region,
 	SUITE_poke,
 	SUITE_service,
+	SUITE_packs,
 };
 
 /* A parameter must not be NULL: it is the number of a case plus one. */
@@ -51,5 +52,6 @@ static struct kunit_suite title##_suite = {						\
 SUITE(region);
 SUITE(poke);
 SUITE(service);
+SUITE(packs);
 
-kunit_test_suites(&region_suite, &poke_suite, &service_suite);
+kunit_test_suites(&region_suite, &poke_suite, &service_suite, &packs_suite);

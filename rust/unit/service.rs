@@ -59,15 +59,23 @@ const WORDS: [u32; 200] = [0xcafe_f00d; 200];
 const BYTES: usize = size_of_val(&WORDS);
 
 /// A service; it gives everything back when it is dropped.
-struct Own(Pin<KBox<Service>>);
+pub(super) struct Own(pub(super) Pin<KBox<Service>>);
 
 impl Own {
     fn new(fixture: &Fixture, near_packs: usize) -> Result<Self, &'static str> {
+        Self::with(fixture, near_packs, Knobs::default())
+    }
+
+    pub(super) fn with(
+        fixture: &Fixture,
+        near_packs: usize,
+        knobs: Knobs,
+    ) -> Result<Self, &'static str> {
         let config = Config {
             near_packs,
             retain_seconds: 0,
             randomize: false,
-            knobs: Knobs::default(),
+            knobs,
         };
         KBox::pin_init(Service::new(fixture.kernel, config), GFP_KERNEL)
             .map(Self)
@@ -80,19 +88,19 @@ impl Own {
         Ok(own)
     }
 
-    fn alloc(&self, size: usize) -> Result<usize, &'static str> {
+    pub(super) fn alloc(&self, size: usize) -> Result<usize, &'static str> {
         self.0
             .alloc(size, Customer::Any)
             .map(|address| address.as_ptr() as usize)
             .map_err(|_| "alloc was refused")
     }
 
-    fn finalize(&self, address: usize) -> Outcome {
+    pub(super) fn finalize(&self, address: usize) -> Outcome {
         self.0.finalize(address, Source::from(&WORDS[..]), BYTES)
     }
 
     /// No image is left, the books are right, and with them goes all memory.
-    fn close(self) -> Verdict {
+    pub(super) fn close(self) -> Verdict {
         ensure!(self.0.wait_until_unused().is_ok(), "interrupted");
         ensure!(self.0.check().is_ok(), "the books are wrong");
         self.0.shut_down();

@@ -26,8 +26,37 @@ use kernel::time::{
 };
 use pack_core::{
     Pack,
+    Rank,
+    RankSet,
     PACK_CHUNKS, //
 };
+
+/// The number of packs with room for the next images, by who may use them.
+struct Roomy {
+    /// Whether another pack may be near the kernel.
+    near_open: bool,
+    /// Near packs.
+    near: usize,
+    all: usize,
+    /// Those for classic programs, if there ever was one.
+    classic: Option<usize>,
+}
+
+impl Roomy {
+    /// Whether nobody's packs run low without an empty pack of this rank.
+    fn can_lose(&self, rank: Rank) -> bool {
+        let left = |packs: usize, homes: RankSet| packs > usize::from(homes.contains(rank));
+        let near = Customer::Any.preferred(true);
+        // Where a near pack was, there is room for another.
+        let any = if self.near_open || near.contains(rank) {
+            left(self.near, near)
+        } else {
+            left(self.all, Customer::Any.preferred(false))
+        };
+        let classic = self.classic;
+        any && classic.is_none_or(|packs| left(packs, Customer::Classic.homes()))
+    }
+}
 
 impl Books {
     /// Adds one region with its pack. If every slot has a pack, it returns the pack, which the
@@ -58,24 +87,31 @@ impl Books {
         None
     }
 
-    /// The number of empty packs to keep: one if `keep_room` and no used pack that customers prefer
-    /// has room, otherwise 0. O(slots).
-    fn packs_to_keep(&self, config: &Config, keep_room: bool) -> usize {
-        let homes = Customer::Any.preferred(self.near_open(config));
-        let mut packs = self.pool.occupied();
-        let room = packs.any(|(_, pack)| {
-            homes.contains(pack.rank()) && !pack.is_empty() && pack.hole_bound() >= LOW_WATER
-        });
-        usize::from(keep_room && !room)
+    /// Counts the packs that have room for the next images, for those who decide which empty one can
+    /// go. O(slots).
+    fn roomy(&self, config: &Config) -> Roomy {
+        let count = |homes: RankSet| {
+            let packs = self
+                .pool
+                .occupied()
+                .filter(|(_, pack)| homes.contains(pack.rank()) && pack.hole_bound() >= LOW_WATER);
+            packs.count()
+        };
+        Roomy {
+            near_open: self.near_open(config),
+            near: count(Customer::Any.preferred(true)),
+            all: count(Customer::Any.preferred(false)),
+            classic: self.classic.then(|| count(Customer::Classic.homes())),
+        }
     }
 
     /// Whether packs have to be freed later, or retired images to be made free. O(slots).
     pub(in crate::service) fn is_untidy(&self, config: &Config, keep_room: bool) -> bool {
-        let keep = self.packs_to_keep(config, keep_room);
-        let mut empty = 0usize;
+        let roomy = self.roomy(config);
         self.pool.occupied().any(|(_, pack)| {
-            empty = empty.saturating_add(usize::from(pack.is_empty()));
-            pack.tallies().dying().ranges > 0 || empty > keep
+            pack.tallies().dying().ranges > 0
+                || pack.is_empty()
+                    && (!keep_room || pack.hole_bound() < LOW_WATER || roomy.can_lose(pack.rank()))
         })
     }
 
@@ -87,23 +123,26 @@ impl Books {
         }
     }
 
-    /// Takes out one pack, with its region, that has been empty for `rounds` rounds and is not to
-    /// be kept. The caller drops them with no lock held. O(slots).
+    /// Takes out one pack, with its region, that has been empty for `rounds` rounds. If `keep_room`,
+    /// nobody's packs run low without it: otherwise the background would make another. The caller
+    /// drops them with no lock held. O(slots).
     pub(in crate::service) fn take_empty(
         &mut self,
         rounds: u32,
         config: &Config,
         keep_room: bool,
     ) -> Option<(Pack<Words>, Arc<Region>)> {
-        let keep = self.packs_to_keep(config, keep_room);
+        let roomy = self.roomy(config);
         let whole_pack = u64::from(PACK_CHUNKS.get());
         // A region that was made for one large image is not kept.
         let large = self
             .pool
             .take_empty(0, |_, stats| stats.chunks > whole_pack);
         let (id, pack) = large.or_else(|| {
-            self.pool.take_empty(keep, |_, stats| {
-                u32::from(stats.empty_for) >= rounds && stats.chunks <= whole_pack
+            self.pool.take_empty(0, |_, stats| {
+                u32::from(stats.empty_for) >= rounds
+                    && stats.chunks <= whole_pack
+                    && (!keep_room || roomy.can_lose(stats.rank))
             })
         })?;
         // INVARIANT: The pool has lost it, and the other two lose it here.
@@ -111,7 +150,6 @@ impl Books {
         self.owners.remove(region.address());
         if region.place() == Place::Near {
             self.near_bytes = self.near_bytes.saturating_sub(region.len());
-            self.near_full = None;
         }
         Some((pack, region))
     }

@@ -117,6 +117,11 @@ impl Books {
         self.near_full = Some(Instant::now());
     }
 
+    /// Notes that a region near the kernel was freed: its addresses are there for another.
+    pub(in crate::service) fn note_near_room(&mut self) {
+        self.near_full = None;
+    }
+
     /// Reserves room for an image of `size` bytes, or says what the caller can do.
     ///
     /// If no pack can be made, the caller does not reclaim retired memory itself: otherwise every
@@ -131,6 +136,7 @@ impl Books {
         customer: Customer,
         config: &Config,
     ) -> Result<Placing, Refusal> {
+        self.classic |= customer == Customer::Classic;
         let preferred = customer.preferred(self.near_open(config));
         if let Some(address) = self.reserve(size, config, preferred)? {
             let low = !self.pool.may_hold(LOW_WATER, preferred) && !self.cannot_grow(1, config);

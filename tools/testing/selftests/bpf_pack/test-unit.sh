@@ -30,7 +30,7 @@ mark_log
 check "the unit tests run" control unit
 unit_cases >"$WORK/cases"
 take_cases unit <"$WORK/cases"
-for suite in bpf_pack_region bpf_pack_poke bpf_pack_service; do
+for suite in bpf_pack_region bpf_pack_poke bpf_pack_service bpf_pack_packs; do
 	if [ -e "$KUNIT/$suite/run" ]; then
 		check "KUnit: $suite passes" kunit_passes "$suite"
 	else
