@@ -20,6 +20,9 @@ use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 
+#[cfg(test)]
+mod tests;
+
 /// An error in the records of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flaw {
@@ -86,6 +89,7 @@ where
         || Flaw::of_pool("no batch is under way but ranges are syncing, or the reverse"),
     )?;
     check_index(pool)?;
+    check_lead(pool)?;
     check_list(pool, pool.internals().retired(), RangeState::Retired)?;
     check_list(pool, pool.internals().syncing(), RangeState::Syncing)?;
     let last = pool.internals().retired().last();
@@ -121,6 +125,30 @@ where
                 Flaw::of_pool("a node of the index across packs is not the larger of its children")
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Checks that nothing that goes to the lead could go to a pack before it.
+fn check_lead<S, L>(pool: &Pool<S, L>) -> Result<(), Flaw>
+where
+    S: DerefMut<Target = [u64]>,
+    L: DerefMut<Target = [Slot<S>]>,
+{
+    let Some(lead) = pool.internals().lead else {
+        return Ok(());
+    };
+    let leading = pool.id_of_slot(lead.slot).and_then(|id| pool.pack(id));
+    let rank = leading.map(Pack::rank);
+    let rank = rank
+        .filter(|rank| lead.among.contains(*rank))
+        .ok_or(Flaw::of_pack("the lead is no pack of its ranks", lead.slot))?;
+    for (id, pack) in pool.occupied() {
+        let before = (pack.rank(), id.slot()) < (rank, lead.slot);
+        ensure(
+            !before || !lead.among.contains(pack.rank()) || pack.hole_bound().get() < lead.least,
+            || Flaw::of_pack("a pack before the lead may have room", id.slot()),
+        )?;
     }
     Ok(())
 }
@@ -205,29 +233,33 @@ fn check_pack<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
             },
         );
     }
-    ensure(tallies == *pack.tallies(), || {
+    ensure(tallies == pack.tallies(), || {
         Flaw::of_pack("the counters are wrong", slot)
     })?;
     ensure(parts.tree.len() >= parts.len(), || {
         Flaw::of_pack("the index has too few nodes", slot)
     })?;
-    ensure(pack.hole_bound().get() == pack.true_bound(), || {
+    ensure(pack.hole_bound().get() == pack.find_bound(), || {
         Flaw::of_pack("the bound of the holes is not that of the index", slot)
     })?;
     check_fresh(pack, slot)?;
     check_tree(pack, slot)
 }
 
-/// Checks the chunks that the index does not know of.
+/// Checks the chunks that are set aside.
 fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<(), Flaw> {
     let (parts, fresh) = (pack.parts(), pack.fresh());
     let used = |chunk| parts.is_used(chunk);
-    ensure(fresh.count() <= Fresh::limit(pack.chunks()), || {
-        Flaw::of_pack("too many chunks are fresh", slot)
-    })?;
-    ensure((fresh.start()..fresh.end()).all(used), || {
-        Flaw::of_pack("a fresh chunk is free", slot)
-    })?;
+    let ordered = fresh.start() <= fresh.end() && fresh.end() <= fresh.stop();
+    ensure(
+        ordered && fresh.len() <= Fresh::limit(pack.chunks()),
+        || Flaw::of_pack("too many chunks are fresh", slot),
+    )?;
+    ensure(
+        (fresh.start()..fresh.end()).all(used)
+            && (fresh.end()..fresh.stop()).all(|chunk| !used(chunk)),
+        || Flaw::of_pack("a fresh chunk is free before others that are used", slot),
+    )?;
     // What comes before it, in the order from the origin on.
     let longest = |chunks: Range<u32>| scan(chunks.map(|chunk| !used(chunk))).longest;
     let before = if pack.origin() <= fresh.start() {
@@ -235,10 +267,18 @@ fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result
     } else {
         longest(pack.origin()..pack.chunks().get()).max(longest(0..fresh.start()))
     };
-    ensure(
-        fresh.is_empty() || before < fresh.least() || fresh.least() == u32::MAX,
-        || Flaw::of_pack("an image fits before the fresh chunks", slot),
-    )
+    ensure(before < fresh.least() || fresh.least() == u32::MAX, || {
+        Flaw::of_pack("an image fits before the fresh chunks", slot)
+    })?;
+    let goes_on = fresh.start() == fresh.end()
+        && fresh.start() != pack.origin()
+        && fresh
+            .start()
+            .checked_sub(1)
+            .is_some_and(|chunk| !used(chunk));
+    ensure(fresh.is_empty() || !goes_on, || {
+        Flaw::of_pack("a hole goes on in the fresh chunks", slot)
+    })
 }
 
 /// Compares every node of a pack's index with a scan of the chunks under it.
@@ -250,7 +290,7 @@ fn check_tree<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result<
         for (index, node) in numbered(first_node..first_node.saturating_mul(2)) {
             let first = index.saturating_mul(span);
             let free = (first..first.saturating_add(span)).map(|chunk| {
-                let free = !parts.is_used(chunk) || pack.fresh().contains(chunk);
+                let free = !parts.is_used(chunk) && !pack.fresh().contains(chunk);
                 chunk < pack.chunks().get() && free
             });
             let known = runs.node(node);
@@ -292,196 +332,4 @@ fn scan(free: impl Iterator<Item = bool>) -> Summary {
         }
     }
     summary
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::geometry::RankSet;
-    use crate::pack::parts::GROUP;
-    use crate::pool::batch::Batch;
-    use crate::pool::tests::damage;
-    use crate::pool::tests::pack;
-    use crate::pool::tests::pool;
-    use crate::pool::tests::TestPool;
-    use crate::state::Taken;
-    use crate::state::WriteEnd;
-
-    /// A pool with one pack of 150 chunks, in which there is a range in every state, and holes.
-    fn one_of_each() -> (TestPool, Batch) {
-        let mut pool = pool(2);
-        let id = pool.add(pack(150, 0)).unwrap();
-        let sizes = [3, 70, 1, 20, 2, 9, 4, 5];
-        let ranges = sizes.map(|chunks| {
-            let size = ChunkCount::new(chunks).bytes();
-            pool.reserve(size, ChunkCount::ONE, RankSet::ALL)
-                .unwrap()
-                .range
-        });
-        for range in [ranges[1], ranges[6], ranges[7]] {
-            pool.begin_write(id, range).unwrap();
-        }
-        assert_eq!(pool.finalize(id, ranges[1]), Ok(WriteEnd::Kept));
-        for range in [ranges[2], ranges[3], ranges[4], ranges[5]] {
-            let taken = pool.begin_retire(id, range.start());
-            assert_eq!(taken, Ok(Taken::Retiring(range)));
-        }
-        let doomed = pool.begin_retire(id, ranges[7].start());
-        assert_eq!(doomed, Ok(Taken::Doomed(ranges[7])));
-        pool.retired(id, ranges[2]).unwrap();
-        let batch = pool.begin_batch().unwrap();
-        assert_eq!(pool.release(batch, 1).tally.chunks, 1);
-        pool.retired(id, ranges[3]).unwrap();
-        let batch = pool.begin_batch().unwrap();
-        pool.retired(id, ranges[4]).unwrap();
-        let tallies = pool.stats().tallies;
-        assert!(RangeState::ALL
-            .into_iter()
-            .all(|state| tallies.of(state).ranges == 1));
-        (pool, batch)
-    }
-
-    #[test]
-    fn every_bit_of_the_books_is_checked() {
-        let (mut pool, _batch) = one_of_each();
-        assert_eq!(check_invariants(&pool), Ok(()));
-        let words = Pack::<Vec<u64>>::words_needed(ChunkCount::new(150));
-        let bitmaps = GROUP * bitmap::words_for(150);
-        for word in 0..words {
-            for bit in 0..64 {
-                // Node 0 does not exist, and a node has 63 bits.
-                if word == bitmaps || (word > bitmaps && bit == 63) {
-                    continue;
-                }
-                let flip = |pack: &mut Pack<Vec<u64>>| pack.storage_mut()[word] ^= 1 << bit;
-                damage(&mut pool, 0, flip);
-                assert!(check_invariants(&pool).is_err(), "word {word}, bit {bit}");
-                damage(&mut pool, 0, flip);
-            }
-        }
-        assert_eq!(check_invariants(&pool), Ok(()));
-    }
-
-    #[test]
-    fn every_counter_is_checked() {
-        for state in RangeState::ALL {
-            for tally in [
-                Tally {
-                    ranges: 1,
-                    chunks: 0,
-                },
-                Tally {
-                    ranges: 0,
-                    chunks: 1,
-                },
-            ] {
-                let (mut pool, _batch) = one_of_each();
-                damage(&mut pool, 0, |pack| pack.tallies_mut().add(state, tally));
-                assert!(check_invariants(&pool).is_err(), "{state:?}: {tally:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn both_spans_are_checked() {
-        for which in [0, 1] {
-            let (mut pool, _batch) = one_of_each();
-            damage(&mut pool, 0, |pack| {
-                let (retired, syncing) = pack.spans_mut();
-                *[retired, syncing][which] = bitmap::Span::default();
-            });
-            assert!(check_invariants(&pool).is_err());
-        }
-    }
-
-    #[test]
-    fn the_fresh_chunks_are_checked() {
-        let fresh = |pool: &TestPool| {
-            let pack = pool.id_of_slot(0).and_then(|id| pool.pack(id));
-            pack.map(Pack::fresh).unwrap()
-        };
-        // Three chunks are fresh, from the second on, and one is free before them.
-        let sound = || {
-            let mut pool = pool(1);
-            let id = pool.add(pack(300, 0)).unwrap();
-            let mut make = |chunks| {
-                let size = ChunkCount::new(chunks).bytes();
-                let reserved = pool.reserve(size, ChunkCount::ONE, RankSet::ALL);
-                reserved.unwrap().range
-            };
-            let ranges = [5, 2, 2, 1].map(&mut make);
-            let taken = pool.begin_retire(id, ranges[1].start());
-            assert_eq!(taken, Ok(Taken::Retiring(ranges[1])));
-            pool.retired(id, ranges[1]).unwrap();
-            let batch = pool.begin_batch().unwrap();
-            assert_eq!(pool.release(batch, 1).rest, None);
-            // One chunk would fit where two became free: these are the next.
-            for chunks in [2, 3, 1] {
-                let size = ChunkCount::new(chunks).bytes();
-                let among = RankSet::ALL;
-                let _ = pool.reserve(size, ChunkCount::ONE, among).unwrap();
-            }
-            pool
-        };
-        let pool = sound();
-        assert_eq!(check_invariants(&pool), Ok(()));
-        let is = fresh(&pool);
-        assert!(is.count() > 1 && is.start() > 0, "{is:?}");
-        let changes: [fn(&mut Fresh); 6] = [
-            |fresh| *fresh = Fresh::default(),
-            |fresh| *fresh = Fresh::first(fresh.start(), fresh.count() - 1),
-            |fresh| *fresh = Fresh::first(fresh.start(), fresh.count() + 1),
-            |fresh| *fresh = Fresh::first(fresh.start() + 1, fresh.count() - 1),
-            |fresh| *fresh = Fresh::first(fresh.start() - 1, fresh.count() + 1),
-            |fresh| *fresh = Fresh::first(fresh.start() - 1, fresh.count()),
-        ];
-        for (number, change) in changes.into_iter().enumerate() {
-            let mut pool = sound();
-            damage(&mut pool, 0, |pack| change(pack.fresh_mut()));
-            assert!(check_invariants(&pool).is_err(), "change {number}");
-        }
-    }
-
-    /// What is known to fit nowhere before the fresh chunks must not fit there.
-    #[test]
-    fn a_hole_before_the_fresh_chunks_is_checked() {
-        let mut pool = pool(1);
-        let id = pool.add(pack(300, 0)).unwrap();
-        let reserve = |pool: &mut TestPool, chunks, align| {
-            let size = ChunkCount::new(chunks).bytes();
-            let reserved = pool.reserve(size, ChunkCount::new(align), RankSet::ALL);
-            reserved.unwrap().range
-        };
-        let _ = reserve(&mut pool, 2, 1);
-        // Leaves two chunks free before it.
-        let _ = reserve(&mut pool, 4, 4);
-        let _ = reserve(&mut pool, 3, 1);
-        assert_eq!(check_invariants(&pool), Ok(()));
-        let fresh = pool.pack(id).map(Pack::fresh).unwrap();
-        assert_eq!((fresh.count(), fresh.least()), (3, 3));
-        damage(&mut pool, 0, |pack| pack.fresh_mut().note(2));
-        assert!(check_invariants(&pool).is_err());
-    }
-
-    #[test]
-    fn the_bound_of_the_holes_is_checked() {
-        for by in [1, u32::MAX] {
-            let (mut pool, _batch) = one_of_each();
-            damage(&mut pool, 0, |pack| {
-                *pack.bound_mut() = pack.bound_mut().wrapping_add(by)
-            });
-            assert!(check_invariants(&pool).is_err());
-        }
-    }
-
-    #[test]
-    fn the_flaw_says_where() {
-        let (mut pool, _batch) = one_of_each();
-        // Chunk 149 is free.
-        damage(&mut pool, 0, |pack| {
-            pack.storage_mut()[2 * GROUP] |= 1 << (149 - 128)
-        });
-        let flaw = check_invariants(&pool).unwrap_err();
-        assert_eq!((flaw.slot, flaw.chunk), (Some(0), Some(149)));
-    }
 }

@@ -176,6 +176,28 @@ pub(crate) fn is_clear<const STRIDE: usize>(words: &[u64], start: u32, end: u32)
             || (first_word.saturating_add(1)..last_word.saturating_add(1)).all(is_clear))
 }
 
+/// Returns the first set bit from `start` on, or `end` if it comes before that or there are no more
+/// words. O(words).
+///
+/// The words of the bitmap are every `STRIDE`th of `words`.
+pub(crate) fn clear_until<const STRIDE: usize>(words: &[u64], start: u32, end: u32) -> u32 {
+    let mut mask = from_bit(start);
+    let mut index = word_of(start);
+    while first_bit_of(index) < end {
+        probe::visit();
+        let Some(word) = words.get(index.saturating_mul(STRIDE)) else {
+            return first_bit_of(index);
+        };
+        if word & mask != 0 {
+            let set = first_bit_of(index).saturating_add((word & mask).trailing_zeros());
+            return set.min(end);
+        }
+        mask = u64::MAX;
+        index = index.saturating_add(1);
+    }
+    end
+}
+
 /// Visits the numbers of the set bits of a word, lowest first.
 #[cfg(any(test, feature = "model"))]
 pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> {
@@ -372,6 +394,24 @@ mod tests {
                 assert_eq!(is_clear::<1>(&words, start, end), wanted, "{start}..{end}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_set_bit_is_as_looked_for() {
+        let mut random = Random::new(4);
+        for word in words() {
+            let words = [random.next() & random.next(), word, 0, u64::MAX];
+            for _ in 0..20 {
+                let (start, end) = (random.below(200), random.below(256));
+                let wanted = (start..end).find(|bit| get(&words, *bit));
+                assert_eq!(
+                    clear_until::<1>(&words, start, end),
+                    wanted.unwrap_or(end),
+                    "{start}..{end}"
+                );
+            }
+        }
+        assert_eq!(clear_until::<1>(&[0, 0], 5, 300), 128);
     }
 
     #[test]

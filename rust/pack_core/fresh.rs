@@ -1,49 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Chunks that were handed out and that the index of free runs does not know of yet.
+//! The chunks of a pack that are set aside for the next images.
 //!
-//! Images come one after the other, and each is placed behind the one before. If the index were
-//! refreshed each time, every image would cost a way up the tree. So the index is left alone while
-//! images are placed without a gap, and refreshed once for all of them.
+//! Images come one after the other, and each is placed behind the one before. If the index of free
+//! runs followed each of them, every image would cost a search and a way up the tree. So a part of
+//! a hole is set aside: the index counts all of it as used, once, and images take their chunks
+//! from it without a look at the index. When it does not serve any more, the index learns what of it
+//! is free.
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
 use crate::geometry::ChunkCount;
 
-/// The part of a pack whose chunks may be fresh at a time: 32 KiB of a pack of 2 MiB.
+/// The part of a pack that may be set aside: 32 KiB of a pack of 2 MiB.
 const PART: u32 = 64;
-/// Up to half of the pack, so many may be fresh in a smaller one: tests have packs of few chunks.
+/// Up to half of the pack, so many may be in a smaller one: tests have packs of few chunks.
 const AT_LEAST: u32 = 4;
 
-/// A run of used chunks that the index counts as free.
+/// A run of chunks that the index counts as used: first those that images have taken, then free
+/// ones.
 ///
 /// # Invariants
 ///
-/// If the run is not empty and `least` is not [`u32::MAX`], no free run of `least` chunks or more
-/// comes before it, in the order from the pack's origin on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// - `start <= end <= stop`. Chunks from `start` up to `end` are used, those from `end` up to
+///   `stop` are free.
+/// - If `least` is not [`u32::MAX`], no free run of `least` chunks or more comes before `start`, in
+///   the order from the pack's origin on. It is that if the run is empty.
+/// - If `start` is `end`, and neither 0 nor the pack's origin, the chunk before is used: a hole there
+///   would go on in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fresh {
     start: u32,
     end: u32,
+    stop: u32,
     /// The smallest number of chunks of which it is known that they fit nowhere before the run.
     least: u32,
 }
 
+impl Default for Fresh {
+    /// Makes an empty run.
+    fn default() -> Self {
+        Self {
+            start: 0,
+            end: 0,
+            stop: 0,
+            least: u32::MAX,
+        }
+    }
+}
+
 impl Fresh {
-    /// Returns the most chunks that may be fresh in a pack of `chunks` chunks.
+    /// Returns the most chunks that may be set aside in a pack of `chunks` chunks.
     #[inline]
     pub(crate) fn limit(chunks: ChunkCount) -> u32 {
         let part = chunks.get() / PART;
         part.max(AT_LEAST.min(chunks.get() / 2))
     }
 
-    /// Makes the run of `count` chunks at `start`, the lowest place in the pack that they fit.
+    /// Makes the run from `start` up to `stop`, the first `count` chunks of which are used. `start`
+    /// is the first place in the pack that they fit.
     #[inline]
-    pub(crate) fn first(start: u32, count: u32) -> Self {
-        // INVARIANT: A free run of `count` chunks before it would have been lower.
+    pub(crate) fn first(start: u32, count: u32, stop: u32) -> Self {
+        // INVARIANT: A free run of `count` chunks before it would have been taken.
         Self {
             start,
             end: start.saturating_add(count),
+            stop,
             least: count,
         }
     }
@@ -54,31 +76,49 @@ impl Fresh {
         self.start
     }
 
-    /// Returns the chunk after the last.
+    /// Returns the chunk after the last used one: the next image starts there.
     #[inline]
     pub(crate) fn end(self) -> u32 {
         self.end
     }
 
+    /// Returns the chunk after the last.
+    #[inline]
+    pub(crate) fn stop(self) -> u32 {
+        self.stop
+    }
+
+    /// Returns the smallest number of chunks that are known to fit nowhere before the run.
+    #[inline]
+    pub(crate) fn least(self) -> u32 {
+        self.least
+    }
+
     /// Returns the number of chunks.
     #[inline]
-    pub(crate) fn count(self) -> u32 {
-        self.end.saturating_sub(self.start)
+    pub(crate) fn len(self) -> u32 {
+        self.stop.saturating_sub(self.start)
     }
 
-    /// Tells whether there are none.
+    /// Returns the number of free chunks.
+    #[inline]
+    pub(crate) fn room(self) -> u32 {
+        self.stop.saturating_sub(self.end)
+    }
+
+    /// Tells whether there are no chunks.
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
-        self.count() == 0
+        self.len() == 0
     }
 
-    /// Tells whether a chunk is one of them.
+    /// Tells whether a chunk belongs to the run.
     #[inline]
     pub(crate) fn contains(self, chunk: u32) -> bool {
-        self.start <= chunk && chunk < self.end
+        self.start <= chunk && chunk < self.stop
     }
 
-    /// Returns their bits in the word at `index` of a bitmap.
+    /// Returns the bits of the run in the word at `index` of a bitmap.
     #[inline]
     pub(crate) fn in_word(self, index: usize) -> u64 {
         let first = bitmap::first_bit_of(index);
@@ -87,19 +127,26 @@ impl Fresh {
             WORD_BITS => u64::MAX,
             bits => !bitmap::from_bit(bits),
         };
-        below(self.end) & !below(self.start)
+        below(self.stop) & !below(self.start)
     }
 
-    /// Tells whether one of `count` chunks from `start` on is one of them.
+    /// Tells whether one of the chunks from `start` up to `end` belongs to the run.
     #[inline]
-    pub(crate) fn overlaps(self, start: u32, count: u32) -> bool {
-        start < self.end && self.start < start.saturating_add(count)
+    pub(crate) fn overlaps(self, start: u32, end: u32) -> bool {
+        start < self.stop && self.start < end
     }
 
-    /// Tells whether it is known that `count` chunks fit nowhere before the run.
+    /// Takes the next `count` chunks and returns the first of them, if nothing fits before and there
+    /// is room. The caller marks them as used.
     #[inline]
-    pub(crate) fn precedes(self, count: u32) -> bool {
-        !self.is_empty() && count >= self.least
+    pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
+        if count < self.least || count > self.room() {
+            return None;
+        }
+        let start = self.end;
+        // INVARIANT: This does not pass `stop`.
+        self.end = start.wrapping_add(count);
+        Some(start)
     }
 
     /// Notes that `count` chunks fit nowhere before the run.
@@ -114,16 +161,10 @@ impl Fresh {
         self.least = u32::MAX;
     }
 
-    /// Moves the end of the run.
+    /// Notes that all chunks of the run from `end` on are free again.
     #[inline]
-    pub(crate) fn set_end(&mut self, end: u32) {
+    pub(crate) fn shrink(&mut self, end: u32) {
         self.end = end;
-    }
-
-    /// Returns the smallest number of chunks that are known to fit nowhere before the run.
-    #[inline]
-    pub(crate) fn least(self) -> u32 {
-        self.least
     }
 }
 
@@ -135,14 +176,33 @@ mod tests {
     fn the_bits_in_a_word_are_those_of_its_chunks() {
         let edges = [0, 1, 63, 64, 65, 127, 128, 190, 191, 192, 193];
         for start in edges {
-            for end in edges.into_iter().filter(|end| *end >= start) {
-                let fresh = Fresh::first(start, end - start);
+            for stop in edges.into_iter().filter(|stop| *stop >= start) {
+                let fresh = Fresh::first(start, 0, stop);
                 for word in 0..4 {
                     let want = (0..64).filter(|bit| fresh.contains(64 * word + bit));
                     let want = want.fold(0, |bits, bit| bits | (1u64 << bit));
-                    assert_eq!(fresh.in_word(word as usize), want, "{start}..{end}: {word}");
+                    assert_eq!(
+                        fresh.in_word(word as usize),
+                        want,
+                        "{start}..{stop}: {word}"
+                    );
                 }
             }
         }
+    }
+
+    #[test]
+    fn chunks_are_taken_while_there_is_room() {
+        let mut fresh = Fresh::first(10, 4, 20);
+        assert_eq!(fresh.take(3), None);
+        assert_eq!(fresh.take(7), None);
+        assert_eq!(fresh.take(4), Some(14));
+        fresh.note(2);
+        assert_eq!(fresh.take(2), Some(18));
+        assert_eq!((fresh.room(), fresh.take(2)), (0, None));
+        fresh.shrink(10);
+        fresh.forget();
+        assert_eq!((fresh.room(), fresh.take(2)), (10, None));
+        assert_eq!(Fresh::default().take(1), None);
     }
 }

@@ -16,11 +16,13 @@ use crate::geometry::MAX_CHUNKS;
 use crate::runs::Runs;
 use crate::state::RangeState;
 use crate::stats::PackStats;
+use crate::stats::PackTallies;
 use crate::stats::Tallies;
 use crate::stats::Tally;
 
 pub(crate) mod parts;
 mod retiring;
+mod room;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -31,13 +33,13 @@ use parts::GROUP;
 
 /// Who may use the room of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+enum Users {
     /// All images that fit.
-    Shared,
+    Many,
     /// The first image.
     One,
     /// Nobody: it has had its image.
-    Taken,
+    Nobody,
 }
 
 /// The records of one pack, in storage that the caller lends (`pack/parts.rs`).
@@ -48,9 +50,9 @@ enum Room {
 ///   [`Pack::words_needed`] words.
 /// - A chunk is used if and only if it belongs to a range. Bits beyond the last chunk are used.
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
-/// - The index summarises the used bitmap, as if the chunks of `fresh` were free. These are used,
-///   and at most `Fresh::limit` many.
-/// - `bound` is the longest free run that the index knows of; 0 if nobody may use the room.
+/// - The index summarises the used bitmap, as if the chunks of `fresh` were used. These are at most
+///   `Fresh::limit` many.
+/// - `bound` is [`Pack::find_bound`].
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -60,11 +62,11 @@ pub struct Pack<S> {
     rank: Rank,
     /// Where the search for room begins: below `chunks`.
     origin: u32,
-    room: Room,
-    tallies: Tallies,
-    /// Used chunks that the index counts as free.
+    users: Users,
+    tallies: PackTallies,
+    /// Chunks that the index counts as used.
     fresh: Fresh,
-    /// The longest run that the index knows of, in chunks.
+    /// The bound of the holes, in chunks.
     bound: u32,
     /// Where retired ranges start.
     retired: Span,
@@ -97,8 +99,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             chunks,
             rank,
             origin: 0,
-            room: Room::Shared,
-            tallies: Tallies::default(),
+            users: Users::Many,
+            tallies: PackTallies::default(),
             fresh: Fresh::default(),
             bound: 0,
             retired: Span::default(),
@@ -122,7 +124,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// image does not need nor when it is gone.
     #[must_use]
     pub fn for_one_image(mut self) -> Self {
-        self.room = Room::One;
+        self.users = Users::One;
         self
     }
 
@@ -157,8 +159,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Returns the numbers of ranges and chunks in each state.
     #[inline]
-    pub fn tallies(&self) -> &Tallies {
-        &self.tallies
+    pub fn tallies(&self) -> Tallies {
+        self.tallies.all()
+    }
+
+    /// Returns the numbers of ranges and chunks in a state.
+    #[inline]
+    pub(crate) fn tally(&self, state: RangeState) -> Tally {
+        self.tallies.of(state)
     }
 
     /// Tells whether every chunk is free.
@@ -167,31 +175,41 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.tallies.is_empty()
     }
 
-    /// Returns a number of chunks above which nothing fits. It is the length of the longest free
-    /// run, or up to 1/64 of the pack (in a small one, four chunks) more; 0 if the pack was for one
-    /// image and has had it. O(1).
+    /// Returns a number of chunks above which nothing fits. O(1).
+    ///
+    /// It is the length of the longest free run, or up to 1/64 of the pack (in a small one, four
+    /// chunks) more, and while the first images behind the origin are made, the length of the hole
+    /// before the origin more. It is 0 if the pack was for one image and has had it.
     #[inline]
     pub fn hole_bound(&self) -> ChunkCount {
         ChunkCount::new(self.bound)
     }
 
-    /// Notes the longest free run that the index knows of, after a change of the index.
-    fn note_bound(&mut self) {
-        self.bound = self.true_bound();
+    /// Returns the bound of the holes. O(1), or O(words) if the fresh run starts at the origin.
+    pub(crate) fn find_bound(&self) -> u32 {
+        if self.users == Users::Nobody {
+            return 0;
+        }
+        let fresh = self.fresh;
+        // The hole before it goes on in it if it has no used chunk.
+        let before = if fresh.is_empty() || fresh.start() != self.origin {
+            0
+        } else {
+            self.parts().free_before(fresh.start())
+        };
+        let longest = self.runs().longest().saturating_add(fresh.len());
+        longest.saturating_add(before).min(self.chunks.get())
     }
 
-    /// Returns what the bound of the holes has to be. O(1).
-    pub(crate) fn true_bound(&self) -> u32 {
-        match self.room {
-            Room::Shared | Room::One => self.runs().longest(),
-            Room::Taken => 0,
-        }
+    /// Notes the bound of the holes, after a change of the index.
+    fn note_bound(&mut self) {
+        self.bound = self.find_bound();
     }
 
     /// Returns the length of the longest free run; 0 if nobody may use it. O(1), or O(words) just
     /// after images were placed: callers that can do with [`Self::hole_bound`] take that.
     pub fn largest_hole(&self) -> ChunkCount {
-        if self.fresh.is_empty() || self.room == Room::Taken {
+        if self.fresh.is_empty() || self.users == Users::Nobody {
             return self.hole_bound();
         }
         let parts = self.parts();
@@ -215,7 +233,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             rank: self.rank,
             chunks: u64::from(self.chunks.get()),
             largest_hole: u64::from(self.largest_hole().get()),
-            tallies: self.tallies,
+            tallies: self.tallies(),
             empty_for: self.empty_for,
         }
     }
@@ -226,7 +244,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self.storage
     }
 
-    /// Returns the chunks that the index does not know of.
+    /// Returns the chunks that are set aside.
     pub(crate) fn fresh(&self) -> Fresh {
         self.fresh
     }
@@ -241,6 +259,17 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[cfg(test)]
     pub(crate) fn fresh_mut(&mut self) -> &mut Fresh {
         &mut self.fresh
+    }
+
+    /// Sets free chunks aside, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn set_aside(&mut self, start: u32, stop: u32) {
+        self.refresh();
+        self.fresh = Fresh::first(start, 0, stop);
+        self.fresh.forget();
+        let fresh = self.fresh;
+        self.parts_mut().refresh(start, stop, fresh);
+        self.note_bound();
     }
 
     /// Returns the chunk at which the search for room begins.
@@ -261,7 +290,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 
     /// Returns the counters, for tests to damage.
     #[cfg(test)]
-    pub(crate) fn tallies_mut(&mut self) -> &mut Tallies {
+    pub(crate) fn tallies_mut(&mut self) -> &mut PackTallies {
         &mut self.tallies
     }
 
@@ -285,8 +314,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Returns the range that starts at `chunk`, with its state. O(range/64).
     #[inline]
     pub(crate) fn find(&self, chunk: ChunkIdx) -> Option<(RangeState, ChunkRange)> {
-        let groups = parts::groups(&self.storage, self.chunks);
-        let (state, end) = parts::find(groups, chunk.get(), self.chunks.get())?;
+        let (state, end) = parts::find(&self.storage, chunk.get(), self.chunks)?;
         Some((state, ChunkRange::between(chunk.get(), end)?))
     }
 
@@ -316,180 +344,6 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         })
     }
 
-    /// Makes the index know of all chunks.
-    fn refresh(&mut self) {
-        let fresh = core::mem::take(&mut self.fresh);
-        if !fresh.is_empty() {
-            self.parts_mut()
-                .refresh(fresh.start(), fresh.end(), Fresh::default());
-            self.note_bound();
-        }
-    }
-
-    /// Notes that chunks became free that were not fresh.
-    ///
-    /// A hole that ends where the fresh chunks start would make one run with them and the hole
-    /// behind them: the bound of the holes would be far from the truth.
-    fn others_freed(&mut self) {
-        self.fresh.forget();
-        let before = self.fresh.start().checked_sub(1);
-        if before.is_some_and(|before| self.is_free(before, 1)) {
-            self.refresh();
-        }
-    }
-
-    /// Returns the lowest free run of `count` chunks not before `from`. `wrapped` says that there is
-    /// none at the origin or behind it. O(log words).
-    fn first_fit_from(&mut self, from: u32, count: u32, wrapped: bool) -> Option<u32> {
-        let found = match from {
-            0 => self.runs().first_fit(count),
-            _ => self.runs().first_fit_from(from, count),
-        }?;
-        if !self.fresh.overlaps(found, count) {
-            return Some(found);
-        }
-        // Nothing fits before: what the index found is the lowest run of free and fresh chunks.
-        if wrapped || from == self.origin && self.origin <= self.fresh.start() {
-            self.fresh.note(count);
-        }
-        self.runs().first_fit_from(self.fresh.end(), count)
-    }
-
-    /// Returns the lowest free run of `count` chunks not before `from` that starts at a multiple of
-    /// `align`. `wrapped` says that `from` is 0, and no free run so long is at the origin or behind it.
-    ///
-    /// O(log words) for an alignment of 1, otherwise O(log words) for each hole that is looked at.
-    fn aligned_fit_from(
-        &mut self,
-        from: u32,
-        count: u32,
-        align: u32,
-        wrapped: bool,
-    ) -> Option<u32> {
-        let mut start = self.first_fit_from(from, count, wrapped)?;
-        loop {
-            let aligned = start.checked_next_multiple_of(align)?;
-            if aligned == start {
-                return Some(start);
-            }
-            start = self.first_fit_from(aligned, count, false)?;
-        }
-    }
-
-    /// Returns a free run of `count` chunks that starts at a multiple of `align`: the lowest one
-    /// not before `from`, which is the origin if it is not given, or the lowest one. The flag says
-    /// whether it is the first one that fits from the origin on.
-    fn fit(
-        &mut self,
-        count: ChunkCount,
-        align: ChunkCount,
-        from: Option<u32>,
-    ) -> Option<(u32, bool)> {
-        let (count, align) = (count.get(), align.get());
-        let from = match from {
-            Some(from) => self.within(from),
-            None => {
-                // The usual case: behind the image that came last.
-                let next = self.fresh.end();
-                if align == 1 && self.fresh.precedes(count) && self.is_free(next, count) {
-                    return Some((next, true));
-                }
-                self.origin
-            }
-        };
-        let first = align == 1 && from == self.origin;
-        let found = self.aligned_fit_from(from, count, align, false);
-        let start = match found {
-            None if from != 0 => self.aligned_fit_from(0, count, align, first),
-            found => found,
-        };
-        Some((start?, first))
-    }
-
-    /// Tells whether `count` chunks from `start` on are free. O(chunks/64).
-    #[inline]
-    fn is_free(&self, start: u32, count: u32) -> bool {
-        let groups = parts::groups(&self.storage, self.chunks);
-        bitmap::is_clear::<GROUP>(groups, start, start.saturating_add(count))
-    }
-
-    /// Marks `count` chunks at `start` as used, which are free and, if `first`, the first that are
-    /// from the origin on.
-    fn take(&mut self, start: u32, count: u32, first: bool) {
-        let end = start.saturating_add(count);
-        let follows = !self.fresh.is_empty() && start == self.fresh.end();
-        let limit = Fresh::limit(self.chunks);
-        if follows && self.fresh.count().saturating_add(count) <= limit {
-            self.fresh.set_end(end);
-        } else {
-            self.refresh();
-            // A hole before them would make one run with them and the hole behind.
-            let before = start.checked_sub(1);
-            let behind_hole = before.is_some_and(|before| self.is_free(before, 1));
-            if !first || count > limit || behind_hole {
-                self.parts_mut()
-                    .set_used(start, end, true, Fresh::default());
-                self.note_bound();
-                return;
-            }
-            self.fresh = Fresh::first(start, count);
-        }
-        self.parts_mut().fill_used(start, end, true);
-    }
-
-    /// Marks the chunks from `start` up to but not including `end` as free.
-    fn give(&mut self, start: u32, end: u32) {
-        if end == self.fresh.end() && start > self.fresh.start() {
-            self.fresh.set_end(start);
-            self.parts_mut().fill_used(start, end, false);
-        } else if start < end {
-            if self.fresh.overlaps(start, end.saturating_sub(start)) {
-                self.refresh();
-            }
-            let fresh = self.fresh;
-            self.parts_mut().set_used(start, end, false, fresh);
-            self.note_bound();
-            self.others_freed();
-        }
-    }
-
-    /// Free → Reserved, for the chunks that [`Self::fit`] finds.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NeedPack`] if nothing fits.
-    pub(crate) fn reserve(
-        &mut self,
-        count: ChunkCount,
-        align: ChunkCount,
-        from: Option<u32>,
-    ) -> Result<ChunkRange, Error> {
-        if self.room == Room::Taken {
-            return Err(Error::NeedPack(count));
-        }
-        let fit = self.fit(count, align, from).and_then(|(start, first)| {
-            let range = ChunkRange::new(ChunkIdx::new(start), count)?;
-            Some((range, first))
-        });
-        let (range, first) = fit.ok_or_else(|| {
-            // The bound of the holes is exact now: nobody asks in vain again.
-            self.refresh();
-            Error::NeedPack(count)
-        })?;
-        // INVARIANT: The chunks were free. They become one range, which is counted and has its
-        // state at its first chunk.
-        self.take(range.start().get(), count.get(), first);
-        if self.room == Room::One {
-            self.room = Room::Taken;
-            self.note_bound();
-        }
-        self.parts_mut()
-            .set_state(range.start().get(), RangeState::Reserved);
-        self.tallies.add(RangeState::Reserved, Tally::one(count));
-        self.empty_for = 0;
-        Ok(range)
-    }
-
     /// Checks that `range` is exactly a range of this pack, in the state `wanted`.
     ///
     /// # Errors
@@ -504,11 +358,17 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
     }
 
+    /// Writes the state of `range`, which must be a range of this pack.
+    #[inline]
+    fn set_state(&mut self, range: ChunkRange, state: RangeState) {
+        parts::set_state(&mut self.storage, range.start().get(), state);
+    }
+
     /// Changes the state of `range`, which must be a range of this pack in the state `from`.
     #[inline(always)]
     fn change(&mut self, range: ChunkRange, from: RangeState, to: RangeState) {
         // INVARIANT: The state stays at the first chunk, and the range is counted in its new state.
-        self.parts_mut().set_state(range.start().get(), to);
+        self.set_state(range, to);
         self.tallies.remove(from, Tally::one(range.count()));
         self.tallies.add(to, Tally::one(range.count()));
     }

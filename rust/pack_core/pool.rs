@@ -62,6 +62,19 @@ impl<S> core::fmt::Debug for AddError<S> {
     }
 }
 
+/// The pack in which the last image was placed at the first place that there was.
+///
+/// # Invariants
+///
+/// The pack in `slot` has a rank of `among`. Of the packs of these ranks that a reservation tries
+/// before it, none has a bound of `least` chunks or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lead {
+    pub(crate) slot: u32,
+    pub(crate) among: RankSet,
+    pub(crate) least: u32,
+}
+
 /// A set of packs. `S` is the storage of a pack, `L` the list of slots.
 ///
 /// # Invariants
@@ -78,6 +91,8 @@ pub struct Pool<S, L> {
     slots: L,
     /// The index across packs.
     holes: Tournament<S>,
+    /// Where most images go, without a look at the index.
+    lead: Option<Lead>,
     packs: usize,
     /// The first slot on the list of packs with retired ranges: the one that has waited longest.
     first_retired: Option<u32>,
@@ -95,6 +110,7 @@ pub struct Pool<S, L> {
 pub(crate) struct Internals<'a, S> {
     pub(crate) slots: &'a [Slot<S>],
     pub(crate) holes: &'a Tournament<S>,
+    pub(crate) lead: Option<Lead>,
     pub(crate) last_retired: Option<u32>,
     pub(crate) is_batch_under_way: bool,
     first_retired: Option<u32>,
@@ -150,6 +166,7 @@ where
         Ok(Self {
             slots,
             holes,
+            lead: None,
             packs: 0,
             first_retired: None,
             last_retired: None,
@@ -172,8 +189,7 @@ where
     }
 
     /// Returns a number of chunks above which nothing fits in the packs of the ranks `among`; 0 if
-    /// there is none. It is the length of their longest free run, or up to 1/64 of a pack
-    /// more. O(ranks).
+    /// there is none. It is the largest [`Pack::hole_bound`] of theirs. O(ranks).
     pub fn hole_bound(&self, among: RankSet) -> ChunkCount {
         let largest = among.iter().map(|rank| self.holes.largest(rank)).max();
         ChunkCount::new(largest.unwrap_or(0))
@@ -208,6 +224,7 @@ where
         // pool.
         self.holes
             .update(index, pack.rank(), pack.hole_bound().get());
+        self.lead = None;
         self.packs = self.packs.saturating_add(1);
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))
@@ -240,6 +257,7 @@ where
         // is on no list because it has no range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
+        self.lead = None;
         self.packs = self.packs.saturating_sub(1);
         Some((id, pack))
     }
@@ -290,11 +308,18 @@ where
         stats
     }
 
+    /// Sets the lead, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn lead_mut(&mut self) -> &mut Option<Lead> {
+        &mut self.lead
+    }
+
     /// Returns the pool's records about its packs.
     pub(crate) fn internals(&self) -> Internals<'_, S> {
         Internals {
             slots: &self.slots,
             holes: &self.holes,
+            lead: self.lead,
             last_retired: self.last_retired,
             is_batch_under_way: self.under_way.is_some(),
             first_retired: self.first_retired,

@@ -107,14 +107,14 @@ pub(crate) const fn leaves_for(words: usize) -> usize {
 ///
 /// `tree.len()` is a power of two and at least the number of groups; missing groups count as used.
 /// Each node summarises the chunks under it, if [`refresh`] was called for all words that changed
-/// in other places than `fresh`.
+/// in other places than `fresh`, and for those of `fresh` when that began.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
     /// Groups of words (`pack/parts.rs`). The first of each is that of the used bitmap.
     groups: &'a [u64],
     /// The stored nodes. The first word is unused.
     tree: &'a [u64],
-    /// Used chunks that count as free.
+    /// Chunks that count as used.
     fresh: Fresh,
 }
 
@@ -139,8 +139,8 @@ impl<'a> Runs<'a> {
     /// Returns the word of the used bitmap at `index`.
     #[inline]
     fn used_word(&self, index: usize) -> u64 {
-        let used = self.groups.get(index.saturating_mul(GROUP)).copied();
-        used.unwrap_or(u64::MAX) & !self.fresh.in_word(index)
+        let used = self.groups.get(index.wrapping_mul(GROUP)).copied();
+        used.unwrap_or(u64::MAX) | self.fresh.in_word(index)
     }
 
     /// Returns the summary of a node.
@@ -220,8 +220,8 @@ impl<'a> Runs<'a> {
         }
         while node < self.leaves() {
             span /= 2;
-            let left = node.saturating_mul(2);
-            let right = left.saturating_add(1);
+            let left = node.wrapping_mul(2);
+            let right = left.wrapping_add(1);
             let middle = first.saturating_add(span);
             let left_summary = self.node(left);
             if left_summary.longest >= count {
@@ -241,7 +241,7 @@ impl<'a> Runs<'a> {
 
 /// Updates the index after changes of the words from `first_word` to `last_word`, inclusive.
 ///
-/// The chunks of `fresh` count as free. O(words + log of all words). It stops where no node changes,
+/// The chunks of `fresh` count as used. O(words + log of all words). It stops where no node changes,
 /// because the nodes above do not change either.
 pub(crate) fn refresh(
     groups: &[u64],
@@ -258,9 +258,9 @@ pub(crate) fn refresh(
     while changed && first >= 1 {
         changed = false;
         for node in first..=last {
-            let left = node.saturating_mul(2);
+            let left = node.wrapping_mul(2);
             let runs = Runs::new(groups, tree, fresh);
-            let joined = Summary::join(runs.node(left), runs.node(left.saturating_add(1)), half);
+            let joined = Summary::join(runs.node(left), runs.node(left.wrapping_add(1)), half);
             if let Some(word) = tree.get_mut(node) {
                 let was = core::mem::replace(word, joined.encode());
                 changed |= was != *word;

@@ -115,13 +115,6 @@ impl Tallies {
         *entry = entry.plus(tally);
     }
 
-    /// Subtracts `tally` from that of a state.
-    #[inline]
-    pub(crate) fn remove(&mut self, state: RangeState, tally: Tally) {
-        let entry = self.of_mut(state);
-        *entry = entry.minus(tally);
-    }
-
     /// Returns the sum of two sets of tallies, state by state.
     fn plus(mut self, other: &Self) -> Self {
         for state in RangeState::ALL {
@@ -152,6 +145,74 @@ impl Tallies {
     /// syncing ranges.
     pub fn dying(&self) -> Tally {
         self.retiring.plus(self.retired).plus(self.syncing)
+    }
+}
+
+/// The tallies of one pack, in a word for each state: the ranges in the upper half, their chunks in
+/// the lower one. No pack has more than [`MAX_CHUNKS`](crate::MAX_CHUNKS) of either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PackTallies([u64; 8]);
+
+impl PackTallies {
+    /// Returns the word of a tally.
+    #[inline]
+    const fn word_of(tally: Tally) -> u64 {
+        tally.ranges.wrapping_shl(u32::BITS) | tally.chunks
+    }
+
+    /// Returns the word of a state.
+    #[inline]
+    fn word(&mut self, state: RangeState) -> &mut u64 {
+        let [_, w1, w2, w3, w4, w5, w6, w7] = &mut self.0;
+        // As the codes are numbered, so that the compiler makes an index of them.
+        match state.code() {
+            1 => w1,
+            2 => w2,
+            3 => w3,
+            4 => w4,
+            5 => w5,
+            6 => w6,
+            _ => w7,
+        }
+    }
+
+    /// Returns the tally of a state.
+    #[inline]
+    pub(crate) fn of(&self, state: RangeState) -> Tally {
+        let word = *{ *self }.word(state);
+        Tally {
+            ranges: word.wrapping_shr(u32::BITS),
+            chunks: word & u64::from(u32::MAX),
+        }
+    }
+
+    /// Adds `tally` to that of a state.
+    #[inline]
+    pub(crate) fn add(&mut self, state: RangeState, tally: Tally) {
+        let word = self.word(state);
+        *word = word.wrapping_add(Self::word_of(tally));
+    }
+
+    /// Subtracts `tally` from that of a state.
+    #[inline]
+    pub(crate) fn remove(&mut self, state: RangeState, tally: Tally) {
+        let word = self.word(state);
+        *word = word.wrapping_sub(Self::word_of(tally));
+    }
+
+    /// Tells whether there is no range.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> Tallies {
+        let mut tallies = Tallies::default();
+        for state in RangeState::ALL {
+            tallies.add(state, self.of(state));
+        }
+        tallies
     }
 }
 

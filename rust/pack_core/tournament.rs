@@ -56,7 +56,8 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
     #[inline]
     fn position(node: usize, rank: Rank) -> (usize, u32) {
         let rank = usize::from(rank.get());
-        let word = node.saturating_mul(STRIDE).saturating_add(rank / PER_WORD);
+        // For a node that does not exist, a word that does not exist, or any.
+        let word = node.wrapping_mul(STRIDE).wrapping_add(rank / PER_WORD);
         (word, if rank % PER_WORD == 0 { 0 } else { 32 })
     }
 
@@ -87,7 +88,7 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
     #[inline]
     pub(crate) fn leaf(&self, slot: u32) -> usize {
         // CAST: `usize` has at least 32 bits.
-        self.leaves.saturating_add(slot as usize)
+        self.leaves.wrapping_add(slot as usize)
     }
 
     /// Returns the number of leaves. Nodes with lower numbers are inner nodes.
@@ -134,13 +135,13 @@ impl<S: DerefMut<Target = [u64]>> Tournament<S> {
                 }
                 node /= 2;
             }
-            node = node.saturating_add(1);
+            node = node.wrapping_add(1);
         }
         // Downwards, to the left if possible.
         while node < self.leaves {
-            node = node.saturating_mul(2);
+            node = node.wrapping_mul(2);
             if self.node(node, rank) < wanted {
-                node = node.saturating_add(1);
+                node = node.wrapping_add(1);
             }
         }
         node.checked_sub(self.leaves)

@@ -38,11 +38,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
 }
 
 impl<S: DerefMut<Target = [u64]>> Pack<S> {
-    /// Returns what the pack knows of the chunks that its index does not: the first, the one after
-    /// the last, and the smallest number of chunks that fits nowhere before them.
-    pub fn unindexed(&self) -> [u32; 3] {
+    /// Returns what the pack knows of the chunks that are set aside: the first, the one after the
+    /// last used one, the one after the last, and the smallest number of chunks that fits nowhere
+    /// before them.
+    pub fn unindexed(&self) -> [u32; 4] {
         let fresh = self.fresh();
-        [fresh.start(), fresh.end(), fresh.least()]
+        [fresh.start(), fresh.end(), fresh.stop(), fresh.least()]
     }
 }
 

@@ -367,6 +367,19 @@ where
         tallies
     }
 
+    /// Returns the length of the free run that ends before the origin of a slot's pack.
+    pub fn free_before_origin(&self, slot: u32) -> ChunkCount {
+        let origin = self.pack(slot).map_or(0, |pack| pack.origin);
+        let free = numbered(self.cells(slot)).fold(0u32, |free, (chunk, cell)| {
+            match (chunk < origin, cell.state) {
+                (false, _) => free,
+                (true, None) => free.saturating_add(1),
+                (true, Some(_)) => 0,
+            }
+        });
+        ChunkCount::new(free)
+    }
+
     /// Returns the length of the longest free run of a slot that an image may use.
     pub fn largest_hole(&self, slot: u32) -> ChunkCount {
         if self.pack(slot).is_some_and(|pack| pack.taken) {

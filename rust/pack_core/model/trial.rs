@@ -193,7 +193,7 @@ where
                 "a pack's geometry",
             )?;
             ensure(
-                *stats.tallies() == self.shadow.tallies(slot),
+                stats.tallies() == self.shadow.tallies(slot),
                 "a pack's counters",
             )?;
             ensure(
@@ -220,7 +220,9 @@ where
             let holes = packs.map(|(slot, pack)| {
                 let hole = self.shadow.largest_hole(slot);
                 let fresh = Fresh::limit(pack.chunks);
-                (hole, ChunkCount::new(hole.get().saturating_add(fresh)))
+                let before = self.shadow.free_before_origin(slot);
+                let more = fresh.saturating_add(before.get());
+                (hole, ChunkCount::new(hole.get().saturating_add(more)))
             });
             let (hole, most) = holes.fold((ChunkCount::new(0), ChunkCount::new(0)), |a, b| {
                 (a.0.max(b.0), a.1.max(b.1))

@@ -35,7 +35,7 @@ impl Group {
     #[inline]
     pub(crate) fn read(groups: &[u64], index: usize) -> Option<Self> {
         probe::visit();
-        let words = groups.get(index.saturating_mul(GROUP)..)?;
+        let words = groups.get(index.wrapping_mul(GROUP)..)?;
         let [used, a, b, c] = *words.first_chunk::<GROUP>()?;
         Some(Self { used, a, b, c })
     }
@@ -43,7 +43,7 @@ impl Group {
     /// Writes the group at `index`.
     #[inline]
     pub(super) fn write(self, groups: &mut [u64], index: usize) {
-        let words = groups.get_mut(index.saturating_mul(GROUP)..);
+        let words = groups.get_mut(index.wrapping_mul(GROUP)..);
         if let Some(words) = words.and_then(|words| words.first_chunk_mut::<GROUP>()) {
             *words = [self.used, self.a, self.b, self.c];
         }
@@ -61,20 +61,6 @@ impl Group {
         // CAST: Keeps the lowest bit.
         let bit = |plane: u64| plane.wrapping_shr(chunk) as u8 & 1;
         RangeState::from_code(bit(self.a) | (bit(self.b) << 1) | (bit(self.c) << 2))
-    }
-
-    /// Writes the state of the range that starts at `chunk`.
-    #[inline]
-    pub(super) fn set_state(&mut self, chunk: u32, state: RangeState) {
-        let bit = 1u64.wrapping_shl(chunk);
-        let code = state.code();
-        for (plane, place) in [(&mut self.a, 1), (&mut self.b, 2), (&mut self.c, 4)] {
-            *plane = if code & place != 0 {
-                *plane | bit
-            } else {
-                *plane & !bit
-            };
-        }
     }
 }
 
@@ -126,6 +112,28 @@ impl Parts<'_> {
         }
     }
 
+    /// Returns the number of free chunks right before `chunk`. O(number/64).
+    pub(super) fn free_before(&self, chunk: u32) -> u32 {
+        let Some(last) = chunk.checked_sub(1) else {
+            return 0;
+        };
+        let mut mask = bitmap::up_to_bit(last);
+        let mut index = bitmap::word_of(last);
+        while let Some(group) = Group::read(self.groups, index) {
+            let used = group.used & mask;
+            if used != 0 {
+                let last_used = bitmap::first_bit_of(index).saturating_add(used.ilog2());
+                return last.saturating_sub(last_used);
+            }
+            mask = u64::MAX;
+            match index.checked_sub(1) {
+                Some(before) => index = before,
+                None => break,
+            }
+        }
+        chunk
+    }
+
     /// Returns the first chunk from `chunk` on at which a range starts. O(distance/64).
     pub(super) fn start_from(&self, chunk: u32) -> Option<u32> {
         let mut mask = bitmap::from_bit(chunk);
@@ -141,16 +149,6 @@ impl Parts<'_> {
 }
 
 impl PartsMut<'_> {
-    /// Writes the state of the range that starts at `chunk`.
-    #[inline]
-    pub(super) fn set_state(&mut self, chunk: u32, state: RangeState) {
-        let index = bitmap::word_of(chunk);
-        if let Some(mut group) = Group::read(self.groups, index) {
-            group.set_state(chunk, state);
-            group.write(self.groups, index);
-        }
-    }
-
     /// Marks the chunks from `start` up to but not including `end` as used or free, in the bitmap
     /// only. O(chunks/64).
     #[inline]
@@ -159,7 +157,7 @@ impl PartsMut<'_> {
     }
 
     /// As [`Self::fill_used`], and brings the index up to date, which counts the chunks of `fresh`
-    /// as free. O(chunks/64 + log of the pack).
+    /// as used. O(chunks/64 + log of the pack).
     pub(super) fn set_used(&mut self, start: u32, end: u32, used: bool, fresh: Fresh) {
         if start < end {
             self.fill_used(start, end, used);
@@ -175,21 +173,75 @@ impl PartsMut<'_> {
     }
 }
 
-/// Returns the range that starts at `start`, as its state and its end. O(range/64).
+/// Returns the group of `chunk` in the storage of a pack that has this chunk.
 #[inline]
-pub(super) fn find(groups: &[u64], start: u32, chunks: u32) -> Option<(RangeState, u32)> {
+fn group_mut(storage: &mut [u64], chunk: u32) -> Option<&mut [u64; GROUP]> {
+    let at = bitmap::word_of(chunk).wrapping_mul(GROUP);
+    storage.get_mut(at..)?.first_chunk_mut()
+}
+
+/// Writes the state of the range that starts at `chunk` in the storage of its pack.
+#[inline]
+pub(super) fn set_state(storage: &mut [u64], chunk: u32, state: RangeState) {
+    if let Some([_, a, b, c]) = group_mut(storage, chunk) {
+        let bit = 1u64.wrapping_shl(chunk);
+        let code = state.code();
+        for (plane, place) in [(a, 1), (b, 2), (c, 4)] {
+            *plane = if code & place != 0 {
+                *plane | bit
+            } else {
+                *plane & !bit
+            };
+        }
+    }
+}
+
+/// Marks `count` free chunks from `start` on as used in the storage of their pack, which has them, in
+/// the bitmap only, and as a reserved range. O(count/64).
+#[inline(always)]
+pub(super) fn reserve(storage: &mut [u64], start: u32, count: u32) {
+    let bit = start % bitmap::WORD_BITS;
+    match group_mut(storage, start) {
+        // Most images are in one word. The planes are 0 where chunks are free.
+        Some([used, a, _, _]) if bit.wrapping_add(count) <= bitmap::WORD_BITS => {
+            let last = bit.wrapping_add(count).wrapping_sub(1);
+            *used |= bitmap::from_bit(bit) & bitmap::up_to_bit(last);
+            *a |= 1u64.wrapping_shl(bit);
+        }
+        _ => reserve_words(storage, start, count),
+    }
+}
+
+/// As [`reserve()`], in several words.
+#[inline(never)]
+fn reserve_words(storage: &mut [u64], start: u32, count: u32) {
+    bitmap::fill::<GROUP>(storage, start, start.saturating_add(count), true);
+    set_state(storage, start, RangeState::Reserved);
+}
+
+/// Returns the range that starts at `start`, as its state and its end, from the storage of a pack of
+/// `chunks` chunks. O(range/64).
+#[inline]
+pub(super) fn find(storage: &[u64], start: u32, chunks: ChunkCount) -> Option<(RangeState, u32)> {
+    if start >= chunks.get() {
+        return None;
+    }
     let index = bitmap::word_of(start);
-    let group = Group::read(groups, index)?;
+    let group = Group::read(storage, index)?;
     let state = group.state(start)?;
     // A range ends before the next free chunk or the next start of a range.
-    let after = bitmap::from_bit(start) & !1u64.wrapping_shl(start);
+    let after = bitmap::from_bit(start).wrapping_shl(1);
     let ends = (!group.used | group.starts()) & after;
     let end = if ends != 0 {
         bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros())
     } else {
-        end_from(groups, index.saturating_add(1), chunks)
+        end_from(
+            groups(storage, chunks),
+            index.saturating_add(1),
+            chunks.get(),
+        )
     };
-    Some((state, end.min(chunks)))
+    Some((state, end.min(chunks.get())))
 }
 
 /// Returns the end of a range that has all chunks before the group at `index`.

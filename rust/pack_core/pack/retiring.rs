@@ -9,7 +9,6 @@ use super::Pack;
 use crate::bitmap;
 use crate::bitmap::Span;
 use crate::error::Error;
-use crate::fresh::Fresh;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::runs;
@@ -27,17 +26,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
         let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
         match state {
-            // Each with constants, so that the compiler knows where the counters are.
-            RangeState::Live => {
-                self.change(range, RangeState::Live, RangeState::Retiring);
-                Ok(Taken::Retiring(range))
-            }
-            RangeState::Reserved => {
-                self.change(range, RangeState::Reserved, RangeState::Retiring);
+            RangeState::Live | RangeState::Reserved => {
+                self.change(range, state, RangeState::Retiring);
                 Ok(Taken::Retiring(range))
             }
             RangeState::Writing => {
-                self.change(range, RangeState::Writing, RangeState::Doomed);
+                self.change(range, state, RangeState::Doomed);
                 Ok(Taken::Doomed(range))
             }
             RangeState::Doomed
@@ -75,7 +69,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             group.b |= retired;
             group.write(parts.groups, index);
         }
-        let begun = self.tallies.retired;
+        let begun = self.tallies.of(RangeState::Retired);
         self.tallies.remove(RangeState::Retired, begun);
         self.tallies.add(RangeState::Syncing, begun);
         begun
@@ -96,8 +90,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // The first word in which a syncing range may be left.
         let mut rest = first;
         let mut touched: Option<(usize, usize)> = None;
-        // Whether a fresh chunk becomes free.
-        let mut stale = false;
+        // The fresh chunks that become free.
+        let mut of_fresh = 0u32;
         // Whether a range that becomes free continues in the next word.
         let mut open = false;
         for index in first..usize::MAX {
@@ -128,7 +122,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             } else {
                 index
             };
-            stale |= freed & fresh.in_word(index) != 0;
+            let fresh_freed = (freed & fresh.in_word(index)).count_ones();
+            of_fresh = of_fresh.saturating_add(fresh_freed);
             if freed != 0 {
                 touched = Some((touched.map_or(index, |(first, _)| first), index));
             }
@@ -138,18 +133,26 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             });
         }
         if let Some((first, last)) = touched {
-            let fresh = if stale { Fresh::default() } else { fresh };
             runs::refresh(parts.groups, parts.tree, fresh, first, last);
         }
-        // INVARIANT: All fresh chunks are used, or the index knows of all chunks.
-        if stale {
-            self.refresh();
+        if of_fresh > 0 {
+            let end = fresh.end().saturating_sub(of_fresh);
+            // INVARIANT: If these were the last used ones of the fresh run, the others are still
+            // used. Otherwise the run is given up.
+            if self.is_free(end, of_fresh) {
+                self.fresh.shrink(end);
+            } else {
+                self.refresh();
+            }
         }
+        if released.chunks > u64::from(of_fresh) {
+            self.fresh.forget();
+        }
+        self.settle();
         self.note_bound();
-        self.others_freed();
         // INVARIANT: The syncing ranges that are left start in the rest of the span.
         self.tallies.remove(RangeState::Syncing, released);
-        self.syncing = if self.tallies.syncing.ranges == 0 {
+        self.syncing = if self.tallies.of(RangeState::Syncing).ranges == 0 {
             Span::default()
         } else {
             span.from(rest)

@@ -37,7 +37,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         }
         // INVARIANT: The tail becomes free. The first chunk is not part of it and has the new state.
         self.give(kept.end().get(), range.end().get());
-        self.parts_mut().set_state(chunk.get(), RangeState::Writing);
+        self.set_state(kept, RangeState::Writing);
         self.tallies
             .remove(RangeState::Reserved, Tally::one(range.count()));
         self.tallies.add(RangeState::Writing, Tally::one(keep));
@@ -89,7 +89,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// # Errors
     ///
     /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
-    #[inline]
+    #[inline(always)]
     fn end_write(&mut self, range: ChunkRange, kept: RangeState) -> Result<WriteEnd, Error> {
         let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
         if !matches!(state, RangeState::Writing | RangeState::Doomed) {
@@ -98,7 +98,6 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if found != range {
             return Err(Error::WrongRange);
         }
-        // With constants the compiler knows where the counters are.
         if state == RangeState::Writing {
             self.change(range, RangeState::Writing, kept);
             Ok(WriteEnd::Kept)

@@ -8,6 +8,7 @@ use super::Pool;
 use super::Slot;
 use crate::error::Error;
 use crate::pack::Pack;
+use crate::state::RangeState;
 use crate::stats::Tally;
 
 /// The most packs in a batch. It bounds what [`Pool::begin_batch`] does under the caller's lock.
@@ -115,7 +116,7 @@ where
     /// Tells whether the pack in a slot has syncing ranges.
     fn is_syncing(&self, slot: u32) -> bool {
         let pack = self.id_of_slot(slot).and_then(|id| self.pack(id));
-        pack.is_some_and(|pack| pack.tallies().syncing.ranges != 0)
+        pack.is_some_and(|pack| pack.tally(RangeState::Syncing).ranges != 0)
     }
 
     /// Applies `f` to the pack in a slot, if there is one.

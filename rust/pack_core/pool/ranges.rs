@@ -4,6 +4,7 @@
 
 use core::ops::DerefMut;
 
+use super::Lead;
 use super::Pool;
 use super::Slot;
 use crate::error::Error;
@@ -71,7 +72,22 @@ where
         self.reserve_in(size, align, among, Some(from))
     }
 
-    #[inline]
+    /// Reserves chunks like [`Pool::reserve`] with an alignment of 1, but only behind the image
+    /// that came last, and only if that is where [`Pool::reserve`] would. O(size/64).
+    #[inline(always)]
+    pub fn reserve_next(&mut self, size: usize, among: RankSet) -> Option<Reserved> {
+        let count = ChunkCount::holding(size).ok()?;
+        let lead = self.lead?;
+        if lead.among != among || count.get() < lead.least {
+            return None;
+        }
+        // CAST: `usize` has at least 32 bits.
+        let slot = self.slots.get_mut(lead.slot as usize)?;
+        let range = slot.pack.as_mut()?.reserve_next(count)?;
+        let pack = PackId::new(lead.slot, slot.generation);
+        Some(Reserved { pack, range })
+    }
+
     fn reserve_in(
         &mut self,
         size: usize,
@@ -83,11 +99,20 @@ where
         if !align.get().is_power_of_two() {
             return Err(Error::BadAlign);
         }
+        let first = align == ChunkCount::ONE && from.is_none();
+        if first {
+            if let Some(reserved) = self.reserve_next(size, among) {
+                return Ok(reserved);
+            }
+        }
         for rank in among.iter() {
             let mut next = 0;
             while let Some(slot) = self.holes.first_at_least(rank, next, count.get()) {
                 if let Some(id) = self.id_of_slot(slot) {
                     if let Ok(range) = self.change(id, |pack| pack.reserve(count, align, from)) {
+                        if first {
+                            self.follow(slot, among, count.get());
+                        }
                         return Ok(Reserved { pack: id, range });
                     }
                 }
@@ -96,6 +121,18 @@ where
             }
         }
         Err(Error::NeedPack(count))
+    }
+
+    /// Notes that `count` chunks fitted in a pack and in none before it.
+    fn follow(&mut self, slot: u32, among: RankSet, count: u32) {
+        let known = self.lead.filter(|is| is.slot == slot && is.among == among);
+        // INVARIANT: The bound of each pack before it is less than `count`, now that those which
+        // were asked in vain have refreshed theirs.
+        self.lead = Some(Lead {
+            slot,
+            among,
+            least: known.map_or(count, |is| is.least.min(count)),
+        });
     }
 
     /// Makes the caller the only writer of the reserved range that starts at `chunk`, and frees its
@@ -138,6 +175,7 @@ where
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    #[inline(always)]
     pub fn finalize(&mut self, id: PackId, range: ChunkRange) -> Result<WriteEnd, Error> {
         self.pack_mut(id)?.finalize(range)
     }
@@ -176,11 +214,12 @@ where
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::WrongState`], [`Error::WrongRange`].
+    #[inline(always)]
     pub fn retired(&mut self, id: PackId, range: ChunkRange) -> Result<(), Error> {
         let pack = self.pack_mut(id)?;
         pack.retired(range)?;
         // INVARIANT: The list has the pack since the first of its retired ranges.
-        if pack.tallies().retired.ranges == 1 {
+        if pack.tally(RangeState::Retired).ranges == 1 {
             self.push_retired(id.slot());
         }
         Ok(())
@@ -220,9 +259,13 @@ where
         let before = pack.hole_bound();
         let result = f(pack);
         let (rank, hole) = (pack.rank(), pack.hole_bound());
-        // INVARIANT: The index has the new bound of the holes.
+        // INVARIANT: The index has the new bound of the holes. If that is larger, the pack may have
+        // room for what goes to the lead.
         if hole != before {
             self.holes.update(id.slot(), rank, hole.get());
+            if hole > before && self.lead.is_some_and(|lead| lead.slot != id.slot()) {
+                self.lead = None;
+            }
         }
         result
     }

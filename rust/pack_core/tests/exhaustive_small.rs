@@ -113,7 +113,7 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
 }
 
 /// What a pool knows beyond its shadow, and on which further operations depend, too.
-fn hidden(trial: &HostTrial) -> Vec<[u32; 3]> {
+fn hidden(trial: &HostTrial) -> Vec<[u32; 4]> {
     let packs = trial.pool().occupied();
     packs.map(|(_, pack)| pack.unindexed()).collect()
 }

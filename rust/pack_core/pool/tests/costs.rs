@@ -133,7 +133,7 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
 fn slice_bound(words: u64) -> u64 {
     // Each word is looked at once, and the nodes above it are computed from two children each; then
     // the levels of both indexes.
-    words * 3 + 2 * 9 + 4 * 10
+    words * 3 + 2 * 9 + 5 * 10
 }
 
 #[test]

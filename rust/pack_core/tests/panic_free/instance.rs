@@ -72,6 +72,9 @@ emit! {
     ) -> Result<Reserved, Error> {
         pool.reserve(size, align, among)
     }
+    reserve_next(pool: &mut Pool, size: usize, among: RankSet) -> Option<Reserved> {
+        pool.reserve_next(size, among)
+    }
     reserve_from(
         pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, from: u32
     ) -> Result<Reserved, Error> {
