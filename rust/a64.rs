@@ -11,6 +11,9 @@ pub(crate) const INSN_SIZE: usize = 4;
 /// ARM, C6.2 `B`).
 pub(crate) const BRANCH_RANGE: usize = 128 << 20;
 
+/// The instruction `AARCH64_BREAK_FAULT` of the kernel, a `BRK` (checked in prototypes.c).
+pub(crate) const TRAP: u32 = 0xd420_2000;
+
 pub(crate) const NOP: u32 = 0xd503_201f;
 /// `B` with an offset of 0.
 const B: u32 = 0x1400_0000;
@@ -42,8 +45,8 @@ pub(crate) fn branch(link: bool, from: usize, to: usize) -> u32 {
 /// The JIT reserves memory for the longest code that it might emit and fills the rest with traps.
 /// The last word that it emits is never a trap: it is half of a kernel address in the PLT, or the
 /// type of an exception-table entry (arch/arm64/net/bpf_jit_comp.c, `build_plt()`).
-pub(crate) fn used_bytes(image: &[u32], trap: u32) -> usize {
-    let used = image.iter().rposition(|&word| word != trap);
+pub(crate) fn used_bytes(image: &[u32]) -> usize {
+    let used = image.iter().rposition(|&word| word != TRAP);
     used.map_or(0, |last| last.saturating_add(1))
         .saturating_mul(INSN_SIZE)
 }
@@ -108,7 +111,6 @@ mod tests {
 
     #[test]
     fn the_end_of_an_image_is_where_the_traps_begin() {
-        const TRAP: u32 = 0xd420_2000;
         for (image, used) in [
             (&[][..], 0),
             (&[TRAP][..], 0),
@@ -119,7 +121,7 @@ mod tests {
             (&[NOP, TRAP, NOP][..], 12),
             (&[0, TRAP][..], 4),
         ] {
-            assert_eq!(used_bytes(image, TRAP), used, "{image:x?}");
+            assert_eq!(used_bytes(image), used, "{image:x?}");
         }
     }
 }

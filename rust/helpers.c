@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Functions around what Rust cannot call: static inlines and macros of the
- * kernel's headers. One for each, without logic; helpers.h describes them.
+ * kernel's headers. They have no logic; helpers.h describes them.
  */
 #include <linux/ftrace.h>
 #include <linux/kmemleak.h>
@@ -14,7 +14,6 @@
 #include <asm/barrier.h>
 #include <asm/cacheflush.h>
 #include <asm/fixmap.h>
-#include <asm/insn-def.h>
 #include <asm/pgtable.h>
 #include <asm/sysreg.h>
 
@@ -24,16 +23,6 @@ u64 bpf_pack_helper_prot_rox(void)
 {
 	/* Enforces BTI, as set_memory_x() does for the stock kernel's packs. */
 	return pgprot_val(PAGE_KERNEL_ROX) | PTE_MAYBE_GP;
-}
-
-unsigned long bpf_pack_helper_fixmap_address(void)
-{
-	return __fix_to_virt(FIX_TEXT_POKE0);
-}
-
-u32 bpf_pack_helper_break_insn(void)
-{
-	return AARCH64_BREAK_FAULT;
 }
 
 unsigned long bpf_pack_helper_modules_start(void)
@@ -115,19 +104,6 @@ void bpf_pack_helper_no_scan(const void *address)
 	kmemleak_no_scan(address);
 }
 
-unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock)
-{
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(lock, flags);
-	return flags;
-}
-
-void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
-{
-	raw_spin_unlock_irqrestore(lock, flags);
-}
-
 u64 bpf_pack_helper_page_to_phys(struct page *page)
 {
 	return page_to_phys(page);
@@ -184,20 +160,29 @@ int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match
 	return each_match(fn, name, data);
 }
 
-void bpf_pack_helper_open_window(bpf_pack_set_fixmap map, u64 pa)
+void *bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map, u64 pa,
+				  unsigned long *irq_flags)
 {
-	map(FIX_TEXT_POKE0, pa, FIXMAP_PAGE_NORMAL);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock, flags);
+	map(FIX_TEXT_POKE0, pa & PAGE_MASK, FIXMAP_PAGE_NORMAL);
+	*irq_flags = flags;
+	return (void *)__fix_to_virt(FIX_TEXT_POKE0) + offset_in_page(pa);
 }
 
-void bpf_pack_helper_close_window(bpf_pack_set_fixmap map)
+void bpf_pack_helper_close_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
+				  unsigned long flags)
 {
 	map(FIX_TEXT_POKE0, 0, FIXMAP_PAGE_CLEAR);
+	raw_spin_unlock_irqrestore(lock, flags);
 }
 
-/* Runs in the ftrace callback and must not be traced itself. */
-void notrace bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip)
+/* ftrace must not trace its own callback. */
+void notrace bpf_pack_helper_redirect(unsigned long ip, unsigned long parent_ip,
+				      struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
-	ftrace_regs_set_instruction_pointer(fregs, ip);
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
 }
 
 u32 bpf_pack_helper_functions(const struct bpf_verifier_env *env)

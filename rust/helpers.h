@@ -57,10 +57,6 @@ typeof(bpf_fixup_call_args) bpf_pack_pass_on_fixup_call_args;
 
 /* The protection bits of PAGE_KERNEL_ROX. */
 u64 bpf_pack_helper_prot_rox(void);
-/* The virtual address of FIX_TEXT_POKE0. */
-unsigned long bpf_pack_helper_fixmap_address(void);
-/* The instruction AARCH64_BREAK_FAULT. */
-u32 bpf_pack_helper_break_insn(void);
 /* MODULES_VADDR. */
 unsigned long bpf_pack_helper_modules_start(void);
 /* VMALLOC_START. */
@@ -83,10 +79,6 @@ void bpf_pack_helper_vfree(const void *address);
 void bpf_pack_helper_unmap_aliases(void);
 /* kmemleak_no_scan(): kmemleak does not read the memory of this vmalloc area. */
 void bpf_pack_helper_no_scan(const void *address);
-/* raw_spin_lock_irqsave(); returns the flags for the unlock. */
-unsigned long bpf_pack_helper_lock_irqsave(raw_spinlock_t *lock);
-/* raw_spin_unlock_irqrestore(). */
-void bpf_pack_helper_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 /* page_to_phys(). */
 u64 bpf_pack_helper_page_to_phys(struct page *page);
 /* virt_to_page(), for an address in the linear map. */
@@ -112,14 +104,21 @@ int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match
 			       int (*fn)(void *data, unsigned long address),
 			       const char *name, void *data);
 /*
- * Maps the page at @pa, writable, in the slot FIX_TEXT_POKE0. @map is
- * __set_fixmap(). The caller holds patch_lock.
+ * Takes @lock, which is patch_lock, with interrupts off, and maps the page of @pa,
+ * writable, in the slot FIX_TEXT_POKE0. @map is __set_fixmap(). Returns the address
+ * of @pa in the slot, and in @irq_flags what closing the window needs.
  */
-void bpf_pack_helper_open_window(bpf_pack_set_fixmap map, u64 pa);
-/* Clears the slot FIX_TEXT_POKE0 again. */
-void bpf_pack_helper_close_window(bpf_pack_set_fixmap map);
-/* ftrace_regs_set_instruction_pointer(); not traced. */
-void bpf_pack_helper_set_ip(struct ftrace_regs *fregs, unsigned long ip);
+void *bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map, u64 pa,
+				  unsigned long *irq_flags);
+/* Clears the slot FIX_TEXT_POKE0 again, and releases @lock. */
+void bpf_pack_helper_close_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
+				  unsigned long flags);
+/*
+ * The ftrace callback of a redirected function: goes on at the address that is the
+ * private data of @ops. Not traced.
+ */
+void bpf_pack_helper_redirect(unsigned long ip, unsigned long parent_ip,
+			      struct ftrace_ops *ops, struct ftrace_regs *fregs);
 /* The number of functions of the program that @env verifies. */
 u32 bpf_pack_helper_functions(const struct bpf_verifier_env *env);
 /* bpf_prog_create(), from @len classic instructions. */

@@ -11,19 +11,32 @@ use crate::faults::{
 use kernel::prelude::*;
 
 /// The addresses of one region, and the slot of its pack.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Owner {
     start: usize,
     len: usize,
     slot: u32,
 }
 
+impl Owner {
+    /// Returns the slot and the offset of an address that is in the region.
+    #[inline]
+    fn find(&self, address: usize) -> Option<(u32, usize)> {
+        let offset = address.wrapping_sub(self.start);
+        (offset < self.len).then_some((self.slot, offset))
+    }
+}
+
 /// The address ranges of all regions.
 ///
 /// # Invariants
 ///
-/// The ranges are sorted by `start` and do not overlap.
-pub(crate) struct Owners(KVec<Owner>);
+/// The ranges are sorted by `start` and do not overlap. `recent` is one of them, or empty.
+pub(crate) struct Owners {
+    ranges: KVec<Owner>,
+    /// The one that was found last.
+    recent: Owner,
+}
 
 impl Owners {
     /// Makes an empty map with room for `capacity` regions: adding a region allocates nothing.
@@ -33,12 +46,15 @@ impl Owners {
     /// `ENOMEM`.
     pub(crate) fn new(capacity: usize) -> Result<Self> {
         faults::at(Point::Owners, ENOMEM)?;
-        Ok(Self(KVec::with_capacity(capacity, GFP_KERNEL)?))
+        Ok(Self {
+            ranges: KVec::with_capacity(capacity, GFP_KERNEL)?,
+            recent: Owner::default(),
+        })
     }
 
     /// Returns the index of the first range that begins after `address`.
     fn position_after(&self, address: usize) -> usize {
-        self.0.partition_point(|owner| owner.start <= address)
+        self.ranges.partition_point(|owner| owner.start <= address)
     }
 
     /// Adds `[start, start + len)` as the region of `slot`. O(packs).
@@ -50,7 +66,7 @@ impl Owners {
         let position = self.position_after(start);
         // INVARIANT: All ranges before `position` start at or before `start`. Regions are separate
         // vmalloc areas, which do not overlap.
-        self.0
+        self.ranges
             .insert_within_capacity(position, Owner { start, len, slot })
             .map_err(|_| ENOSPC)
     }
@@ -59,20 +75,33 @@ impl Owners {
     pub(crate) fn remove(&mut self, start: usize) {
         if let Some(position) = self.position_after(start).checked_sub(1) {
             if self
-                .0
+                .ranges
                 .get(position)
                 .is_some_and(|owner| owner.start == start)
             {
-                let _ = self.0.remove(position);
+                let _ = self.ranges.remove(position);
+                self.recent = Owner::default();
             }
         }
     }
 
     /// Returns the slot whose region contains `address`, and the offset in the region, in bytes.
-    /// O(log packs).
-    pub(crate) fn find(&self, address: usize) -> Option<(u32, usize)> {
-        let owner = self.0.get(self.position_after(address).checked_sub(1)?)?;
-        let offset = address.checked_sub(owner.start)?;
-        (offset < owner.len).then_some((owner.slot, offset))
+    /// O(log packs), or O(1) for the region that was found last.
+    #[inline]
+    pub(crate) fn find(&mut self, address: usize) -> Option<(u32, usize)> {
+        match self.recent.find(address) {
+            None => self.search(address),
+            found => found,
+        }
+    }
+
+    #[inline(never)]
+    fn search(&mut self, address: usize) -> Option<(u32, usize)> {
+        let position = self.position_after(address).checked_sub(1)?;
+        let owner = *self.ranges.get(position)?;
+        let found = owner.find(address)?;
+        // INVARIANT: It is one of the ranges.
+        self.recent = owner;
+        Some(found)
     }
 }

@@ -12,7 +12,10 @@
 //! Writing does not synchronise CPUs: [`synchronise_cpus`] does, so that many writes can share one
 //! synchronisation.
 
-use crate::a64::INSN_SIZE;
+use crate::a64::{
+    INSN_SIZE,
+    TRAP, //
+};
 use crate::counters::Counter;
 use crate::faults::{
     self,
@@ -53,20 +56,16 @@ impl<'a> FixmapWindow<'a> {
     ///
     /// The page must be a part of a region that the caller may write to.
     unsafe fn open(kernel: &'a KernelFns, pa: u64) -> Self {
-        // CAST: The value is below the size of a page.
-        let in_page = (pa & (PAGE_SIZE as u64 - 1)) as usize;
+        let (lock, map) = (kernel.patch_lock.as_ptr(), Some(kernel.set_fixmap));
+        let mut flags = 0;
         // SAFETY: By the invariants of `KernelFns` these are the kernel's raw spinlock `patch_lock`,
         // which is what the slot needs, and `__set_fixmap()`. The caller may write to the page.
-        let flags = unsafe {
-            let flags = sys::bpf_pack_helper_lock_irqsave(kernel.patch_lock.as_ptr());
-            sys::bpf_pack_helper_open_window(Some(kernel.set_fixmap), pa - in_page as u64);
-            flags
-        };
+        let start = unsafe { sys::bpf_pack_helper_open_window(lock, map, pa, &mut flags) };
         // INVARIANT: The lock was taken and the slot mapped above; `start` is in the slot's page.
         Self {
             kernel,
             flags,
-            start: (sys::fixmap_address() as *mut u8).wrapping_add(in_page),
+            start: start.cast(),
             written: 0,
         }
     }
@@ -79,8 +78,11 @@ impl Drop for FixmapWindow<'_> {
         // SAFETY: By the type invariants the lock is held, which is what the slot needs, and the
         // flags are those that taking it returned.
         unsafe {
-            sys::bpf_pack_helper_close_window(Some(self.kernel.set_fixmap));
-            sys::bpf_pack_helper_unlock_irqrestore(self.kernel.patch_lock.as_ptr(), self.flags);
+            sys::bpf_pack_helper_close_window(
+                self.kernel.patch_lock.as_ptr(),
+                Some(self.kernel.set_fixmap),
+                self.flags,
+            );
         }
     }
 }
@@ -131,6 +133,7 @@ impl<'a> Writable<'a> {
 
     /// Writes to all bytes through the window, page by page. `write` gets the address in the
     /// window, the number of bytes before this part, and the length of this part.
+    #[inline(always)]
     fn through_window(&mut self, mut write: impl FnMut(*mut u8, usize, usize) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
@@ -158,6 +161,7 @@ impl<'a> Writable<'a> {
     ///
     /// `EINVAL` if the lengths differ; `EFAULT` if `source` cannot be read. A part may be written
     /// then.
+    #[inline(always)]
     pub(crate) fn copy(&mut self, source: Source<'_>) -> Result {
         if source.len != self.len {
             return Err(EINVAL);
@@ -193,8 +197,8 @@ impl<'a> Writable<'a> {
     /// # Errors
     ///
     /// `EFAULT` if the memory behind the addresses is not found. It may hold anything then.
+    #[inline(always)]
     pub(crate) fn fill_with_traps(&mut self) -> Result {
-        let trap = sys::break_insn();
         faults::at(Point::Traps, EFAULT)?;
         self.through_window(|window, _, part| {
             // SAFETY: The window maps `part` bytes from `window` on, and nobody else uses them.
@@ -203,9 +207,9 @@ impl<'a> Writable<'a> {
                 unsafe { core::slice::from_raw_parts_mut(window.cast::<u32>(), part / INSN_SIZE) };
             // SAFETY: All bit patterns are valid for both types.
             let (head, lines, tail) = unsafe { words.align_to_mut::<[u64; 8]>() };
-            head.fill(trap);
-            lines.fill([u64::from(trap) << 32 | u64::from(trap); 8]);
-            tail.fill(trap);
+            head.fill(TRAP);
+            lines.fill([u64::from(TRAP) << 32 | u64::from(TRAP); 8]);
+            tail.fill(TRAP);
             Ok(())
         })?;
         self.region.make_fetchable(self.offset, self.len);

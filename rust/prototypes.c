@@ -14,6 +14,7 @@
 #include <linux/set_memory.h>
 #include <linux/vmalloc.h>
 #include <asm/fixmap.h>
+#include <asm/insn-def.h>
 #include <asm/text-patching.h>
 
 #define EXPECT(function, ...)						\
@@ -50,7 +51,8 @@ EXPECT(__set_fixmap, void(enum fixed_addresses, phys_addr_t, pgprot_t));
 /* Compared with the fill function that callers of bpf_prog_pack_alloc() pass. */
 EXPECT(bpf_jit_fill_hole_with_zero, void(void *, unsigned int));
 
-/* Layouts that the Rust code relies on. */
+/* Layouts and a number that the Rust code relies on. */
+static_assert(AARCH64_BREAK_FAULT == 0xd4202000);
 static_assert(sizeof(pgprot_t) == sizeof(u64));
 static_assert(offsetof(struct bpf_binary_header, size) == 0);
 static_assert(sizeof_field(struct bpf_binary_header, size) == sizeof(u32));

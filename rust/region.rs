@@ -12,7 +12,10 @@
 //! `VM_FLUSH_RESET_PERMS` would have `vfree()` restore the alias page by page, and so split the
 //! blocks of the linear map. We do what it is for ourselves, and in the same order (`Region::drop`).
 
-use crate::a64::BRANCH_RANGE;
+use crate::a64::{
+    BRANCH_RANGE,
+    TRAP, //
+};
 use crate::faults::{
     self,
     Point, //
@@ -255,7 +258,7 @@ impl OpenRegion {
         let mut region = self.0;
         // SAFETY: It needs a context that may sleep, as callers have.
         unsafe { sys::bpf_pack_helper_unmap_aliases() };
-        region.alias.fill(sys::break_insn());
+        region.alias.fill(TRAP);
         region.make_fetchable(0, region.len);
         // SAFETY: It has no preconditions.
         if unsafe { (region.kernel.can_set_direct_map)() } {

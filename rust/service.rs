@@ -276,6 +276,8 @@ impl Service {
     /// Counts a bad call and writes a line about it to the log. Call it with no lock held.
     ///
     /// The log shows no address of a pack, because that would tell where the kernel is.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn report_bad_call(&self, what: &str, address: usize, error: Error) {
         self.counters.bad_calls.inc();
         if self.counters.bad_calls.get() > MAX_MESSAGES {

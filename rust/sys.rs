@@ -47,10 +47,6 @@ macro_rules! constants {
 }
 
 constants! {
-    /// The instruction `AARCH64_BREAK_FAULT`.
-    break_insn -> u32 = bpf_pack_helper_break_insn;
-    /// The virtual address of the fixmap slot for text pokes.
-    fixmap_address -> usize = bpf_pack_helper_fixmap_address;
     /// `MODULES_VADDR`.
     modules_start -> usize = bpf_pack_helper_modules_start;
     /// `PMD_SIZE`.

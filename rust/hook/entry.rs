@@ -163,11 +163,7 @@ unsafe extern "C" fn pack_finalize(
             let size = rw.cast::<u32>().read();
             core::slice::from_raw_parts(rw.cast::<u32>(), size as usize / INSN_SIZE)
         };
-        service.finalize(
-            ro as usize,
-            Source::from(image),
-            used_bytes(image, sys::break_insn()),
-        )
+        service.finalize(ro as usize, Source::from(image), used_bytes(image))
     });
     let result = match outcome {
         Outcome::Foreign => {

@@ -40,26 +40,6 @@ unsafe impl Send for Redirect {}
 // SAFETY: `&Redirect` has no methods.
 unsafe impl Sync for Redirect {}
 
-/// The callback of ftrace at the entry of a redirected function, in the context of the call.
-///
-/// It redirects every call: calls that we pass on enter the stock function after the patch site
-/// (`pass_on.rs`). ftrace traces neither Rust functions nor the helper.
-///
-/// # Safety
-///
-/// Only ftrace may call this, for an `ops` that belongs to a [`Redirect`].
-unsafe extern "C" fn redirect(
-    _ip: usize,
-    _parent_ip: usize,
-    ops: *mut bindings::ftrace_ops,
-    fregs: *mut bindings::ftrace_regs,
-) {
-    // SAFETY: ftrace passes the registers of the call and the registered `ops`. By the invariants
-    // of `Redirect` its `private` field is the address of a function with the prototype of the
-    // called one.
-    unsafe { sys::bpf_pack_helper_set_ip(fregs, (*ops).private as usize) };
-}
-
 /// Registers `ops`.
 ///
 /// While somebody changes a BPF trampoline on the same function, ftrace returns `EAGAIN` after a
@@ -116,7 +96,9 @@ impl Redirect {
                 // for them before the memory is freed, as unregistering does.
                 unsafe {
                     slot.write(bindings::ftrace_ops::default());
-                    (*slot).func = Some(redirect);
+                    // It redirects every call: calls that we pass on enter the stock function after
+                    // the patch site (`pass_on.rs`).
+                    (*slot).func = Some(sys::bpf_pack_helper_redirect);
                     (*slot).flags = flags as usize;
                     (*slot).private = target.replacement as *mut c_void;
                     faults::at(Point::HookFilter, ENOMEM)?;

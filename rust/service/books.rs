@@ -148,17 +148,17 @@ impl Books {
     /// # Errors
     ///
     /// The first flaw that it finds.
-    pub(super) fn check(&self) -> Result<(), Flaw> {
+    pub(super) fn check(&mut self) -> Result<(), Flaw> {
         check_invariants(&self.pool)?;
         let of_books = |what| Flaw {
             what,
             slot: None,
             chunk: None,
         };
-        let regions = || self.regions();
-        let known = regions().all(|region| {
-            let first = self.owners.find(region.address());
-            let last = self.owners.find(
+        let (all, owners) = (&self.regions, &mut self.owners);
+        let known = all.iter().flatten().all(|region| {
+            let first = owners.find(region.address());
+            let last = owners.find(
                 region
                     .address()
                     .saturating_add(region.len().saturating_sub(1)),
@@ -167,6 +167,7 @@ impl Books {
                 last.is_some_and(|found| found.0 == slot) && self.pool.id_of_slot(slot).is_some()
             })
         });
+        let regions = || self.regions();
         if regions().count() != self.pool.len() || !known {
             return Err(of_books("packs, regions and addresses do not agree"));
         }

@@ -65,15 +65,33 @@ impl Service {
     /// # Errors
     ///
     /// Any [`Refusal`]; it is counted.
+    #[inline(always)]
     pub(crate) fn alloc(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
+        if self.serving() {
+            let next = self.books().place_next(size, customer, &self.config);
+            if let Some(address) = next {
+                self.served(address, size);
+                return Ok(address);
+            }
+        }
+        self.alloc_anew(size, customer)
+    }
+
+    /// Counts an image that got memory.
+    #[inline]
+    fn served(&self, address: NonNull<u8>, size: usize) {
+        self.counters.images_served.inc();
+        trace::reserve(address.as_ptr() as usize, size);
+    }
+
+    /// As [`Self::alloc`], for an image that has no place behind the one that came last.
+    #[inline(never)]
+    fn alloc_anew(&self, size: usize, customer: Customer) -> Result<NonNull<u8>, Refusal> {
         let result = self
             .may_serve(size)
             .and_then(|()| self.reserve(size, customer));
         match result {
-            Ok(address) => {
-                self.counters.images_served.inc();
-                trace::reserve(address.as_ptr() as usize, size);
-            }
+            Ok(address) => self.served(address, size),
             Err(refusal) => self.count_refusal(refusal),
         }
         result

@@ -45,12 +45,25 @@ const SLICE: u32 = 128;
 /// anyway, but the batch costs as much as half a load, however little is in it.
 const WORTH: usize = 32 << 10;
 
+/// Says that the memory of a freed image still holds the image: it stays out of use, and this module
+/// with it.
+#[cold]
+#[inline(never)]
+fn not_filled(bytes: usize, error: Error) {
+    pr_crit!(
+        "no traps over {} freed bytes ({:?}): they stay out of use\n",
+        bytes,
+        error
+    );
+}
+
 impl Service {
     /// Frees the image that starts at `address`, finalized or not. May sleep; allocates nothing.
     ///
     /// When it returns, the image consists of traps. If another task is writing to the image, that
     /// task fills it with traps later. If no image starts at `address`, or it was freed before, the
     /// call fails with `EINVAL` and changes nothing; the log then has a line about it.
+    #[inline(never)]
     pub(crate) fn free(&self, address: usize) -> Outcome {
         let freeing = self.books().begin_retire(address);
         match freeing {
@@ -73,19 +86,22 @@ impl Service {
         }
     }
 
+    /// Fills an image with traps that was freed while this task wrote to it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn retire_doomed(&self, claim: Claim) {
+        self.retire(claim);
+    }
+
     /// Fills a freed image with traps, and notes that in the books.
-    pub(super) fn retire(&self, mut claim: Claim) {
+    #[inline(always)]
+    fn retire(&self, mut claim: Claim) {
         let (address, bytes) = (claim.address(), claim.image_bytes());
         let filled = claim
             .writable(self.kernel, 0, bytes)
             .and_then(|mut memory| memory.fill_with_traps());
         if let Err(error) = filled {
-            // The memory still holds the image: it stays out of use, and this module with it.
-            pr_crit!(
-                "no traps over {} freed bytes ({:?}): they stay out of use\n",
-                bytes,
-                error
-            );
+            not_filled(bytes, error);
             return;
         }
         // The event comes before the memory can become free, so that events are in order.

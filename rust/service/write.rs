@@ -23,6 +23,7 @@ impl Service {
     /// `EBUSY` if the image was finalized before, another task is writing to it, or it was freed
     /// meanwhile; with `EFAULT` if `source` cannot be read. After `EFAULT` the image consists of
     /// traps and can only be freed.
+    #[inline(never)]
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
         let trimmed = &self.counters.trimmed_bytes;
         let claimed = self
@@ -80,6 +81,7 @@ impl Service {
 
     /// Copies to `offset` in a claimed image, in which programs may run if it `was_live`. Other CPUs
     /// may have fetched what was there before.
+    #[inline(always)]
     fn copy_claimed(
         &self,
         mut claim: Claim,
@@ -90,13 +92,22 @@ impl Service {
         let copied = claim
             .writable(self.kernel, offset, source.len())
             .and_then(|mut memory| memory.copy(source));
-        if let Err(error) = copied {
-            self.counters.copy_errors.inc();
-            pr_err!("copy of {} bytes failed: {:?}\n", source.len(), error);
-            self.abort_write(claim, was_live);
-            return Err(error);
+        match copied {
+            Ok(()) => Ok(claim),
+            Err(error) => {
+                self.counters.copy_errors.inc();
+                self.copy_failed(claim, was_live, source.len(), error);
+                Err(error)
+            }
         }
-        Ok(claim)
+    }
+
+    /// Ends the claim on an image after a copy of `len` bytes that failed.
+    #[cold]
+    #[inline(never)]
+    fn copy_failed(&self, claim: Claim, was_live: bool, len: usize, error: Error) {
+        pr_err!("copy of {} bytes failed: {:?}\n", len, error);
+        self.abort_write(claim, was_live);
     }
 
     /// Ends the claim on a whole image that was copied, when all CPUs were synchronised after that.
@@ -104,6 +115,7 @@ impl Service {
     /// # Errors
     ///
     /// `EBUSY` if it was freed meanwhile.
+    #[inline(always)]
     pub(super) fn make_live(&self, claim: Claim) -> Result {
         let (address, bytes) = (claim.address(), claim.image_bytes());
         self.end_write(claim)?;
@@ -117,10 +129,11 @@ impl Service {
     /// # Errors
     ///
     /// `EBUSY` if the image was freed meanwhile.
+    #[inline(always)]
     fn end_write(&self, claim: Claim) -> Result {
         let doomed = self.books().finalize(claim);
         doomed.map_or(Ok(()), |claim| {
-            self.retire(claim);
+            self.retire_doomed(claim);
             Err(EBUSY)
         })
     }
@@ -145,7 +158,7 @@ impl Service {
         };
         drop(books);
         if let Some(claim) = doomed {
-            self.retire(claim);
+            self.retire_doomed(claim);
         }
     }
 }

@@ -2,7 +2,10 @@
 
 //! Access to the memory that cases look at.
 
-use crate::a64::INSN_SIZE;
+use crate::a64::{
+    INSN_SIZE,
+    TRAP, //
+};
 use crate::ksym::KernelFns;
 use crate::poke::{
     Source,
@@ -31,7 +34,7 @@ pub(super) fn word(address: usize) -> Option<u32> {
 
 /// Whether `[start, end)` is filled with traps.
 pub(super) fn is_traps(start: usize, end: usize) -> bool {
-    let trap = Some(sys::break_insn());
+    let trap = Some(TRAP);
     (start..end)
         .step_by(INSN_SIZE)
         .all(|address| word(address) == trap)

@@ -60,7 +60,8 @@ impl Books {
     /// # Errors
     ///
     /// `EINVAL` if the address is in a region but not in its pack.
-    fn chunk_at(&self, address: usize) -> Option<Result<(PackId, ChunkIdx, usize)>> {
+    #[inline]
+    fn chunk_at(&mut self, address: usize) -> Option<Result<(PackId, ChunkIdx, usize)>> {
         let (slot, offset) = self.owners.find(address)?;
         let id = self.pool.id_of_slot(slot);
         let found = id.zip(ChunkIdx::from_byte_offset(offset));
@@ -73,7 +74,8 @@ impl Books {
     /// # Errors
     ///
     /// `EINVAL` if no image can start there.
-    fn start_at(&self, address: usize) -> Option<Result<(PackId, ChunkIdx)>> {
+    #[inline]
+    fn start_at(&mut self, address: usize) -> Option<Result<(PackId, ChunkIdx)>> {
         let found = self.chunk_at(address)?;
         Some(found.and_then(|(id, chunk, in_chunk)| match in_chunk {
             0 => Ok((id, chunk)),
@@ -106,7 +108,9 @@ impl Books {
             }
             match self.pool.begin_image(id, chunk, keep) {
                 Ok((range, freed)) => {
-                    trimmed.add(freed.bytes() as u64);
+                    if freed.get() != 0 {
+                        trimmed.add(freed.bytes() as u64);
+                    }
                     self.claim(id, range)
                 }
                 Err(Refused::WrongState(state)) => Err(refusal(state)),
@@ -149,6 +153,7 @@ impl Books {
 
     /// Ends a claim to write: the image is live. If it was freed meanwhile, this returns a claim of
     /// the whole image, for the caller to fill it with traps.
+    #[inline(always)]
     pub(in crate::service) fn finalize(&mut self, claim: Claim) -> Option<Claim> {
         let end = self.pool.finalize(claim.id, claim.range);
         after_write(claim, end)
@@ -185,6 +190,7 @@ impl Books {
     /// # Errors
     ///
     /// `EINVAL` if the books have no such image. Its memory then stays out of use, which is safe.
+    #[inline(always)]
     pub(in crate::service) fn retired(&mut self, claim: Claim) -> Result<Retired> {
         let retired = self.pool.retired(claim.id, claim.range);
         retired.map_err(|_| EINVAL)?;

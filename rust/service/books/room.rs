@@ -26,6 +26,7 @@ use pack_core::{
     ChunkCount,
     Error as Refused,
     RankSet,
+    Reserved,
     MAX_CHUNKS,
     PACK_SIZE, //
 };
@@ -122,6 +123,60 @@ impl Books {
         self.near_full = None;
     }
 
+    /// Reserves room for an image of `size` bytes behind the image that came last, if that is where
+    /// [`Self::place`] would.
+    ///
+    /// Nothing runs low by that: the bounds of the holes do not change.
+    #[inline(always)]
+    pub(in crate::service) fn place_next(
+        &mut self,
+        size: usize,
+        customer: Customer,
+        config: &Config,
+    ) -> Option<NonNull<u8>> {
+        self.take_lease().ok()?;
+        self.classic |= customer == Customer::Classic;
+        let preferred = customer.preferred(self.near_open(config));
+        match self.pool.reserve_next(size, preferred) {
+            Some(reserved) => self.reserved(reserved),
+            None => {
+                self.drop_lease();
+                None
+            }
+        }
+    }
+
+    /// Holds the module, if there are no images that do.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Leaving`].
+    #[inline]
+    fn take_lease(&mut self) -> Result<(), Refusal> {
+        if self.lease.is_none() {
+            self.lease = Some(ModuleRef::take().ok_or(Refusal::Leaving)?);
+        }
+        Ok(())
+    }
+
+    /// Gives the module up again, if there are no images that hold it.
+    #[inline]
+    fn drop_lease(&mut self) {
+        if self.images == 0 {
+            self.lease = None;
+        }
+    }
+
+    /// Notes that a range was reserved, while `lease` holds the module. Returns its address.
+    #[inline(always)]
+    fn reserved(&mut self, reserved: Reserved) -> Option<NonNull<u8>> {
+        // INVARIANT: There is one more range, and `lease` holds the module.
+        self.images = self.images.saturating_add(1);
+        let start = reserved.range.start().byte_offset();
+        let region = self.region(reserved.pack)?;
+        NonNull::new(region.address().checked_add(start)? as *mut u8)
+    }
+
     /// Reserves room for an image of `size` bytes, or says what the caller can do.
     ///
     /// If no pack can be made, the caller does not reclaim retired memory itself: otherwise every
@@ -179,9 +234,7 @@ impl Books {
         config: &Config,
         among: RankSet,
     ) -> Result<Option<NonNull<u8>>, Refusal> {
-        if self.lease.is_none() {
-            self.lease = Some(ModuleRef::take().ok_or(Refusal::Leaving)?);
-        }
+        self.take_lease()?;
         let align = config.knobs.align;
         let reserved = if config.randomize {
             let from = sys::random_below(MAX_CHUNKS.get());
@@ -192,21 +245,13 @@ impl Books {
         let reserved = match reserved {
             Ok(reserved) => reserved,
             Err(refused) => {
-                if self.images == 0 {
-                    self.lease = None;
-                }
+                self.drop_lease();
                 return match refused {
                     Refused::NeedPack(_) => Ok(None),
                     _ => Err(Refusal::Size),
                 };
             }
         };
-        // INVARIANT: There is one more range, and `lease` holds the module.
-        self.images = self.images.saturating_add(1);
-        let start = reserved.range.start().byte_offset();
-        let address = self
-            .region(reserved.pack)
-            .and_then(|region| region.address().checked_add(start));
-        Ok(address.and_then(|address| NonNull::new(address as *mut u8)))
+        Ok(self.reserved(reserved))
     }
 }

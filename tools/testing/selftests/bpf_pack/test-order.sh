@@ -35,12 +35,17 @@ add_probe() {
 	echo "p:$PROBES/$name $function $*" >>"$TRACING/kprobe_events"
 }
 
+# add_return_probe NAME FUNCTION
+add_return_probe() {
+	echo "r:$PROBES/$1 $2" >>"$TRACING/kprobe_events"
+}
+
 # add_probes - x0 to x7 are the functions' arguments.
 add_probes() {
 	add_probe order_lock mutex_lock 'lock=%x0:x64' 'caller=%x30:symbol' &&
 		add_probe order_unlock mutex_unlock 'lock=%x0:x64' &&
-		add_probe order_poke bpf_pack:bpf_pack_helper_lock_irqsave &&
-		add_probe order_poked bpf_pack:bpf_pack_helper_unlock_irqrestore &&
+		add_probe order_poke bpf_pack:bpf_pack_helper_open_window &&
+		add_return_probe order_poked bpf_pack:bpf_pack_helper_close_window &&
 		add_probe order_window __set_fixmap 'physical=%x1:x64' &&
 		add_probe order_clean bpf_pack:bpf_pack_helper_make_fetchable 'start=%x0:x64' 'end=%x1:x64' &&
 		add_probe order_synchronise bpf_pack:bpf_pack_helper_synchronise_cpus &&
