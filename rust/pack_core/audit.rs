@@ -260,6 +260,10 @@ fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result
             && (fresh.end()..fresh.stop()).all(|chunk| !used(chunk)),
         || Flaw::of_pack("a fresh chunk is free before others that are used", slot),
     )?;
+    let over_origin = fresh.start() < pack.origin() && pack.origin() < fresh.stop();
+    ensure(!over_origin, || {
+        Flaw::of_pack("the fresh chunks go over the origin", slot)
+    })?;
     // What comes before it, in the order from the origin on.
     let longest = |chunks: Range<u32>| scan(chunks.map(|chunk| !used(chunk))).longest;
     let before = if pack.origin() <= fresh.start() {

@@ -52,7 +52,7 @@ enum Users {
 /// - The planes are 0 except at the first chunk of a range, where they are the code of its state.
 /// - The index summarises the used bitmap, as if the chunks of `fresh` were used. These are at most
 ///   `Fresh::limit` many.
-/// - `bound` is [`Pack::find_bound`].
+/// - `bound` is what `Pack::find_bound` returns.
 /// - `tallies` counts the ranges and chunks of each state.
 /// - `retired` covers the words in which retired ranges start, `syncing` those of syncing ones: so
 ///   the cost of a batch depends on what was freed, not on what the pack has.
@@ -191,14 +191,18 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             return 0;
         }
         let fresh = self.fresh;
-        // The hole before it goes on in it if it has no used chunk.
-        let before = if fresh.is_empty() || fresh.start() != self.origin {
-            0
+        let longest = self.runs().longest();
+        let bound = if fresh.is_empty() || fresh.start() != self.origin {
+            longest.saturating_add(fresh.len())
         } else {
-            self.parts().free_before(fresh.start())
+            // The hole before it goes on in it, and in the hole behind it, when it has no used chunk.
+            let parts = self.parts();
+            let before = parts.free_before(fresh.start());
+            let end = bitmap::clear_until::<GROUP>(parts.groups, fresh.stop(), self.chunks.get());
+            let with_fresh = end.saturating_sub(fresh.start()).saturating_add(before);
+            longest.max(with_fresh)
         };
-        let longest = self.runs().longest().saturating_add(fresh.len());
-        longest.saturating_add(before).min(self.chunks.get())
+        bound.min(self.chunks.get())
     }
 
     /// Notes the bound of the holes, after a change of the index.

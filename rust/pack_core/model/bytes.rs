@@ -47,6 +47,7 @@ impl<'a> Bytes<'a> {
             any_chunks: true,
             any_rank: true,
             align: 6,
+            image: 0,
         };
         Some(Self {
             all: rest,

@@ -136,6 +136,8 @@ pub struct Limits {
     pub any_rank: bool,
     /// The largest alignment is 2^`align` chunks.
     pub align: u8,
+    /// The most chunks of nearly all images, or 0 for images of all sizes.
+    pub image: u32,
 }
 
 /// Makes operations from a seed.
@@ -251,6 +253,10 @@ impl Generator {
     /// Returns a size in bytes: mostly small, sometimes arbitrary, seldom at a limit.
     fn size(&mut self) -> u32 {
         let pack = self.limits.chunks.saturating_mul(64);
+        let image = self.limits.image.saturating_mul(64);
+        if image != 0 && self.random.below(32) != 0 {
+            return self.random.below(image).saturating_add(1);
+        }
         match self.random.below(64) {
             0 => [
                 0,

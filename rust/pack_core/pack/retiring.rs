@@ -138,10 +138,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if of_fresh > 0 {
             let end = fresh.end().saturating_sub(of_fresh);
             // INVARIANT: If these were the last used ones of the fresh run, the others are still
-            // used. Otherwise the run is given up.
-            if self.is_free(end, of_fresh) {
-                self.fresh.shrink(end);
-            } else {
+            // used. Otherwise the run is given up, and the index learns of what was freed in it.
+            self.fresh.shrink(end);
+            if !self.is_free(end, of_fresh) {
                 self.refresh();
             }
         }

@@ -133,7 +133,14 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         let end = start.saturating_add(count);
         let limit = Fresh::limit(self.chunks);
         let groups = parts::groups(&self.storage, self.chunks);
-        let stop = bitmap::clear_until::<GROUP>(groups, end, start.saturating_add(limit));
+        // Chunks from the origin on come before all others: it does not go over that.
+        let before_origin = if start < self.origin {
+            self.origin
+        } else {
+            self.chunks.get()
+        };
+        let most = start.saturating_add(limit).min(before_origin);
+        let stop = bitmap::clear_until::<GROUP>(groups, end, most);
         if stop <= end {
             self.take(start, end);
             return Some(start);

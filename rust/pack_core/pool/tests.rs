@@ -20,6 +20,7 @@ use crate::stats::Tally;
 mod batches;
 mod costs;
 mod packs;
+mod room;
 
 pub(crate) type TestPool = Pool<Vec<u64>, Vec<Slot<Vec<u64>>>>;
 

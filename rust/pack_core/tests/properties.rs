@@ -23,6 +23,7 @@ const fn plain(slots: u32, chunks: u32) -> Limits {
         any_chunks: false,
         any_rank: false,
         align: 0,
+        image: 0,
     }
 }
 
@@ -63,6 +64,20 @@ fn odd_numbers_of_words_and_chunks() {
 #[test]
 fn many_varied_packs() {
     check_seeds(varied(13, 300), 20, 2_000);
+}
+
+/// Room that was set aside is used up exactly, and parts of it become free before others.
+#[test]
+fn small_images_fill_what_is_set_aside() {
+    for (chunks, image) in [(8, 2), (64, 2), (130, 2), (300, 2)] {
+        let limits = Limits {
+            image,
+            align: 0,
+            any_chunks: false,
+            ..varied(1, chunks)
+        };
+        check_seeds(limits, 10, 2_000);
+    }
 }
 
 #[test]

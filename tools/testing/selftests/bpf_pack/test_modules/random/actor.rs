@@ -72,6 +72,7 @@ impl Actor {
             any_chunks: false,
             any_rank: false,
             align: 0,
+            image: 0,
         };
         Ok(Self {
             generator: Generator::new(seed, limits),
