@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `bpfpack list`: every image, what it is, and where.
+//! `bpfpack list`: every image that is not retired, what it is, and where.
 
 use crate::context::Context;
 use crate::output::{self, age, bytes, count, Column, Table};
@@ -34,6 +34,12 @@ pub struct Options {
     /// Only images of the program of this id
     #[arg(short, long, value_name = "ID")]
     pub id: Option<u32>,
+    /// Retired images, too: freed ones that wait for a synchronisation of all CPUs
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only retired images
+    #[arg(long, conflicts_with = "all")]
+    pub retired: bool,
     /// Do not say who holds images without an id
     #[arg(long)]
     pub no_holders: bool,
@@ -69,6 +75,17 @@ pub enum Place {
     Stock,
 }
 
+/// Images that were freed and wait for a synchronisation of all CPUs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Retired {
+    /// How many of them passed the other filters.
+    pub count: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether `images` has them.
+    pub listed: bool,
+}
+
 /// What `bpfpack list --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -80,6 +97,8 @@ pub struct Report {
     pub packs: Vec<Pack>,
     /// The images that were asked for.
     pub images: Vec<Image>,
+    /// What there is of retired images.
+    pub retired: Retired,
     /// Who holds images without an id, if there are any.
     pub holders: Option<Holders>,
     /// What could not be found out, in sentences.
@@ -93,7 +112,7 @@ pub struct Report {
 /// If the images cannot be read.
 pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     let census = images::census(context)?;
-    let shown = select(&census, options);
+    let (shown, retired) = select(&census, options);
     let anonymous = shown
         .iter()
         .any(|image| image.owner == Owner::Anonymous && !image.is_retired());
@@ -104,15 +123,22 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     };
     if context.json {
         output::print_json(&Report {
-            version: 1,
+            version: 2,
             loaded: census.loaded,
             images: shown.into_iter().cloned().collect(),
+            retired,
             packs: census.packs,
             holders,
             notes: census.notes,
         })?;
     } else {
-        output::print(&render(&census, &shown, holders.as_ref(), context))?;
+        output::print(&render(
+            &census,
+            &shown,
+            &retired,
+            holders.as_ref(),
+            context,
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,8 +152,8 @@ pub fn place(census: &Census, image: &Image) -> Place {
     }
 }
 
-/// The images that were asked for, in order.
-fn select<'a>(census: &'a Census, options: &Options) -> Vec<&'a Image> {
+/// The images that were asked for, in order, and what there is of retired ones.
+fn select<'a>(census: &'a Census, options: &Options) -> (Vec<&'a Image>, Retired) {
     let wanted = |image: &&Image| {
         options
             .place
@@ -142,7 +168,20 @@ fn select<'a>(census: &'a Census, options: &Options) -> Vec<&'a Image> {
                 .is_none_or(|name| image.owner.label().contains(name))
             && options.id.is_none_or(|id| image.owner.id() == Some(id))
     };
-    let mut images: Vec<&Image> = census.images.iter().filter(wanted).collect();
+    let (gone, live): (Vec<&Image>, Vec<&Image>) = census
+        .images
+        .iter()
+        .filter(wanted)
+        .partition(|image| image.is_retired());
+    let retired = Retired {
+        count: gone.len(),
+        bytes: gone.iter().map(|image| image.bytes).sum(),
+        listed: options.all || options.retired,
+    };
+    let mut images = if options.retired { Vec::new() } else { live };
+    if retired.listed {
+        images.extend(gone);
+    }
     match options.sort {
         SortKey::Address => images.sort_by_key(|image| image.address),
         SortKey::Size => images.sort_by_key(|image| u64::MAX - image.bytes),
@@ -154,12 +193,13 @@ fn select<'a>(census: &'a Census, options: &Options) -> Vec<&'a Image> {
     if options.reverse {
         images.reverse();
     }
-    images
+    (images, retired)
 }
 
 fn render(
     census: &Census,
     shown: &[&Image],
+    retired: &Retired,
     holders: Option<&Holders>,
     context: &Context,
 ) -> String {
@@ -208,6 +248,18 @@ fn render(
         count(census.packs.len() as u64, "pack"),
         shown.len() - ours
     );
+    if retired.count > 0 {
+        text += &format!(
+            "Retired: {} ({}), until a synchronisation of all CPUs{}\n",
+            count(retired.count as u64, "image"),
+            bytes(retired.bytes),
+            if retired.listed {
+                ""
+            } else {
+                "; --all lists them, too"
+            }
+        );
+    }
     for note in &census.notes {
         text += &format!("Note: {note}\n");
     }

@@ -95,6 +95,8 @@ def schemas_refuse_what_is_wrong() -> None:
         lambda r: r["images"][0].pop("address"),
         lambda r: r["images"][0].update(what="nonsense"),
         lambda r: r["packs"][0].update(near="yes"),
+        lambda r: r.pop("retired"),
+        lambda r: r["retired"].update(count=-1),
         lambda r: r.update(unknown=1),
     ):
         spoiled = json.loads(json.dumps(report))
@@ -136,6 +138,31 @@ def list_sorts_and_filters() -> None:
     text = bpfpack("loaded", "list").stdout
     for wanted in ("systemd-udevd.service", "dhclient (pid 402)", "function 77 of vmlinux"):
         expect(wanted in text, wanted, text)
+
+
+def list_leaves_out_what_is_retired() -> None:
+    """But counts it; --all and --retired list it."""
+
+    def listed(*arguments: str) -> tuple[int, int, dict]:
+        report = json.loads(bpfpack("loaded", "list", "--json", *arguments).stdout)
+        states = [image["state"] for image in report["images"]]
+        retired = [state for state in states if state in ("retired", "retiring", "syncing")]
+        return len(states) - len(retired), len(retired), report["retired"]
+
+    live, retired, counted = listed()
+    expect(live > 0 and retired == 0, live, retired)
+    expect(counted == {"count": 2, "bytes": 320, "listed": False}, counted)
+    expect(listed("--all") == (live, 2, counted | {"listed": True}), listed("--all"))
+    expect(listed("--retired") == (0, 2, counted | {"listed": True}), listed("--retired"))
+    far = {"count": 1, "bytes": 64, "listed": False}
+    expect(listed("--place", "far") == (1, 0, far), listed("--place", "far"))
+    text = bpfpack("loaded", "list").stdout
+    line = "Retired: 2 images (320 B), until a synchronisation of all CPUs; --all lists them, too\n"
+    expect(line in text and "(retired)" not in text, text)
+    text = bpfpack("loaded", "list", "--all").stdout
+    expect(text.count("(retired)") == 2 and "all CPUs\n" in text, text)
+    expect("Retired:" not in bpfpack("absent", "list").stdout, "none are retired")
+    expect(bpfpack("loaded", "list", "--all", "--retired").returncode == 64, "both")
 
 
 def errors_name_the_privilege() -> None:
@@ -320,6 +347,7 @@ TESTS = (
     ("the schemas refuse what is wrong", schemas_refuse_what_is_wrong),
     ("the exit statuses tell what was found", statuses_tell),
     ("list sorts, filters, and names holders", list_sorts_and_filters),
+    ("list leaves out what is retired, and counts it", list_leaves_out_what_is_retired),
     ("errors name the missing privilege", errors_name_the_privilege),
     ("promtool accepts the metrics", promtool_accepts_the_metrics),
     ("promtool accepts the alert rules, and they fire", promtool_accepts_the_rules),

@@ -27,6 +27,7 @@ pub(super) const LIST: &str = "\
 Examples:
   sudo bpfpack list --sort size             the largest first
   sudo bpfpack list --place stock           what is not in packs
+  sudo bpfpack list --all                   also what was freed and not reused yet
   sudo bpfpack list --type -                filters without an id, and who holds them
   sudo bpfpack list --json | jq '.images[] | select(.id == 42)'";
 
