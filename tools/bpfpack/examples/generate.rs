@@ -13,10 +13,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args_os().nth(1).map(PathBuf::from);
     let folder = folder.ok_or("usage: generate DIR")?;
     fs::create_dir_all(&folder)?;
-    let mut command = Cli::command();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut command, "bpfpack", &folder)?;
+        clap_complete::generate_to(shell, &mut Cli::command(), "bpfpack", &folder)?;
     }
-    clap_mangen::generate_to(command, &folder)?;
+    // A page for each `bpfpack help ...` would say nothing.
+    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), &folder)?;
     Ok(())
 }

@@ -236,6 +236,7 @@ def man_pages_and_completions() -> None:
         commands = ("status", "list", "map", "top", "advise", "measure", "doctor", "metrics")
         for page in ("bpfpack.1", "bpfpack-unload.1", *(f"bpfpack-{c}.1" for c in commands)):
             expect(page in files, page, files)
+        expect(not any("help" in file for file in files), files)
         for file in ("bpfpack.bash", "_bpfpack", "bpfpack.fish"):
             expect(file in files, file, files)
         bash = Path(folder) / "bpfpack.bash"
