@@ -46,6 +46,39 @@ changed() {
 	fi
 }
 
+# moved - a kit in another place builds there, without a word of where it was.
+moved() {
+	local to=$WORK/moved
+	mkdir -p "$to/kit" "$to/out"
+	cp -a "$KIT" "$to/kit/arm64"
+	ln -s "$BUILD/src" "$to/src"
+	if BPF_PACK_BUILD=$to "$ROOT/scripts/kit" arm64 2>"$WORK/log" &&
+		make -C "$to/kit/arm64/obj" M="$ROOT/rust" MO="$to/out" ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- \
+			CC=aarch64-linux-gnu-gcc-14 HOSTCC=gcc prototypes.o >"$WORK/log" 2>&1 &&
+		[ "$(readlink "$to/kit/arm64/obj/source")" = "$to/src/linux-$(cat "$KIT/version")" ] &&
+		! grep -qF "$KIT/" "$to/out/.prototypes.o.cmd"; then
+		result ok "a checkout that was moved builds"
+	else
+		result "not ok" "a checkout that was moved builds"
+		tail -n 5 "$WORK/log" | sed 's/^/# /'
+	fi
+	rm -rf "$to"
+}
+
+# no_such_kernel - make with a KERNEL= that there is not says one line.
+no_such_kernel() {
+	local goal
+	for goal in demo module test; do
+		if ! make -s -C "$ROOT" "$goal" KERNEL=nonsense >"$WORK/log" 2>&1 &&
+			[ "$(grep -cv '^make[:[]' "$WORK/log")" -eq 1 ] && grep -q 'no kernel "nonsense", only: arm64' "$WORK/log"; then
+			result ok "make $goal KERNEL=nonsense says one line"
+		else
+			result "not ok" "make $goal KERNEL=nonsense says one line"
+			head -n 5 "$WORK/log" | sed 's/^/# /'
+		fi
+	done
+}
+
 # tree - makes WORK/tree, which looks like a prepared kernel tree.
 tree() {
 	rm -rf "$WORK/tree"
@@ -119,6 +152,8 @@ main() {
 	changed bpf_prog_pack_alloc linux/filter.h 's/bpf_fill_ill_insns, bool was_classic);/bpf_fill_ill_insns, int was_classic);/'
 	changed bpf_arch_text_copy linux/bpf.h 's/void \*bpf_arch_text_copy(void \*dst, void \*src, size_t len)/int bpf_arch_text_copy(void *dst, void *src, size_t len)/'
 	changed __vmalloc_node_range_noprof linux/vmalloc.h 's/^extern void \*__vmalloc_node_range_noprof(unsigned long size, /extern void *__vmalloc_node_range_noprof(unsigned int size, /'
+	moved
+	no_such_kernel
 	"$ROOT/scripts/module" arm64 >/dev/null
 	trees
 	echo "1..$number"
