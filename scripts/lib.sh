@@ -106,10 +106,17 @@ in_toolchain() {
 	[ -n "${BPF_PACK_IN_TOOLCHAIN:-}" ]
 }
 
-# enter_toolchain SCRIPT ARG... - goes on with SCRIPT inside the toolchain tree,
-# unless this is inside already.
+# in_tree_too PATH - whether the toolchain tree shows this absolute path of the machine.
+in_tree_too() {
+	case $1/ in "$ROOT"/* | "$BUILD"/* | /tmp/*) ;; *) return 1 ;; esac
+}
+
+# enter_toolchain SCRIPT ARG... - goes on with SCRIPT inside the toolchain tree, unless
+# this is inside already; in the current directory, if the tree shows that.
 enter_toolchain() {
-	in_toolchain || exec "$ROOT/scripts/toolchain" run "$@"
+	! in_toolchain || return 0
+	in_tree_too "$PWD" || cd "$ROOT"
+	exec "$ROOT/scripts/toolchain" run "$@"
 }
 
 # single_instance NAME - waits until no other run holds the lock NAME, so that

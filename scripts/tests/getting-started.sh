@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs every command that Documentation/getting-started.md gives for the guest, in that
-# order, in one guest. KTAP output; a command fails if its exit status is not 0.
+# order, in one guest, and then the shell that it describes. KTAP output; a command fails if
+# its exit status is not 0.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
 DOCUMENT=$ROOT/Documentation/getting-started.md
-WORK=$(mktemp -d)
+# Where the toolchain tree does not see it, as most directories of the machine.
+WORK=$(mktemp -d /var/tmp/bpf_pack.XXXXXX)
 trap 'rm -rf "$WORK"' EXIT
 
 # guest_script - what the guest's shell is to do.
@@ -26,8 +28,11 @@ guest_script() {
 	echo "echo 1..$number"
 }
 
-sed -n 's/^    ~ # //p' "$DOCUMENT" | guest_script >"$WORK/commands.sh"
-[ "$(grep -c '^if' "$WORK/commands.sh")" -ge 10 ] || die "no commands in $DOCUMENT"
-"$ROOT/scripts/vm" --timeout 1200 --overlay "$WORK" -- sh /overlay/commands.sh >"$WORK/said"
+mkdir "$WORK/overlay"
+sed -n 's/^    ~ # //p' "$DOCUMENT" | guest_script >"$WORK/commands"
+ln -s "$WORK/commands" "$WORK/overlay/commands.sh"
+[ "$(grep -c '^if' "$WORK/commands")" -ge 10 ] || die "no commands in $DOCUMENT"
+(cd "$WORK" && "$ROOT/scripts/vm" --timeout 1200 --overlay overlay -- sh /overlay/commands.sh >said)
 cat "$WORK/said"
-! grep -q '^not ok' "$WORK/said"
+"$ROOT/scripts/tests/vm-shell.sh" | tee "$WORK/shell"
+! grep -q '^not ok' "$WORK/said" "$WORK/shell"
