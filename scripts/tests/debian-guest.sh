@@ -1,14 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The Debian packages in a Debian system: installed, booted, refused, turned off, removed.
+# The Debian packages in a Debian system: installed, booted, refused, with another kernel,
+# turned off, removed.
 # KTAP output. tools/deb/steps.sh has what happens in each boot.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
 RECIPE_VERSION=1
-STEPS='install packs refused disabled purge gone'
+STEPS='install packs refused kernel new new_packs back disabled purge gone'
+# The kernel that is installed beside the first one: another release.
+NEW=cloud-arm64
 # Seconds for a boot. It needs a fifth of that, but the host may be busy.
 TIMEOUT=${BPF_PACK_DEBIAN_TIMEOUT:-1200}
 QEMU=${BPF_PACK_QEMU:-qemu-system-aarch64}
@@ -25,6 +28,12 @@ image, once, and boots it in QEMU for each STEP (default: all, in this order):
   install    installs bpf-pack-modules-RELEASE and bpf-pack-tools
   packs      the module was loaded before systemd, whose programs are in packs
   refused    the kernel is locked down and refuses the module: boot goes on
+  kernel     another kernel is installed; the module of the first one stays
+  new        the other kernel has no module: boot goes on, and nobody tries; then its
+             bpf-pack-modules-RELEASE is installed
+  new_packs  as packs, with that
+  back       the first kernel, with its module; the other one is removed, and its module
+             goes with it
   disabled   bpf_pack.disable on the command line; the service is disabled
   purge      it was not loaded; the packages are removed and purged
   gone       the disk is as it was before
@@ -42,20 +51,31 @@ words() {
 	esac
 }
 
-# boot STEP - one boot, from the initramfs that is on the disk.
+# release_of STEP - the kernel that it boots.
+release_of() {
+	case $1 in
+	new*) echo "$NEW_RELEASE" ;;
+	*) echo "$RELEASE" ;;
+	esac
+}
+
+# boot STEP - one boot, of the kernel and initramfs that are on the disk.
 boot() {
-	local step=$1 machine=() files=$OUT/boot
+	local step=$1 machine=() files=$OUT/boot file release
+	release=$(release_of "$step")
 	rm -rf "$files" && mkdir -p "$files"
 	# It may have been switched off.
 	e2fsck -p "$OUT/disk" >/dev/null || [ $? -le 1 ]
-	debugfs -R "dump /boot/initrd.img-$RELEASE $files/initrd" "$OUT/disk" 2>/dev/null
-	[ -s "$files/initrd" ] || { echo "no initrd on the disk" >&2; return 1; }
+	for file in vmlinuz initrd.img; do
+		debugfs -R "dump /boot/$file-$release $files/$file" "$OUT/disk" 2>/dev/null
+		[ -s "$files/$file" ] || { echo "no $file-$release on the disk" >&2; return 1; }
+	done
 	: >"$OUT/$step.console"
 	: >"$OUT/$step.output"
 	read -ra machine < <("$ROOT/scripts/vm" --show-machine --memory 1G)
 	timeout --foreground --kill-after=5 "$TIMEOUT" "$QEMU" "${machine[@]}" \
 		-display none -monitor none -no-reboot -nic none \
-		-kernel "$KIT/vmlinuz" -initrd "$files/initrd" \
+		-kernel "$files/vmlinuz" -initrd "$files/initrd.img" \
 		-append "console=ttyAMA0 root=/dev/vda rw panic=-1 log_buf_len=4M watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600 systemd.getty_auto=no guest_step=$step $(words "$step")" \
 		-drive "if=none,id=root,file=$OUT/disk,format=raw,cache=unsafe" -device virtio-blk-pci,drive=root \
 		-drive "if=none,id=steps,file=$OUT/steps.img,format=raw,readonly=on" -device virtio-blk-pci,drive=steps \
@@ -83,9 +103,12 @@ run_step() {
 # make_steps - the disk with the packages and the script.
 make_steps() {
 	local dir=$OUT/steps
-	rm -rf "$dir" "$OUT/steps.img" && mkdir -p "$dir"
-	cp "$ROOT/tools/deb/steps.sh" "$BUILD"/packages/bpf-pack-modules-"$RELEASE"_*.deb "$BUILD"/packages/bpf-pack-tools_*.deb "$dir/"
-	truncate -s 64M "$OUT/steps.img"
+	rm -rf "$dir" "$OUT/steps.img" && mkdir -p "$dir/kernel" "$dir/new"
+	cp "$ROOT/tools/deb/steps.sh" "$ROOT/debian/tests/load" "$dir/"
+	cp "$BUILD"/packages/bpf-pack-modules-"$RELEASE"_*.deb "$BUILD"/packages/bpf-pack-tools_*.deb "$dir/"
+	cp "$BUILD"/packages/bpf-pack-modules-"$NEW_RELEASE"_*.deb "$dir/new/"
+	xargs -d '\n' cp -t "$dir/kernel/" <"$OUT/kernel"
+	truncate -s 128M "$OUT/steps.img"
 	mkfs.ext4 -q -O ^has_journal -d "$dir" "$OUT/steps.img"
 }
 
@@ -110,7 +133,7 @@ main() {
 		;;
 	_inside)
 		OUT=$BUILD/guest KIT=${BUILD%/*}/kit/arm64
-		RELEASE=$(cat "$KIT/release")
+		RELEASE=$(cat "$KIT/release") NEW_RELEASE=$(cat "${BUILD%/*}/kit/$NEW/release")
 		shift
 		inside "$@"
 		return
@@ -121,8 +144,9 @@ main() {
 	for step in "$@"; do
 		case " $STEPS " in *" $step "*) ;; *) usage >&2; die "no such step: $step" ;; esac
 	done
-	"$ROOT/scripts/deb" arm64 >/dev/null
+	"$ROOT/scripts/deb" arm64 "$NEW" >/dev/null
 	mkdir -p "$OUT"
+	"$ROOT/scripts/kit" --packages "$NEW" >"$OUT/kernel"
 	want="$RECIPE_VERSION $(cat "$KIT/version") $(cat "$ROOT"/tools/deb/{make-root,guest/etc/systemd/system/*,guest/usr/local/sbin/*} | sha256sum)"
 	if [ "$(cat "$BUILD/deb/guest-ready" 2>/dev/null)" != "$want" ]; then
 		step "make a Debian system for arm64" "check that the package mirror is in reach, free 3 GB of disk" \

@@ -24,13 +24,13 @@ check() {
 	fi
 }
 
-# files FILE - all that is on the disk but what every boot writes; of what says how the
-# system is set up, the content, too.
+# files FILE - all that is on the disk but what every boot writes, and what is noted of
+# kernels that came and went; of what says how the system is set up, the content, too.
 files() {
 	{
 		find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
 			-o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path '/var/lib/dpkg/*-old' \
-			-o -path /lost+found -o -path /root \) -prune -o -print | sort
+			-o -path /var/lib/apt/extended_states -o -path /vmlinuz.old -o -path /initrd.img.old -o -path /lost+found -o -path /root \) -prune -o -print | sort
 		find /etc /usr/lib/modules /var/lib/dpkg/diversions /var/lib/dpkg/triggers /var/lib/dpkg/statoverride \
 			-type f ! -name machine-id ! -path '/usr/lib/modules/*/kernel/*' -exec sha256sum {} + | sort -k2
 		lsinitramfs "/boot/initrd.img-$RELEASE" | sort | sed 's/^/initrd: /'
@@ -44,6 +44,9 @@ property() { systemctl show --value --property "$2" "$1"; }
 is() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
 system_is() { is "$(systemctl is-system-running --wait)" "$1" || { systemctl --failed; false; }; }
 in_initrd() { lsinitramfs "/boot/initrd.img-$RELEASE" | grep -x "$1"; }
+package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null; }
+# The release of the kernel that is installed beside the first one.
+new_release() { basename "$HERE"/kernel/linux-image-*.deb | sed 's/^linux-image-//; s/_.*//'; }
 value() { sed -n "s/^$1: //p" "$STATUS"; }
 
 # The images of all programs that the kernel knows, by address, and the packs.
@@ -79,7 +82,8 @@ step_install() {
 	check "nothing was loaded yet" not_loaded
 }
 
-step_packs() {
+# in_packs - the module was loaded in time, and has the programs.
+in_packs() {
 	check "the module is loaded" loaded
 	check "it was loaded before systemd began" before_systemd
 	check "the system is up" system_is running
@@ -94,6 +98,11 @@ step_packs() {
 	check "no complaint" healthy
 }
 
+step_packs() {
+	in_packs
+	check "the packages' own test passes" sh "$HERE/load"
+}
+
 # The kernel is locked down: the module is not signed.
 step_refused() {
 	check "the module was refused" not_loaded
@@ -101,6 +110,49 @@ step_refused() {
 	check "the system is up, and names the service that failed" system_is degraded
 	check "that is the only one" is "$(systemctl --failed --plain --no-legend | cut -d' ' -f1)" bpf-pack.service
 	check "no complaint" healthy
+}
+
+# Another kernel comes, for which nobody has a module yet.
+step_kernel() {
+	check "the module is loaded after this reboot, too" loaded
+	check "another kernel installs" dpkg -i "$HERE"/kernel/*.deb
+	check "the package of this kernel's module stays" is "$(package "bpf-pack-modules-$RELEASE")" "install ok installed"
+	check "the module of this kernel stays" modinfo -F filename bpf_pack
+	check "the other kernel has none" sh -c "! modinfo -k '$(new_release)' bpf_pack"
+	check "its initramfs has the script" sh -c "lsinitramfs '/boot/initrd.img-$(new_release)' | grep -x scripts/init-bottom/bpf_pack"
+}
+
+step_new() {
+	check "the other kernel runs" is "$RELEASE" "$(new_release)"
+	check "the module is not loaded" not_loaded
+	check "nobody tried" no_word_of_it
+	check "the system is up" system_is running
+	check "the service was skipped" is "$(property bpf-pack.service Result)" exec-condition
+	bpfpack status >"$KEPT/status"
+	check "bpfpack status ends with 2" is "$?" 2
+	check "and says so" grep "not loaded" "$KEPT/status"
+	bpfpack doctor >"$KEPT/doctor"
+	check "bpfpack doctor says that there is none for this kernel" grep "no bpf_pack.ko is installed for $RELEASE" "$KEPT/doctor"
+	sed 's/^/# /' "$KEPT/status" "$KEPT/doctor"
+	check "its own package installs" dpkg -i "$HERE"/new/*.deb
+	check "the module is where modprobe looks" is "$(modinfo -F filename bpf_pack)" "/lib/modules/$RELEASE/updates/bpf_pack.ko"
+	check "bpfpack doctor finds it" sh -c "bpfpack doctor | grep 'bpf_pack.ko was built for this kernel'"
+	check "no complaint" healthy
+}
+
+step_new_packs() {
+	check "the other kernel runs" is "$RELEASE" "$(new_release)"
+	in_packs
+}
+
+step_back() {
+	new=$(new_release)
+	check "the first kernel runs" test "$RELEASE" != "$new"
+	check "its module is loaded" loaded
+	check "the other kernel can be removed" apt-get -y -q purge "linux-image-$new" "linux-binary-$new" "linux-modules-$new" "linux-base-$new"
+	check "the package of its module went with it" is "$(package "bpf-pack-modules-$new")" ""
+	check "nothing of it is left" sh -c "! ls -d /usr/lib/modules/$new /boot/*-$new"
+	check "the package of this kernel's module stays" is "$(package "bpf-pack-modules-$RELEASE")" "install ok installed"
 }
 
 step_disabled() {
