@@ -38,6 +38,8 @@ expect() {
 		failed=$((failed + 1))
 		echo "not ok $number - shell: $name"
 		screen 2>&1 | sed '/./s/^/# /p;d'
+		# What follows in a dialogue that went wrong is not worth waiting for.
+		PATIENCE=20
 	fi
 }
 
