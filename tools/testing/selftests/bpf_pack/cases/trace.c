@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_TRIES 5
-
 /* A loaded and attached object of one program. */
 struct traced {
 	struct bpf_object *object;
@@ -50,8 +48,7 @@ static void syscalls(struct run *run, const char *name)
 	if (traced.link) {
 		__u64 seen = 0;
 
-		/* The kernel drops events if another task is inside BPF code on that CPU. */
-		for (int tries = 0; seen != 11 && tries < MAX_TRIES; tries++) {
+		for (int tries = 0; seen != 11 && run_event_again(tries); tries++) {
 			state = state_read(run, traced.object);
 			for (int i = 0; i < 10; i++)
 				syscall(SYS_getppid);
@@ -83,7 +80,7 @@ static void on_test_function(struct run *run, const char *name, __u64 value, boo
 	if (traced.link) {
 		__u64 seen = 0;
 
-		for (int tries = 0; seen != 3 && tries < MAX_TRIES; tries++) {
+		for (int tries = 0; seen != 3 && run_event_again(tries); tries++) {
 			state = state_read(run, traced.object);
 			for (int i = 0; i < 3; i++)
 				run_trigger_fentry_tests(run);

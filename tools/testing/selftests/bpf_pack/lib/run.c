@@ -149,6 +149,13 @@ void run_trigger_fentry_tests(struct run *run)
 	bpf_object__close(object);
 }
 
+bool run_event_again(int tries)
+{
+	if (tries)
+		usleep(1000);
+	return tries < 100;
+}
+
 void state_write(struct run *run, struct bpf_object *object, const struct state *state)
 {
 	int map = bpf_object__find_map_fd_by_name(object, "state");

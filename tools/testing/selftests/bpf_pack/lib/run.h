@@ -69,6 +69,14 @@ int run_packet(struct run *run, int fd);
 /* Makes the kernel call bpf_fentry_test1() and the functions like it once. */
 void run_trigger_fentry_tests(struct run *run);
 
+/*
+ * Whether to make an event once more that a program has to see, after @tries times. The
+ * kernel drops the event of a probe if another task is inside BPF code on that CPU
+ * (bpf_prog_active). That task may have been preempted there, so that it gets the CPU
+ * for a millisecond before a second try.
+ */
+bool run_event_again(int tries);
+
 /* Reads and writes the element of the map "state". */
 void state_write(struct run *run, struct bpf_object *object, const struct state *state);
 struct state state_read(struct run *run, struct bpf_object *object);

@@ -70,7 +70,8 @@ kept() {
 }
 
 # start_tool LABEL TOOL ARGUMENT... - runs a tool in the background and waits until it
-# prints "ready". HOLDER is its process, HOLD_LOG the file of its output.
+# prints "ready". HOLDER is its process, HOLD_LOG the file of its output, which hold_stop
+# finds by the process.
 start_tool() {
 	HOLD_LOG=$WORK/hold.$1 tool=$2
 	shift 2
@@ -79,6 +80,7 @@ start_tool() {
 	"$TOOLS/$tool" "$@" >>"$HOLD_LOG" 2>&1 &
 	HOLDER=$!
 	HOLDERS="$HOLDERS $HOLDER"
+	ln "$HOLD_LOG" "$WORK/log.$HOLDER"
 	loop_until grep -q '^ready' "$HOLD_LOG" || {
 		cat "$HOLD_LOG"
 		return 1
@@ -92,10 +94,14 @@ hold_start() {
 	start_tool "$label" hold_progs "$@"
 }
 
-# hold_stop PROCESS - ends a tool; fails if one of its programs ever gave a wrong result.
+# hold_stop PROCESS - ends a tool; fails, with its last words, if one of its programs ever
+# gave a wrong result.
 hold_stop() {
 	kill -TERM "$1"
-	wait "$1"
+	wait "$1" || {
+		tail -n 5 "$WORK/log.$1"
+		return 1
+	}
 }
 
 # held_images LABEL - "ADDRESS LENGTH" of each image that a hold_progs printed.

@@ -32,8 +32,6 @@
 /* The programs that a worker of "filter" or "classic" has at a time. */
 #define KEPT 16
 #define PACKET_BYTES 64
-/* The test programs of "tracing" count calls; the kernel may drop a call (run.h). */
-#define MAX_TRIES 10
 
 static const char usage[] =
 	"Usage: churn_progs [--images N] [--workers N] [--seed N]\n"
@@ -276,7 +274,7 @@ static int fire(const char *name, struct bpf_object *object, int trigger)
 {
 	__u64 before = state_read(&run, object).hits;
 
-	for (int tries = 0; tries < MAX_TRIES; tries++) {
+	for (int tries = 0; run_event_again(tries); tries++) {
 		run_test(&run, trigger, NULL, 0);
 		if (state_read(&run, object).hits != before)
 			return 0;

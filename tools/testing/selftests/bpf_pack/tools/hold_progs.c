@@ -17,7 +17,7 @@
 #define MAX_FILTERS 1000
 #define FIRST_VALUE 1000
 #define MAX_ATTACHED 4
-#define MAX_TRIES 10
+#define PAUSE_US 1000
 
 static const char usage[] =
 	"Usage: hold_progs [--count N] [--insns N] [--between] [--attach NAME]...\n"
@@ -90,11 +90,7 @@ static void start_firing(struct firing *firing)
 	print_images(bpf_program__fd(prog));
 }
 
-/*
- * Makes the event of each program happen and sees that each program counted it. The
- * kernel drops an event if another task is inside BPF code on that CPU at that moment
- * (bpf_prog_active), so that it may take more than one.
- */
+/* Makes the event of each program happen and sees that each program counted it. */
 static void fire(struct firing *firing, size_t count, int fentry)
 {
 	__u64 before[MAX_ATTACHED];
@@ -102,7 +98,7 @@ static void fire(struct firing *firing, size_t count, int fentry)
 
 	for (size_t i = 0; i < count; i++)
 		before[i] = state_read(&run, firing[i].object).hits;
-	for (int tries = 0; silent && tries < MAX_TRIES; tries++) {
+	for (int tries = 0; silent && run_event_again(tries); tries++) {
 		run_test(&run, fentry, NULL, 0);
 		silent = 0;
 		for (size_t i = 0; i < count; i++)
@@ -189,7 +185,7 @@ static unsigned long run_all(struct request *request, int fentry)
 			fire(request->firing, request->attached, fentry);
 		if (!rounds++ && run.result == PASS)
 			puts("ready");
-		usleep(1000);
+		usleep(PAUSE_US);
 	}
 	return rounds;
 }
