@@ -48,9 +48,7 @@ fn packs_are_not_made_again_and_again_for_classic_programs(fixture: &Fixture) ->
     }
     let made = own.0.counters.regions_made.get() - before;
     ensure!(made <= 1, "a pack was made for each program");
-    for image in kept {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&kept)?;
     own.close()
 }
 
@@ -73,8 +71,6 @@ fn a_large_image_shares_its_region_with_nobody(fixture: &Fixture) -> Verdict {
         own.0.mapped_bytes() + size as u64 == mapped,
         "its region is still there"
     );
-    for image in [full, next] {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&[full, next])?;
     own.close()
 }

@@ -99,6 +99,20 @@ impl Own {
         self.0.finalize(address, Source::from(&WORDS[..]), BYTES)
     }
 
+    fn finalize_all(&self, images: &[usize]) -> Verdict {
+        for &image in images {
+            ensure!(self.finalize(image) == Outcome::Done, "not finalized");
+        }
+        Ok(())
+    }
+
+    pub(super) fn free_all(&self, images: &[usize]) -> Verdict {
+        for &image in images {
+            ensure!(self.0.free(image) == Outcome::Done, "not freed");
+        }
+        Ok(())
+    }
+
     /// No image is left, the books are right, and with them goes all memory.
     pub(super) fn close(self) -> Verdict {
         ensure!(self.0.wait_until_unused().is_ok(), "interrupted");
@@ -235,9 +249,7 @@ fn the_tail_of_an_image_is_used_again(fixture: &Fixture) -> Verdict {
         next == long + BYTES.next_multiple_of(64),
         "the tail is not used"
     );
-    for image in [long, next] {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&[long, next])?;
     own.close()
 }
 
@@ -296,9 +308,7 @@ fn images_of_a_load_are_live_at_its_end(fixture: &Fixture) -> Verdict {
     ensure!(writing(&own) == 0, "not live after the load");
     let synchronised = own.0.counters.synchronisations.get() - before;
     ensure!(synchronised == 1, "synchronised more than once, or never");
-    for image in images {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&images)?;
     own.close()
 }
 
@@ -307,9 +317,7 @@ fn an_image_freed_in_its_load_is_no_bad_call(fixture: &Fixture) -> Verdict {
     let (kept, freed) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
     let bad_calls = own.0.counters.bad_calls.get();
     let load = own.0.begin_load(2).ok_or("no memory")?;
-    for image in [kept, freed] {
-        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
-    }
+    own.finalize_all(&[kept, freed])?;
     ensure!(own.0.free(freed) == Outcome::Done, "not freed");
     drop(load);
     ensure!(
@@ -327,9 +335,7 @@ fn an_image_of_a_load_that_others_free_is_a_bad_call(fixture: &Fixture) -> Verdi
     let (kept, freed) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
     let bad_calls = own.0.counters.bad_calls.get();
     let load = own.0.begin_load(2).ok_or("no memory")?;
-    for image in [kept, freed] {
-        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
-    }
+    own.finalize_all(&[kept, freed])?;
     worker::free(&own.0, freed)?;
     let reported = own.0.counters.bad_calls.get() - bad_calls;
     ensure!(reported == 1, "not taken for a bad call");
@@ -346,17 +352,13 @@ fn loads_have_an_end(fixture: &Fixture) -> Verdict {
     // It has room for one image: the other one is synchronised by itself.
     let load = own.0.begin_load(1).ok_or("no memory")?;
     let (first, second) = (own.alloc(BYTES)?, own.alloc(BYTES)?);
-    for image in [first, second] {
-        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
-    }
+    own.finalize_all(&[first, second])?;
     ensure!(writing(&own) <= 1, "more images than the load has room for");
     drop(load);
     let third = own.alloc(BYTES)?;
     ensure!(own.finalize(third) == Outcome::Done, "not finalized");
     ensure!(writing(&own) == 0, "not live outside of a load");
-    for image in [first, second, third] {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&[first, second, third])?;
     own.close()
 }
 
@@ -406,9 +408,7 @@ fn the_list_has_each_image_once(fixture: &Fixture) -> Verdict {
     ensure!(own.finalize(live) == Outcome::Done, "not finalized");
     ensure!(own.0.free(freed) == Outcome::Done, "not freed");
     let load = own.0.begin_load(2).ok_or("no memory")?;
-    for image in [writing, doomed] {
-        ensure!(own.finalize(image) == Outcome::Done, "not finalized");
-    }
+    own.finalize_all(&[writing, doomed])?;
     ensure!(own.0.free(doomed) == Outcome::Done, "not freed");
     let mut states = [None; 40];
     let found = list(&own, &images, &mut states)?;
@@ -451,9 +451,7 @@ fn the_list_goes_on_behind_a_pack_that_is_gone(fixture: &Fixture) -> Verdict {
         rest.pack.is_none() && rest.images().len() == 4,
         "not the other four"
     );
-    for image in images {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&images)?;
     ensure!(own.0.wait_until_unused().is_ok(), "interrupted");
     own.0.shut_down();
     ensure!(
@@ -473,8 +471,6 @@ fn the_list_goes_on_behind_a_pack_that_is_gone(fixture: &Fixture) -> Verdict {
         Cursor::from_number(stale.next.number()).is_some(),
         "the list ends there"
     );
-    for image in images {
-        ensure!(own.0.free(image) == Outcome::Done, "not freed");
-    }
+    own.free_all(&images)?;
     own.close()
 }
