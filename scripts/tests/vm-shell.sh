@@ -9,6 +9,8 @@ set -euo pipefail
 # Seconds to wait for a line on the screen: a guest needs a tenth of that on an idle machine.
 PATIENCE=${BPF_PACK_PATIENCE:-600}
 number=0 failed=0
+# Terminals so far. Each has a server of its own: the last one may not have gone yet.
+terminals=0
 
 usage() {
 	cat <<USAGE
@@ -20,7 +22,7 @@ USAGE
 }
 
 terminal() {
-	tmux -L "bpf_pack-$$" -f /dev/null "$@"
+	tmux -L "bpf_pack-$$-$terminals" -f /dev/null "$@"
 }
 
 screen() {
@@ -62,20 +64,22 @@ types() {
 
 # start - a terminal of a size that no default is, with the shell in it.
 start() {
+	terminals=$((terminals + 1))
 	# Its end is written where it outlives the terminal.
 	terminal new-session -d -s shell -x 93 -y 37 \
-		"stty -a >$WORK/before; TMPDIR=$WORK/tmp $ROOT/scripts/vm --shell --timeout $PATIENCE; echo left \$?; stty -a >$WORK/after; sleep 600"
+		"stty -a >$WORK/before; TMPDIR=$WORK/tmp $ROOT/scripts/vm --shell --timeout $PATIENCE; left=\$?; stty -a >$WORK/after; echo left \$left; sleep 600"
 	terminal set-option -g status off
 }
 
 # qemu - whether the machine runs: it has the name of the initrd.
 qemu() {
-	cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -c "^$WORK/tmp/.*/initrd\$" >/dev/null
+	# A process may go while its command line is read.
+	{ cat /proc/[0-9]*/cmdline 2>/dev/null || true; } | tr '\0' '\n' | grep -c "^$WORK/tmp/.*/initrd\$" >/dev/null
 }
 
 # no_rest - no machine, none of its files, soon.
 no_rest() {
-	local end=$((SECONDS + 20))
+	local end=$((SECONDS + 60))
 	while qemu || [ -n "$(ls -A "$WORK/tmp")" ]; do
 		[ "$SECONDS" -lt "$end" ] || { find "$WORK/tmp" | sed 's/^/# left: /'; return 1; }
 		sleep 0.2
@@ -100,9 +104,7 @@ dialogue() {
 	expect "the tool is at hand" types 'bpfpack --version >/dev/null && echo found' found
 	expect "a module goes in" types 'insmod /bpf_pack.ko && echo in' in
 	expect "a list of its images" types 'bpfpack list | grep -c "1 pack,"' 1
-	terminal send-keys -t shell -l 'sleep 1000'
-	terminal send-keys -t shell Enter
-	sleep 1
+	expect "a command runs" types 'echo begun; sleep 1000' begun
 	terminal send-keys -t shell C-c
 	expect "^C ends a command, not the shell" types 'echo "after $?"' 'after 130'
 	expect "exit ends it" types exit 'left 0'

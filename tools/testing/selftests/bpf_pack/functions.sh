@@ -116,6 +116,7 @@ start_test() {
 	push_config
 	set_setting kernel.kptr_restrict 0
 	mark_log
+	START_MARK=$MARK
 }
 
 # need_module NAME... - skips the test if a module was not built.

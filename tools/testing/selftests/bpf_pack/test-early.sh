@@ -32,6 +32,11 @@ opened() {
 	sed -n 's/^opened //p' "$HOLD_LOG"
 }
 
+# holds_files - the tool has opened files of the module.
+holds_files() {
+	readlink "/proc/$HOLDER/fd/"* | grep -q bpf_pack
+}
+
 # while_opening REASON COMMAND... - COMMAND, while open_early tries to open the files.
 while_opening() {
 	what=$1
@@ -57,7 +62,7 @@ done
 check "success: a tool tries to open the files" start_tool early open_early
 check "success: insmod succeeds while the tool tries" load_pack
 check "success: the files appear" loop_until status_value packs
-sleep 0.5
+check "success: the tool has files open" loop_until holds_files
 check_fails "success: rmmod is refused while the files are open (I7)" "$IN_USE" rmmod bpf_pack
 check "success: the tool closes the files and ends" hold_stop "$HOLDER"
 check "success: the tool had opened files" test "$(opened)" -gt 0

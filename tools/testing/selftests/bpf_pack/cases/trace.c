@@ -212,14 +212,14 @@ static void perf_event(struct run *run)
 		run_fail(run, "attach: %s", strerror(errno));
 		close(fd);
 	}
-	/* Uses CPU time until there is a sample, for 10 s at most. */
+	/* Uses CPU time until there is a sample, for 100 s at most. */
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		state = state_read(run, object);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (link && !state.hits && now.tv_sec - start.tv_sec < 10);
+	} while (link && !state.hits && now.tv_sec - start.tv_sec < 100);
 	if (!state.hits)
-		run_fail(run, "no sample in 10 s");
+		run_fail(run, "no sample in 100 s");
 	run_place_object(run, object);
 	bpf_link__destroy(link);
 	bpf_object__close(object);

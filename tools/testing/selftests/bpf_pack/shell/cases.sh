@@ -83,10 +83,9 @@ run_cases() {
 # loop_until COMMAND... - tries COMMAND until it succeeds; fails after 100 s, with the
 # output of the last try. A guest on a busy machine is slow.
 loop_until() {
-	tries=0
+	deadline=$(($(date +%s) + 100))
 	until "$@" >"$WORK/try.log" 2>&1; do
-		tries=$((tries + 1))
-		if [ "$tries" -ge 1000 ]; then
+		if [ "$(date +%s)" -ge "$deadline" ]; then
 			cat "$WORK/try.log"
 			return 1
 		fi
@@ -103,9 +102,9 @@ mark_log() {
 	echo "$MARK" >/dev/kmsg
 }
 
-# log_since_mark - what the kernel logged after the last mark.
+# log_since_mark [MARK] - what the kernel logged after the last mark, or after another.
 log_since_mark() {
-	dmesg | awk -v mark="$MARK" 'found { print } index($0, mark) { found = 1 }'
+	dmesg | awk -v mark="${1:-$MARK}" 'found { print } index($0, mark) { found = 1 }'
 }
 
 # log_says TEXT - the kernel logged TEXT after the last mark; shows everything if not.
@@ -116,7 +115,7 @@ log_says() {
 	}
 }
 
-# log_is_clean - the kernel logged no complaint after the last mark.
+# log_is_clean - the kernel logged no complaint since the test began.
 log_is_clean() {
-	! log_since_mark | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
+	! log_since_mark "$START_MARK" | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
 }

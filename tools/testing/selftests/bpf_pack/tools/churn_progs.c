@@ -380,10 +380,16 @@ static void count(size_t kind, unsigned long images)
 		printf("# %lu of %lu images\n", before + images, wanted);
 }
 
+/* Whether a worker goes on: until enough images lived, some of its kind among them. */
+static bool wants_more(size_t kind)
+{
+	return atomic_load(&shared->images) < wanted || !atomic_load(&shared->of_kind[kind]);
+}
+
 /* The work of a worker; its exit status. */
 static int work(size_t kind)
 {
-	for (unsigned int number = 0; atomic_load(&shared->images) < wanted; number++) {
+	for (unsigned int number = 0; wants_more(kind); number++) {
 		int images;
 
 		if (atomic_load(&shared->failed))

@@ -53,7 +53,7 @@ static bool is_quiet(void)
 }
 
 /*
- * Loads a program, and waits 30 s at most until nothing is left of it: with the first one
+ * Loads a program, and waits 100 s at most until nothing is left of it: with the first one
  * libbpf loads some of its own, to see what the kernel can do.
  */
 static void warm_up(void)
@@ -61,7 +61,7 @@ static void warm_up(void)
 	__u32 unused;
 
 	close(load_functions(1, &unused));
-	for (int i = 0; i < 300 && !is_quiet(); i++)
+	for (int i = 0; i < 1000 && !is_quiet(); i++)
 		usleep(100000);
 }
 

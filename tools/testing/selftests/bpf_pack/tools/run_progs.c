@@ -68,12 +68,12 @@ static void report(enum outcome outcome, const char *name, const char *what, con
 static size_t trampolines_of_others;
 
 /*
- * Waits, 10 s at most, until the trampolines of the last case are gone: a new one at
+ * Waits, 100 s at most, until the trampolines of the last case are gone: a new one at
  * the address of an old one would not look new.
  */
 static void wait_for_trampolines(void)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 1000; i++) {
 		struct seen_images now = {};
 
 		if (images_of_trampolines(&now) || now.count <= trampolines_of_others)
