@@ -34,7 +34,10 @@ opened() {
 
 # holds_files - the tool has opened files of the module.
 holds_files() {
-	readlink "/proc/$HOLDER/fd/"* | grep -q bpf_pack
+	for fd in "/proc/$HOLDER/fd/"*; do
+		case $(readlink "$fd") in */bpf_pack/*) return ;; esac
+	done
+	return 1
 }
 
 # while_opening REASON COMMAND... - COMMAND, while open_early tries to open the files.
