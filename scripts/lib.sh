@@ -7,13 +7,20 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=${BPF_PACK_BUILD:-$ROOT/build}
 LOGS=$BUILD/log
-APT=$BUILD/apt
 STARTED=${BPF_PACK_STARTED:-$(date +%s)}
 export BPF_PACK_STARTED=$STARTED
 
-# The suite of the toolchain, and the one that the kernels and QEMU come from.
-export SUITE=trixie
-export BACKPORTS=$SUITE-backports
+# set_suite SUITE - the suite of the toolchain, the one that its kernels come from, and where
+# the tree of the toolchain and apt's lists are.
+set_suite() {
+	export BPF_PACK_SUITE=$1 SUITE=$1
+	case $1 in
+	trixie) BACKPORTS=trixie-backports TREE=$BUILD/toolchain APT=$BUILD/apt ;;
+	sid) BACKPORTS=sid TREE=$BUILD/toolchain-sid APT=$BUILD/apt-sid ;;
+	*) die "BPF_PACK_SUITE is trixie or sid, not $1" ;;
+	esac
+	export BACKPORTS TREE
+}
 
 # say TEXT... - one line of progress, with the seconds since the first script began.
 say() {
@@ -101,6 +108,15 @@ as_root() {
 	fi
 }
 
+# use_suite_of FLAVOUR - from here on, the toolchain is the one that this kernel needs.
+use_suite_of() {
+	local suite=trixie
+	case $1 in sid-*) suite=sid ;; esac
+	[ "$suite" != "$SUITE" ] || return 0
+	! in_toolchain || die "the kernel $1 has a toolchain of its own: run scripts/module $1 outside of this one"
+	set_suite "$suite"
+}
+
 # in_toolchain - true where the tools of the toolchain are the ones on PATH.
 in_toolchain() {
 	[ -n "${BPF_PACK_IN_TOOLCHAIN:-}" ]
@@ -141,3 +157,5 @@ apt_private() {
 	[ -z "${BPF_PACK_ACCEPT_EXPIRED:-}" ] || options+=(-o Acquire::Check-Valid-Until=false)
 	"$command" "${options[@]}" "$@"
 }
+
+set_suite "${BPF_PACK_SUITE:-trixie}"
