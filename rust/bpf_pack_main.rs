@@ -7,6 +7,7 @@
 
 mod a64;
 mod abi;
+mod compat;
 mod config;
 mod counters;
 mod debugfs;
@@ -27,6 +28,7 @@ mod trace;
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 mod unit;
 
+use compat::Parameter;
 use config::{
     Config,
     Knobs, //
@@ -142,28 +144,28 @@ fn knobs() -> Result<Knobs> {
         MAX_PACKS, //
     };
 
-    let leaf = match in_range("leaf", given::leaf.value(), 0, 2)? {
+    let leaf = match in_range("leaf", given::leaf.get(), 0, 2)? {
         0 => LeafLimit::Huge,
         1 => LeafLimit::Contiguous,
         _ => LeafLimit::Page,
     };
-    let align = in_range("align", given::align.value(), 64, 65536)?;
+    let align = in_range("align", given::align.get(), 64, 65536)?;
     if !align.is_power_of_two() {
         pr_err!("parameter align={align}: must be a power of two\n");
         return Err(EINVAL);
     }
     let chunks = pack_core::PACK_CHUNKS.get();
-    let origin = in_range("origin", given::origin.value(), 0, chunks)?;
+    let origin = in_range("origin", given::origin.get(), 0, chunks)?;
     // CAST: There are few.
-    let fault = in_range("fault", given::fault.value(), 0, faults::NAMES.len() as u32)?;
-    faults::arm(fault, given::fault_skip.value())?;
+    let fault = in_range("fault", given::fault.get(), 0, faults::NAMES.len() as u32)?;
+    faults::arm(fault, given::fault_skip.get())?;
     Ok(Knobs {
         leaf,
         align: pack_core::ChunkCount::new(align / 64),
-        max_packs: in_range("max_packs", given::max_packs.value(), 1, MAX_PACKS as u32)? as usize,
+        max_packs: in_range("max_packs", given::max_packs.get(), 1, MAX_PACKS as u32)? as usize,
         origin: (origin < chunks).then_some(origin),
         // Several file systems have a function of this name.
-        symbol: (given::symbol_twice.value() != 0).then_some(c"init_once"),
+        symbol: (given::symbol_twice.get() != 0).then_some(c"init_once"),
     })
 }
 
@@ -176,9 +178,9 @@ fn config() -> Result<Config> {
     use module_parameters as given;
 
     Ok(Config {
-        near_packs: in_range("near_packs", given::near_packs.value(), 0, MAX_NEAR_PACKS)? as usize,
-        retain_seconds: in_range("retain_seconds", given::retain_seconds.value(), 0, 250)?,
-        randomize: in_range("randomize", given::randomize.value(), 0, 1)? != 0,
+        near_packs: in_range("near_packs", given::near_packs.get(), 0, MAX_NEAR_PACKS)? as usize,
+        retain_seconds: in_range("retain_seconds", given::retain_seconds.get(), 0, 250)?,
+        randomize: in_range("randomize", given::randomize.get(), 0, 1)? != 0,
         knobs: knobs()?,
     })
 }

@@ -14,6 +14,7 @@
 //! kernel (`patch_lock`, `bpf_jit_current`) or defined in assembly (`dummy_tramp`) have no
 //! declaration to compare with.
 
+use crate::compat::not_supported;
 use crate::faults::{
     self,
     Point, //
@@ -166,7 +167,7 @@ fn find_lookup_name() -> Result<LookupName> {
     probe.symbol_name = c"kallsyms_lookup_name".as_char_ptr();
     // Registering a disabled kprobe resolves the name but does not patch live text.
     probe.flags = bindings::KPROBE_FLAG_DISABLED;
-    let registered = faults::at(Point::ProbeRegister, EOPNOTSUPP).and_then(|()| {
+    let registered = faults::at(Point::ProbeRegister, not_supported()).and_then(|()| {
         // SAFETY: `probe` is zeroes but for the name and the flag, and has no handlers. It stays on
         // the heap until it is unregistered below.
         to_result(unsafe { bindings::register_kprobe(&raw mut *probe) })

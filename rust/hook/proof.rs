@@ -7,6 +7,7 @@
 //! So `insmod` makes and frees one program in memory of the stock allocator, and checks that its
 //! image comes through the hooks of alloc, finalize and free, in this order.
 
+use crate::compat::not_supported;
 use crate::faults::{
     self,
     Point, //
@@ -87,7 +88,7 @@ pub(crate) fn prove() -> Result {
             "a BPF program was not compiled: the JIT is off (net.core.bpf_jit_enable=0) \
              or its memory is used up (net.core.bpf_jit_limit)\n"
         );
-        return Err(EOPNOTSUPP);
+        return Err(not_supported());
     }
     for _ in 0..LOOKS {
         if STAGE.load(Acquire) != FINAL {

@@ -14,6 +14,7 @@ pub(super) mod images;
 pub(super) mod packs;
 pub(super) mod room;
 
+use crate::compat::zeroed;
 use crate::faults::{
     self,
     Point, //
@@ -99,7 +100,7 @@ impl Books {
             regions.push(None, GFP_KERNEL)?;
         }
         faults::at(Point::Index, ENOMEM)?;
-        let index = Words::zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS), GFP_KERNEL)?;
+        let index = zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS))?;
         Ok(Self {
             pool: Pool::new(slots, index).map_err(|_| EINVAL)?,
             regions,

@@ -15,6 +15,7 @@ use super::homes::{
     Customer, //
 };
 use super::Service;
+use crate::compat::zeroed;
 use crate::faults::{
     self,
     Point, //
@@ -283,7 +284,7 @@ impl Service {
         let usable = if size > PACK_SIZE { size } else { region.len() };
         let chunks = ChunkCount::holding(usable).map_err(|_| EINVAL)?;
         faults::at(Point::PackWords, ENOMEM)?;
-        let words = Words::zeroed(Pack::<Words>::words_needed(chunks), GFP_KERNEL)?;
+        let words = zeroed(Pack::<Words>::words_needed(chunks))?;
         let rank = rank_of(region.is_huge(), region.place(), shared);
         let pack = Pack::new(words, chunks, rank).map_err(|_| EINVAL)?;
         let pack = if size > PACK_SIZE {

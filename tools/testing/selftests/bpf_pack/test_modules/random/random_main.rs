@@ -15,6 +15,7 @@ mod memory;
 mod sys;
 
 use actor::Actor;
+use core::borrow::Borrow;
 use kernel::prelude::*;
 
 module! {
@@ -44,6 +45,11 @@ module! {
 }
 
 struct RandomTest;
+
+/// Returns the value of a parameter, of which kernels until 7.2 give a reference.
+fn parameter(value: impl Borrow<u32>) -> u32 {
+    *value.borrow()
+}
 
 /// What a thread does in one round.
 extern "C" fn round(actor: *mut c_void) {
@@ -78,14 +84,15 @@ impl kernel::Module for RandomTest {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         use module_parameters as given;
 
-        let (threads, rounds) = (given::threads.value(), given::rounds.value());
+        let threads = parameter(given::threads.value());
+        let rounds = parameter(given::rounds.value());
         if !(1..=64).contains(&threads) || !(1..=10_000).contains(&rounds) {
             return Err(EINVAL);
         }
-        let steps = given::steps.value() / threads / rounds;
+        let steps = parameter(given::steps.value()) / threads / rounds;
         let mut actors = KVVec::new();
         for number in 0..threads {
-            let seed = u64::from(given::seed.value()) << 32 | u64::from(number);
+            let seed = u64::from(parameter(given::seed.value())) << 32 | u64::from(number);
             actors.push(Actor::new(seed, steps)?, GFP_KERNEL)?;
         }
         let mut compared = 0u64;
