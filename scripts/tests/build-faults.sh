@@ -111,6 +111,10 @@ trees() {
 	refused "no prepared tree" 'is no prepared kernel tree' rm "$conf"
 	refused "a kernel for another machine" 'is not for arm64' sed -i '/^CONFIG_ARM64=/d' "$conf"
 	refused "a kernel without Rust" 'has no Rust: CONFIG_RUST is not set' sed -i '/^CONFIG_RUST=/d' "$conf"
+	refused "a kernel that is too old" 'it is 6.18.3-old, and the module is written for 7.2 and later' \
+		sh -c 'echo 6.18.3-old >include/config/kernel.release'
+	refused "a kernel without a needed option" 'without CONFIG_KPROBES, which the module needs' \
+		sed -i '/^CONFIG_KPROBES=/d' "$conf"
 	refused "no Rust metadata" 'has no Rust metadata: rust/libkernel.rmeta is missing' rm rust/libkernel.rmeta
 	refused "metadata of another machine" 'made on another kind of machine' \
 		sh -c 'printf "\010\000" | dd of=rust/libmacros.so bs=1 seek=18 conv=notrunc status=none'

@@ -84,6 +84,8 @@ refusals() {
 	says "no headers" "no kernel headers in .*; install linux-headers-"
 	sed -i 's/^CONFIG_RUST=y/# CONFIG_RUST is not set/' "$HEADERS/.config"
 	says "a kernel without CONFIG_RUST" "without CONFIG_RUST; boot"
+	sed -i "/^CONFIG_KPROBES=/d" "$HEADERS/.config"
+	says "a kernel without an option that is needed" "without CONFIG_KPROBES, which the module needs; boot"
 	rm "$OUT/bin/rustc"
 	says "no rustc" 'no rustc; install the kernel.s own, rustc 1\.'
 	fake rustc "rustc 1.99.0 (of rustup)"
