@@ -60,9 +60,10 @@ lines_are_short() {
 	[ "$ours" -gt 0 ] && [ "$ours" -le "$kernel" ] && [ "$ours" -lt 255 ]
 }
 
-# parameters - those of the module for users, in alphabetical order.
+# parameters - those of the module for users, in alphabetical order. Anything may stand before the
+# first of them.
 parameters() {
-	tr '\0' '\n' <"$(module bpf_pack)" | sed -n 's/^parmtype=\([a-z_]*\):.*/\1/p' | sort | tr '\n' ' '
+	tr '\0' '\n' <"$(module bpf_pack)" | LC_ALL=C sed -n 's/^.*parmtype=\([a-z_]*\):.*/\1/p' | sort | tr '\n' ' '
 }
 
 has_only() {
