@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The DKMS package without an arm64 machine: what it says if something is missing, and that
-# DKMS builds and signs the module with the cross compiler. KTAP output.
+# The DKMS package without an arm64 machine: what it says if something is missing, that DKMS
+# then skips the module, and that DKMS builds and signs it with the cross compiler. KTAP output.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -14,7 +14,7 @@ usage() {
 Usage: scripts/tests/dkms.sh
 
 Installs bpf-pack-dkms in a tree of its own, takes away one thing after the other that it
-needs, and looks at what it says. Then DKMS builds the module for the stock kernel of
+needs, and looks at what it says and at what DKMS makes of it. Then DKMS builds the module for the stock kernel of
 arm64, once with the metadata of the kernel kit, as on a distribution that ships it, and
 once with metadata that the package makes from the kernel's source (two minutes).
 USAGE
@@ -34,9 +34,11 @@ build_check() {
 		"$INSTALLED/tools/dkms/build" check "$RELEASE" >"$OUT/output" 2>&1
 }
 
-# says TEXT PATTERN - one line that matches, and failure.
+# says TEXT PATTERN - one line that matches, and the exit status that DKMS calls skipped.
 says() {
-	if ! build_check && [ "$(wc -l <"$OUT/output")" -eq 1 ] && grep -qE "$2" "$OUT/output"; then
+	local status=0
+	build_check || status=$?
+	if [ "$status" -eq 77 ] && [ "$(wc -l <"$OUT/output")" -eq 1 ] && grep -qE "$2" "$OUT/output"; then
 		result ok "$1: $(sed 's/^[^:]*: //' "$OUT/output" | cut -c1-150)"
 	else
 		result "not ok" "$1"
@@ -53,11 +55,8 @@ fake() {
 
 # restore - a machine that has everything.
 restore() {
-	local program
 	rm -rf "${OUT:?}/bin" "$OUT/system" && mkdir -p "$OUT/bin" "$OUT/system/lib/modules/$RELEASE" "$OUT/system/usr/src"
-	for program in /usr/bin/* /usr/sbin/*; do
-		ln -s "$program" "$OUT/bin/" 2>/dev/null || true
-	done
+	ln -sf -t "$OUT/bin" /usr/bin/* /usr/sbin/*
 	HEADERS=$OUT/system/lib/modules/$RELEASE/build
 	mkdir -p "$HEADERS"
 	cp "$KIT/config" "$HEADERS/.config"
@@ -66,13 +65,19 @@ restore() {
 	mkdir -p "$OUT/system/var/lib/dpkg"
 }
 
-# installed PACKAGE VERSION - notes a package in the root directory of the case.
+# installed PACKAGE VERSION [STATUS] - notes a package in the root directory of the case.
 installed() {
-	printf '%s\n' "Package: $1" 'Status: install ok installed' 'Architecture: all' \
-		'Maintainer: nobody' "Version: $2" 'Description: a fake' '' >>"$OUT/system/var/lib/dpkg/status"
+	printf '%s\n' "Package: $1" "Status: ${3:-install ok installed}" 'Architecture: all' \
+		'Maintainer: nobody' "Version: $2" 'Description: a fake' >>"$OUT/system/var/lib/dpkg/status"
+	case ${3:-} in
+	*-awaited) echo 'Triggers-Awaited: another' ;;
+	*-pending) echo 'Triggers-Pending: something' ;;
+	esac >>"$OUT/system/var/lib/dpkg/status"
+	echo >>"$OUT/system/var/lib/dpkg/status"
 }
 
 refusals() {
+	local state
 	restore
 	if build_check && [ ! -s "$OUT/output" ]; then
 		result ok "a machine that has everything: no word"
@@ -108,27 +113,83 @@ refusals() {
 	says "no headers of OpenSSL" 'OpenSSL are missing; install them .Debian: apt install libssl-dev'
 	SOURCE=
 	says "no source" 'no Rust metadata, and .*linux-source-7.*xz.* is missing; install it .Debian: apt install linux-source-7'
-	SOURCE=
-	installed "linux-headers-$RELEASE" 7.3.4-1
-	installed "linux-source-7.3" 7.3.4-2
-	touch "$OUT/system/usr/src/linux-source-7.3.tar.xz"
-	says "source of another version" 'linux-source-7.3 has the version 7.3.4-2, the kernel 7.3.4-1; install that one'
+	# A kernel's scripts run DKMS while its packages are not configured yet.
+	for state in 'install ok installed' 'hold ok installed' 'install ok unpacked' 'install ok half-configured' \
+		'install ok triggers-awaited' 'install ok triggers-pending'; do
+		SOURCE=
+		installed "linux-headers-$RELEASE" 7.3.4-1 "$state"
+		installed "linux-source-7.3" 7.3.4-2 "$state"
+		touch "$OUT/system/usr/src/linux-source-7.3.tar.xz"
+		says "source of another version, $state" 'linux-source-7.3 has the version 7.3.4-2, the kernel 7.3.4-1; install that one'
+	done
 	SOURCE=/nowhere
 	says "BPF_PACK_SOURCE leads nowhere" 'is /nowhere, which does not exist'
 	mkdir "$HEADERS/rust" && touch "$HEADERS/rust/libkernel.rmeta"
 	says "metadata without libmacros.so" 'has no libmacros.so; install'
 	mkdir "$HEADERS/rust" && touch "$HEADERS/rust/libkernel.rmeta"
-	cp "$BUILD_MAIN/module/arm64/bpf_pack.ko" "$HEADERS/rust/libmacros.so"
+	cp "$KIT/test_bpf.ko" "$HEADERS/rust/libmacros.so"
 	says "libmacros.so of another machine" 'libmacros.so is for another machine than rustc; build'
+}
+
+# with_dkms HEADERS SOURCE RELEASE COMMAND [ARGUMENT...] - a command of DKMS on a machine with
+# these headers.
+with_dkms() {
+	local headers=$1 source=$2 release=$3 command=$4
+	shift 4
+	rm -rf "$OUT/modules" && mkdir -p "$OUT/modules/$release" "$TREE"
+	ln -s "$headers" "$OUT/modules/$release/build"
+	BPF_PACK_SOURCE=$source dkms "$command" "$@" -k "$release" -a aarch64 \
+		--installtree "$OUT/modules" --dkmstree "$TREE" --sourcetree "${INSTALLED%/*}" >>"$OUT/output" 2>&1
+}
+
+# skips TEXT PATTERN HEADERS SOURCE [RELEASE] - it cannot be built. To DKMS that is no failure:
+# with one, the package, or the kernel's, would not be configured.
+skips() {
+	local what=$1 pattern=$2 headers=$3 source=$4 release=${5:-$RELEASE} log=$TREE/bpf-pack/$VERSION/build/make.log
+	local status=0
+	rm -rf "$TREE" && mkdir -p "$TREE"
+	: >"$OUT/output"
+	with_dkms "$headers" "$source" "$release" build -m bpf-pack -v "$VERSION" || status=$?
+	echo "build: $status" >>"$OUT/output"
+	status=0
+	with_dkms "$headers" "$source" "$release" autoinstall || status=$?
+	echo "autoinstall: $status" >>"$OUT/output"
+	[ ! -e "$log" ] || cat "$log" >>"$OUT/output"
+	if grep -qx 'build: 77' "$OUT/output" && grep -qx 'autoinstall: 0' "$OUT/output" &&
+		grep -q 'skipped for module(s) bpf-pack' "$OUT/output" && grep -qE "$pattern" "$OUT/output" &&
+		[ -z "$(find "$TREE" -name metadata)" ]; then
+		result ok "$what: DKMS skips it"
+	else
+		find "$TREE" -name metadata >>"$OUT/output"
+		result "not ok" "$what: DKMS skips it"
+	fi
+}
+
+# headers DIR - the headers of a kernel without Rust metadata, as Debian's are.
+headers() {
+	mkdir -p "$1/scripts" "$1/include"
+	cp "$KIT/config" "$1/.config"
+	cp "$KIT/Module.symvers" "$1/"
+	touch "$1/Makefile"
+	ln -s "$KIT/obj/scripts/sign-file" "$1/scripts/"
+}
+
+skipped() {
+	headers "$OUT/headers-off"
+	sed -i 's/^CONFIG_RUST=y/# CONFIG_RUST is not set/' "$OUT/headers-off/.config"
+	skips "a kernel without CONFIG_RUST" 'BUILD_EXCLUSIVE directive' "$OUT/headers-off" ''
+	skips "a kernel that is too old" 'BUILD_EXCLUSIVE directive' "$OUT/headers" '' 6.12.1-arm64
+	skips "something is missing" 'BPF_PACK_SOURCE is /nowhere, which does not exist' "$OUT/headers" /nowhere
+	mkdir "$OUT/no-source"
+	skips "the build fails" "No rule to make target" "$OUT/headers" "$OUT/no-source"
 }
 
 # builds TEXT HEADERS SOURCE - DKMS builds and signs the module.
 builds() {
-	local what=$1 headers=$2 source=$3 tree=$OUT/dkms ko
-	rm -rf "$tree" "$OUT/modules" && mkdir -p "$tree" "$OUT/modules/$RELEASE"
-	ln -s "$headers" "$OUT/modules/$RELEASE/build"
-	if BPF_PACK_SOURCE=$source dkms build -m bpf-pack -v "$VERSION" -k "$RELEASE" -a aarch64 \
-		--installtree "$OUT/modules" --dkmstree "$tree" --sourcetree "${INSTALLED%/*}" >"$OUT/output" 2>&1 &&
+	local what=$1 headers=$2 source=$3 tree=$TREE ko
+	rm -rf "$TREE" && mkdir -p "$TREE"
+	: >"$OUT/output"
+	if with_dkms "$headers" "$source" "$RELEASE" build -m bpf-pack -v "$VERSION" &&
 		ko=$(find "$tree" -name 'bpf_pack.ko*') && [ -n "$ko" ]; then
 		result ok "$what"
 	else
@@ -158,23 +219,19 @@ builds() {
 
 # inside - in the packages' toolchain, with build/deb as the build folder.
 inside() {
-	local headers
-	OUT=$BUILD/dkms BUILD_MAIN=${BUILD%/*}
-	KIT=$BUILD_MAIN/kit/arm64
+	OUT=$BUILD/dkms
+	KIT=${BUILD%/*}/kit/arm64
 	RELEASE=$(cat "$KIT/release")
 	rm -rf "$OUT" && mkdir -p "$OUT"
 	dpkg-deb -x "$(echo "$BUILD"/packages/bpf-pack-dkms_*.deb)" "$OUT/package"
 	INSTALLED=$(echo "$OUT"/package/usr/src/bpf-pack-*)
 	VERSION=${INSTALLED##*-}
+	TREE=$OUT/dkms
 	refusals
+	headers "$OUT/headers"
+	skipped
 	builds "DKMS builds it with distributed metadata" "$KIT/obj" ''
-	headers=$OUT/headers
-	mkdir -p "$headers/scripts" "$headers/include"
-	cp "$KIT/config" "$headers/.config"
-	cp "$KIT/Module.symvers" "$headers/"
-	touch "$headers/Makefile"
-	ln -s "$KIT/obj/scripts/sign-file" "$headers/scripts/"
-	builds "DKMS builds it with metadata from the source" "$headers" "$KIT/source"
+	builds "DKMS builds it with metadata from the source" "$OUT/headers" "$KIT/source"
 	[ "$failed" -eq 0 ]
 }
 
@@ -189,7 +246,6 @@ main() {
 		return
 		;;
 	esac
-	"$ROOT/scripts/module" arm64 >/dev/null
 	"$ROOT/scripts/deb" arm64 >/dev/null
 	"$ROOT/scripts/deb" --run "$0" _inside
 }
