@@ -85,6 +85,8 @@ refusals() {
 		result "not ok" "a machine that has everything: no word"
 	fi
 
+	mkdir "${HEADERS%/*}/updates" && touch "${HEADERS%/*}/updates/bpf_pack.ko"
+	says "a package has the module" "from the package bpf-pack-modules-$RELEASE; to have DKMS build it"
 	rm -rf "$HEADERS"
 	says "no headers" "no kernel headers in .*; install linux-headers-"
 	sed -i 's/^CONFIG_RUST=y/# CONFIG_RUST is not set/' "$HEADERS/.config"
