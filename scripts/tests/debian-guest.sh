@@ -9,11 +9,12 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
 RECIPE_VERSION=1
-STEPS='install packs refused kernel new new_packs back disabled purge gone'
+STEPS='install packs refused kernel new new_packs back disabled remove purge gone'
 # The kernel that is installed beside the first one: another release.
 NEW=cloud-arm64
-# Seconds for a boot. It needs a fifth of that, but the host may be busy.
-TIMEOUT=${BPF_PACK_DEBIAN_TIMEOUT:-1200}
+# Seconds for a boot. It needs a fifth of that, but the host may be busy; "back" makes four
+# initramfs images.
+TIMEOUT=${BPF_PACK_DEBIAN_TIMEOUT:-1800}
 QEMU=${BPF_PACK_QEMU:-qemu-system-aarch64}
 
 failed=0
@@ -26,16 +27,17 @@ Makes a Debian system for arm64 (systemd, initramfs-tools, the stock kernel) on 
 image, once, and boots it in QEMU for each STEP (default: all, in this order):
 
   install    installs bpf-pack-modules-RELEASE and bpf-pack-tools
-  packs      the module was loaded before systemd, whose programs are in packs
+  packs      the module was loaded before systemd, whose programs are in packs; metrics
   refused    the kernel is locked down and refuses the module: boot goes on
   kernel     another kernel is installed; the module of the first one stays
   new        the other kernel has no module: boot goes on, and nobody tries; then its
              bpf-pack-modules-RELEASE is installed
   new_packs  as packs, with that
-  back       the first kernel, with its module; the other one is removed, and its module
-             goes with it
+  back       the first kernel, with its module; the tools go and come, in the initramfs of
+             both kernels; the other one is removed, and its module goes with it
   disabled   bpf_pack.disable on the command line; the service is disabled
-  purge      it was not loaded; the packages are removed and purged
+  remove     it was not loaded; the tools are removed, not purged
+  purge      it was not loaded, by an old initramfs either; the packages are purged
   gone       the disk is as it was before
 
 install takes a new copy of the disk, the others go on with that of the last run. Output

@@ -9,6 +9,8 @@ HERE=$(dirname "$0")
 KEPT=/var/tmp/guest
 RELEASE=$(uname -r)
 STATUS=/sys/kernel/debug/bpf_pack/status
+METRICS=/var/lib/prometheus/node-exporter
+WANTS=/etc/systemd/system/sysinit.target.wants/bpf-pack.service
 failed=0
 
 # check TEXT COMMAND... - one case.
@@ -38,12 +40,25 @@ files() {
 	} >"$1"
 }
 
+mount_debugfs() { mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug; }
 loaded() { [ -e /sys/module/bpf_pack ]; }
 not_loaded() { ! loaded; }
 property() { systemctl show --value --property "$2" "$1"; }
 is() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
 system_is() { is "$(systemctl is-system-running --wait)" "$1" || { systemctl --failed; false; }; }
-in_initrd() { lsinitramfs "/boot/initrd.img-$RELEASE" | grep -x "$1"; }
+# has_script RELEASE... - whether the initramfs of each of these kernels loads the module.
+has_script() {
+	for kernel in "$@"; do
+		lsinitramfs "/boot/initrd.img-$kernel" | grep -x scripts/init-bottom/bpf_pack || return 1
+	done
+}
+# has_no_script RELEASE... - whether none of them does.
+has_no_script() {
+	for kernel in "$@"; do
+		lsinitramfs "/boot/initrd.img-$kernel" >"$KEPT/initrd-files" || return 1
+		! grep -x scripts/init-bottom/bpf_pack "$KEPT/initrd-files" || return 1
+	done
+}
 package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null; }
 # The release of the kernel that is installed beside the first one.
 new_release() { basename "$HERE"/kernel/linux-image-*.deb | sed 's/^linux-image-//; s/_.*//'; }
@@ -70,7 +85,32 @@ before_systemd() {
 		END { print "lines:", ours, init; exit !(ours && init && ours < init) }'
 }
 no_word_of_it() { ! dmesg | grep -v 'Kernel command line' | grep bpf_pack; }
+before_sysctl() { property bpf-pack.service Before | tr ' ' '\n' | grep -x systemd-sysctl.service; }
 healthy() { ! dmesg | grep -E 'WARNING:|BUG:|Oops|Call trace'; }
+
+# dead_links - what the packages' documents and units name and is not there.
+dead_links() {
+	for document in /usr/share/doc/bpf-pack-*/*.md; do
+		grep -oE '\]\([^):#]+\)' "$document" | sed 's/^](//; s/)$//' | while read -r link; do
+			[ -e "${document%/*}/$link" ] || echo "$document: $link"
+		done
+	done
+	property bpf-pack.service Documentation | tr ' ' '\n' | sed -n 's,^file://,,p' | while read -r document; do
+		[ -e "$document" ] || echo "bpf-pack.service: $document"
+	done
+}
+
+# metrics LOADED - the timer's service writes them, in a folder of node_exporter's, which is
+# not installed here.
+metrics() {
+	check "the timer of the metrics runs" systemctl is-active bpfpack-metrics.timer
+	mount_debugfs
+	mkdir -p "$METRICS"
+	check "its service writes them" systemctl start bpfpack-metrics.service
+	check "they say whether the module is loaded" grep -x "bpf_pack_loaded $1" "$METRICS/bpfpack.prom"
+	check "they have the limit" grep '^bpf_jit_limit_bytes [1-9]' "$METRICS/bpfpack.prom"
+	[ "$1" -eq 0 ] || check "they have the charge" grep '^bpf_jit_charged_bytes [1-9]' "$METRICS/bpfpack.prom"
+}
 
 step_install() {
 	files "$KEPT/before"
@@ -78,7 +118,9 @@ step_install() {
 	check "the packages install" dpkg -i "$HERE"/*.deb
 	check "the service is enabled" is "$(systemctl is-enabled bpf-pack.service)" enabled
 	check "the module is where modprobe looks" is "$(modinfo -F filename bpf_pack)" "/lib/modules/$RELEASE/updates/bpf_pack.ko"
-	check "the initramfs has the script" in_initrd scripts/init-bottom/bpf_pack
+	check "the initramfs has the script" has_script "$RELEASE"
+	check "links lead to files" is "$(dead_links)" ""
+	check "the schemas of --json are there" test -e /usr/share/doc/bpf-pack-tools/schema/status.json
 	check "nothing was loaded yet" not_loaded
 }
 
@@ -87,8 +129,9 @@ in_packs() {
 	check "the module is loaded" loaded
 	check "it was loaded before systemd began" before_systemd
 	check "the system is up" system_is running
+	check "the service comes before sysctl.d, which may forbid modules" before_sysctl
 	check "the service had nothing to do" is "$(property bpf-pack.service ConditionResult)" no
-	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+	mount_debugfs
 	sed 's/^/# /' "$STATUS"
 	echo "# programs in /proc/kallsyms: $(images | wc -l), images: $(value images)"
 	check "systemd's programs are images of ours" many "$(value images)" 20
@@ -100,6 +143,9 @@ in_packs() {
 
 step_packs() {
 	in_packs
+	check "bpfpack status says so" bpfpack status --quiet
+	metrics 1
+	rm -r "${METRICS%/*}"
 	check "the packages' own test passes" sh "$HERE/load"
 }
 
@@ -119,7 +165,7 @@ step_kernel() {
 	check "the package of this kernel's module stays" is "$(package "bpf-pack-modules-$RELEASE")" "install ok installed"
 	check "the module of this kernel stays" modinfo -F filename bpf_pack
 	check "the other kernel has none" sh -c "! modinfo -k '$(new_release)' bpf_pack"
-	check "its initramfs has the script" sh -c "lsinitramfs '/boot/initrd.img-$(new_release)' | grep -x scripts/init-bottom/bpf_pack"
+	check "its initramfs has the script" has_script "$(new_release)"
 }
 
 step_new() {
@@ -134,6 +180,8 @@ step_new() {
 	bpfpack doctor >"$KEPT/doctor"
 	check "bpfpack doctor says that there is none for this kernel" grep "no bpf_pack.ko is installed for $RELEASE" "$KEPT/doctor"
 	sed 's/^/# /' "$KEPT/status" "$KEPT/doctor"
+	metrics 0
+	rm -r "${METRICS%/*}"
 	check "its own package installs" dpkg -i "$HERE"/new/*.deb
 	check "the module is where modprobe looks" is "$(modinfo -F filename bpf_pack)" "/lib/modules/$RELEASE/updates/bpf_pack.ko"
 	check "bpfpack doctor finds it" sh -c "bpfpack doctor | grep 'bpf_pack.ko was built for this kernel'"
@@ -149,6 +197,11 @@ step_back() {
 	new=$(new_release)
 	check "the first kernel runs" test "$RELEASE" != "$new"
 	check "its module is loaded" loaded
+	check "the tools can be removed" dpkg --remove bpf-pack-tools
+	check "the initramfs of no kernel has the script" has_no_script "$RELEASE" "$new"
+	check "they can be installed again" dpkg -i "$HERE"/bpf-pack-tools_*.deb
+	check "the initramfs of both kernels has the script" has_script "$RELEASE" "$new"
+	check "the service is enabled" is "$(systemctl is-enabled bpf-pack.service)" enabled
 	check "the other kernel can be removed" apt-get -y -q purge "linux-image-$new" "linux-binary-$new" "linux-modules-$new" "linux-base-$new"
 	check "the package of its module went with it" is "$(package "bpf-pack-modules-$new")" ""
 	check "nothing of it is left" sh -c "! ls -d /usr/lib/modules/$new /boot/*-$new"
@@ -163,16 +216,34 @@ step_disabled() {
 	check "it can be disabled" systemctl disable bpf-pack.service
 }
 
-step_purge() {
+step_remove() {
 	check "the removed link: not loaded" not_loaded
 	check "nobody tried" no_word_of_it
 	check "the system is up" system_is running
 	check "it can be enabled again" systemctl enable bpf-pack.service
 	check "modprobe loads it all the same" modprobe bpf_pack
-	check "the packages can be removed meanwhile" dpkg --remove bpf-pack-tools "bpf-pack-modules-$RELEASE"
+	metrics 1
+	cp "/boot/initrd.img-$RELEASE" "$KEPT/initrd"
+	check "the tools can be removed meanwhile" dpkg --remove bpf-pack-tools
+	check "the metrics went with them" test ! -e "$METRICS/bpfpack.prom"
+	rm -r "${METRICS%/*}"
+	check "the initramfs has lost the script" has_no_script "$RELEASE"
 	check "the options stay" test -e /etc/modprobe.d/bpf_pack.conf
+	check "the link of the service stays" test -h "$WANTS"
+	check "the module stays on the disk" modinfo -F filename bpf_pack
+	# As on a machine where the initramfs could not be updated.
+	mv "$KEPT/initrd" "/boot/initrd.img-$RELEASE"
+}
+
+step_purge() {
+	check "the removed package: not loaded" not_loaded
+	check "nobody tried" no_word_of_it
+	check "the system is up" system_is running
+	check "the initramfs has the script, all the same" has_script "$RELEASE"
+	check "the package of the module can be removed" dpkg --remove "bpf-pack-modules-$RELEASE"
 	check "the module has gone from the disk" sh -c '! modinfo bpf_pack'
 	check "the packages can be purged" dpkg --purge bpf-pack-tools "bpf-pack-modules-$RELEASE"
+	check "the initramfs has lost the script" has_no_script "$RELEASE"
 }
 
 step_gone() {
