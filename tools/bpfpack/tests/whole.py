@@ -227,6 +227,24 @@ def colours_only_where_wanted() -> None:
         expect(("\x1b[" in screen) == wanted, text or "a terminal", repr(screen))
 
 
+def help_has_its_examples() -> None:
+    """Also what a command alone has to say."""
+    listed = run(BPFPACK, "--help").stdout.split("Commands:")[1].split("Options:")[0]
+    commands = [line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)]
+    expect(len(commands) > 9, commands)
+    for command in commands:
+        text = run(BPFPACK, command, "--help").stdout
+        if command != "help":
+            expect(text.count("Examples:") == 1, command, text)
+    for command, words in (
+        ("advise", ("--itlb 48", "--seconds 60", "Counting costs each run")),
+        ("measure", ("Images that are live stay", "the mode is put back", "--as-is -- make")),
+    ):
+        text = run(BPFPACK, command, "--help").stdout
+        for wanted in words:
+            expect(wanted in text, wanted, text)
+
+
 def man_pages_and_completions() -> None:
     """They are there, and the completion completes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -353,6 +371,7 @@ TESTS = (
     ("promtool accepts the metrics", promtool_accepts_the_metrics),
     ("promtool accepts the alert rules, and they fire", promtool_accepts_the_rules),
     ("colours only on a terminal, and not with NO_COLOR", colours_only_where_wanted),
+    ("the help of each command has its examples", help_has_its_examples),
     ("there are man pages and completions for all subcommands", man_pages_and_completions),
     ("top in a terminal: keys, changes, a module that goes", top_in_a_terminal),
     ("map --svg writes a picture", svg_is_a_picture),

@@ -27,14 +27,6 @@ use std::time::Duration;
 
 /// The options of `bpfpack advise`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
-Examples:
-  sudo bpfpack advise                 under the usual load of the machine
-  sudo bpfpack advise --seconds 60    where programs run in bursts
-  sudo bpfpack advise --itlb 48       for a core that the tool's table does not have
-
-The machine must be at its usual work while the tool counts. Counting costs each run of a program
-some tens of nanoseconds; it ends with the tool.")]
 pub struct Options {
     /// Count runs for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The examples at the end of each help text, with the exit status where it means something.
+//! The examples at the end of each help text, with the exit status where it means something. They
+//! are given to the subcommands in `cli.rs`, where they replace what an `Options` would have.
 
 /// Those of `bpfpack` itself.
 pub(super) const ALL: &str = "\
@@ -45,16 +46,27 @@ Examples:
   sudo bpfpack top --interval 5
   sudo bpfpack top --json --count 10        ten lines of JSON, one a second";
 
-/// Those of `advise`.
+/// Those of `advise`, and what it costs.
 pub(super) const ADVISE: &str = "\
 Examples:
-  sudo bpfpack advise
-  sudo bpfpack advise --json";
+  sudo bpfpack advise                       under the usual load of the machine
+  sudo bpfpack advise --seconds 60          where programs run in bursts
+  sudo bpfpack advise --itlb 48             for a core that the tool's table does not have
 
-/// Those of `measure`.
+The machine must be at its usual work while the tool counts. Counting costs each run of a program
+some tens of nanoseconds; it ends with the tool.";
+
+/// Those of `measure`, and what it does to the module.
 pub(super) const MEASURE: &str = "\
 Examples:
-  sudo bpfpack measure -- ./benchmark --seconds 10";
+  sudo bpfpack measure -- ./load-and-run-my-programs
+  sudo bpfpack measure --all-cpus --turns 9 -- sh -c 'systemctl restart my-agent; sleep 30'
+  bpfpack measure --as-is -- make -j8
+
+Images that are live stay where they are: COMMAND has to load the BPF programs that it runs, or to
+restart the service that does. Each turn tells the module where new images go (\"drain\": to the
+stock allocator, \"serve\": into packs); the mode is put back at the end, also after ^C. While it
+runs, images of everybody else go there, too. COMMAND's output goes to standard error.";
 
 /// Those of `doctor`.
 pub(super) const DOCTOR: &str = "\

@@ -27,16 +27,6 @@ use std::process::ExitCode;
 
 /// The options of `bpfpack measure`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
-Images that are live stay where they are: COMMAND has to load the BPF programs that it runs, or to
-restart the service that does. Each turn tells the module where new images go (\"drain\": to the
-stock allocator, \"serve\": into packs); the mode is put back at the end, also after ^C. While it
-runs, images of everybody else go there, too. COMMAND's output goes to standard error.
-
-Examples:
-  sudo bpfpack measure -- ./load-and-run-my-programs
-  sudo bpfpack measure --all-cpus --turns 9 -- sh -c 'systemctl restart my-agent; sleep 30'
-  bpfpack measure --as-is -- make -j8")]
 pub struct Options {
     /// Turns with packs, and as many without
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
