@@ -5,7 +5,7 @@
 mod examples;
 
 use crate::context::Context;
-use crate::{advise, doctor, list, map, measure, metrics, status, top, unload};
+use crate::{advise, doctor, list, map, measure, metrics, output, status, top, unload};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
@@ -147,7 +147,7 @@ pub fn main() -> ExitCode {
         }
     };
     run(&cli).unwrap_or_else(|error| {
-        eprintln!("bpfpack: {error:#}");
+        output::say(format_args!("{error:#}"));
         ExitCode::from(FAILED)
     })
 }

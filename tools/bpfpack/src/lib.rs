@@ -15,6 +15,7 @@ pub mod map;
 pub mod measure;
 pub mod metrics;
 pub mod output;
+pub mod signals;
 pub mod sources;
 pub mod status;
 pub mod top;

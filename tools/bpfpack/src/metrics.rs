@@ -102,7 +102,9 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
         }
     };
     match &options.output {
-        None => output::print(&text)?,
+        None => {
+            output::print(&text)?;
+        }
         Some(file) => replace(file, &text).with_context(|| file.display().to_string())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@
 use crate::context::Context;
 use anyhow::Result;
 use serde::Serialize;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
 /// What a colour stands for.
@@ -174,17 +174,32 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Whether somebody reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody may.
+    There,
+    /// Nobody will: what prints on and on should end.
+    Gone,
+}
+
 /// Prints `text`.
 ///
 /// # Errors
 ///
 /// Those of writing. A reader that has gone away is no error.
-pub fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<Reader> {
     let written = io::stdout().lock().write_all(text.as_bytes());
     match written.and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        result => Ok(result.map(|()| Reader::There)?),
     }
+}
+
+/// Says `text` on standard error. That it cannot be said there is no error: what is under way
+/// has to come to its end. The macros of the standard library would panic.
+pub fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "bpfpack: {text}");
 }
 
 /// Prints `report` as JSON.
@@ -192,7 +207,7 @@ pub fn print(text: &str) -> Result<()> {
 /// # Errors
 ///
 /// As for [`print`].
-pub fn print_json(report: &impl Serialize) -> Result<()> {
+pub fn print_json(report: &impl Serialize) -> Result<Reader> {
     print(&(serde_json::to_string_pretty(report)? + "\n"))
 }
 

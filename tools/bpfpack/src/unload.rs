@@ -4,6 +4,7 @@
 
 use crate::context::Context;
 use crate::output::{self, count};
+use crate::signals;
 use crate::sources::holders::{self, Holders};
 use crate::sources::images::{self, Owner};
 use crate::sources::module;
@@ -14,7 +15,6 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -65,10 +65,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     if !context.is_live() {
         bail!("a recorded machine has no module to remove: only --dry-run goes with --root");
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone()).context("signals")?;
-    }
+    let interrupted = signals::flag()?;
     control(context, "drain")?;
     let patience = match options.wait {
         None => WORKER,
@@ -110,7 +107,10 @@ fn remove(context: &Context, patience: Duration, interrupted: &AtomicBool) -> Re
         if said.elapsed() >= PROGRESS {
             said = Instant::now();
             let left = module::status(context)?.map_or(0, |status| status.value("images"));
-            eprintln!("bpfpack: {} left; ^C ends the wait", count(left, "image"));
+            output::say(format_args!(
+                "{} left; ^C ends the wait",
+                count(left, "image")
+            ));
         }
         sleep(TICK);
     }

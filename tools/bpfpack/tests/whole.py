@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -245,6 +246,34 @@ def help_has_its_examples() -> None:
             expect(wanted in text, wanted, text)
 
 
+def readers_may_go_away() -> None:
+    """Nobody reads what goes to standard error, or standard output any more."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = subprocess.run(
+            [BPFPACK, "--root", FIXTURES / "loaded", "top"],
+            stdout=subprocess.PIPE,
+            stderr=write,
+            timeout=60,
+            check=False,
+        )
+        expect(result.returncode == 3, "an error that nobody reads", result)
+    finally:
+        os.close(write)
+    forever = [BPFPACK, "--root", FIXTURES / "loaded", "top", "--json", "--interval", "0.1"]
+    with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        line = process.stdout.readline()
+        process.stdout.close()
+        try:
+            status = process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        validate("top", line.decode())
+        expect(status == 0 and not process.stderr.read(), "top without a reader", status)
+
+
 def man_pages_and_completions() -> None:
     """They are there, and the completion completes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -339,6 +368,14 @@ def top_in_a_terminal() -> None:
             terminal.wait_for("not loaded")
             terminal.keys("C-c")
             terminal.wait_for("status 0")
+        # A service manager or a dying session ends it: the terminal is as it was.
+        number = Path(folder) / "pid"
+        script = f"echo $$ >{number}; exec {BPFPACK} --root {root} top --interval 3600"
+        with Terminal(f'sh -c "{script.replace("$", chr(92) + "$")}"') as terminal:
+            terminal.wait_for("q quit")
+            os.kill(int(number.read_text()), signal.SIGTERM)
+            screen = terminal.wait_for("status 0")
+            expect("q quit" not in screen, "the screen is left behind", screen)
     result = bpfpack("loaded", "top")
     expect(result.returncode == 3 and "needs a terminal" in result.stderr, result)
 
@@ -372,6 +409,7 @@ TESTS = (
     ("promtool accepts the alert rules, and they fire", promtool_accepts_the_rules),
     ("colours only on a terminal, and not with NO_COLOR", colours_only_where_wanted),
     ("the help of each command has its examples", help_has_its_examples),
+    ("a reader may go away", readers_may_go_away),
     ("there are man pages and completions for all subcommands", man_pages_and_completions),
     ("top in a terminal: keys, changes, a module that goes", top_in_a_terminal),
     ("map --svg writes a picture", svg_is_a_picture),

@@ -2,8 +2,9 @@
 
 //! Runs the command, and ends it when we are told to end.
 
+use crate::signals;
 use anyhow::{Context as _, Result};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::stderr;
 use std::os::fd::AsFd;
@@ -32,7 +33,8 @@ impl Interrupts {
     ///
     /// Those of the kernel.
     pub fn catch() -> Result<Self> {
-        let signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGTERM]);
+        let caught = signals::ending().into_iter().chain([SIGCHLD]);
+        let signals = Signals::new(caught);
         Ok(Self {
             signals: signals.context("signal handlers")?,
             seen: None,

@@ -79,7 +79,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
         let signal = interrupts
             .pending()
             .and_then(|signal| u8::try_from(signal).ok());
-        eprintln!("bpfpack: interrupted; the module's mode is as it was");
+        output::say("interrupted; the module's mode is as it was");
         return Ok(ExitCode::from(128 | signal.unwrap_or(0)));
     };
     let report = Report::new(options.command.clone(), options.all_cpus, pmus, turns);
@@ -116,7 +116,7 @@ impl Measurement<'_> {
     /// Runs all turns: `None` if a signal told us to end.
     fn all(&mut self, mode: Option<&mut Mode>) -> Result<Option<Vec<Turn>>> {
         for number in 1..=self.options.warm_up {
-            eprintln!("bpfpack: warm-up {number} of {}", self.options.warm_up);
+            output::say(format_args!("warm-up {number} of {}", self.options.warm_up));
             if self.once()?.is_none() {
                 return Ok(None);
             }
@@ -132,12 +132,12 @@ impl Measurement<'_> {
         let order = turns::order(self.options.turns);
         let mut turns = Vec::new();
         for (number, &side) in order.iter().enumerate() {
-            eprintln!(
-                "bpfpack: turn {} of {}: {}",
+            output::say(format_args!(
+                "turn {} of {}: {}",
                 number + 1,
                 order.len(),
                 side.name()
-            );
+            ));
             mode.set(side)?;
             let before = self.images()?;
             let Some(counts) = self.once()? else {
@@ -158,7 +158,7 @@ impl Measurement<'_> {
     fn as_is(&mut self) -> Result<Option<Vec<Turn>>> {
         let mut turns = Vec::new();
         for number in 1..=self.options.turns {
-            eprintln!("bpfpack: turn {number} of {}", self.options.turns);
+            output::say(format_args!("turn {number} of {}", self.options.turns));
             let Some(counts) = self.once()? else {
                 return Ok(None);
             };

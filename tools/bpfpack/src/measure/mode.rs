@@ -3,6 +3,7 @@
 //! The module's mode, which is put back when the measurement ends, however it ends.
 
 use crate::context::Context;
+use crate::output;
 use crate::sources::module::{self, Status, FOLDER};
 use anyhow::{bail, Context as _, Result};
 use serde::Serialize;
@@ -95,11 +96,11 @@ impl Mode {
 impl Drop for Mode {
     fn drop(&mut self) {
         if let Err(error) = self.set(self.found) {
-            eprintln!(
-                "bpfpack: the module's mode could not be put back: {error:#}; write \"{}\" to {}",
+            output::say(format_args!(
+                "the module's mode could not be put back: {error:#}; write \"{}\" to {}",
                 self.found.word(),
                 self.control.display()
-            );
+            ));
         }
     }
 }

@@ -6,7 +6,8 @@ mod history;
 mod view;
 
 use crate::context::Context;
-use crate::output;
+use crate::output::{self, Reader};
+use crate::signals;
 use crate::sources::module;
 use anyhow::{bail, Result};
 use history::{History, Sample};
@@ -14,6 +15,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use ratatui::DefaultTerminal;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,8 @@ pub struct Options {
     pub count: Option<u64>,
 }
 
+/// How often to see whether a signal tells us to end.
+const TICK: Duration = Duration::from_millis(250);
 /// The shortest and the longest interval, seconds.
 const INTERVALS: (f64, f64) = (0.1, 3600.0);
 
@@ -66,7 +70,7 @@ fn look(context: &Context) -> Result<Sample> {
     })
 }
 
-/// Prints a line of JSON for each look but the first.
+/// Prints a line of JSON for each look but the first, as long as somebody reads them.
 fn lines(options: &Options, context: &Context) -> Result<()> {
     let mut history = History::default();
     history.add(look(context)?);
@@ -75,7 +79,10 @@ fn lines(options: &Options, context: &Context) -> Result<()> {
         sleep(Duration::from_secs_f64(options.interval));
         history.add(look(context)?);
         looks += 1;
-        output::print(&(serde_json::to_string(&history.rates())? + "\n"))?;
+        let line = serde_json::to_string(&history.rates())? + "\n";
+        if output::print(&line)? == Reader::Gone {
+            break;
+        }
     }
     Ok(())
 }
@@ -100,7 +107,9 @@ fn watch(terminal: &mut DefaultTerminal, options: &Options, context: &Context) -
     };
     let mut looks = 0;
     let mut next = Instant::now();
-    loop {
+    // The terminal must not stay as the picture needs it.
+    let interrupted = signals::flag()?;
+    while !interrupted.load(Ordering::Relaxed) {
         if Instant::now() >= next {
             if !screen.held {
                 history.add(look(context)?);
@@ -112,7 +121,8 @@ fn watch(terminal: &mut DefaultTerminal, options: &Options, context: &Context) -
         if options.count.is_some_and(|count| looks >= count) {
             return Ok(());
         }
-        match wait_for_key(next.saturating_duration_since(Instant::now()))? {
+        let time = next.saturating_duration_since(Instant::now());
+        match wait_for_key(time.min(TICK))? {
             Some(Wish::Quit) => return Ok(()),
             Some(Wish::Hold) => screen.held = !screen.held,
             Some(Wish::Slower) => screen.interval = (screen.interval * 2.0).min(INTERVALS.1),
@@ -123,6 +133,7 @@ fn watch(terminal: &mut DefaultTerminal, options: &Options, context: &Context) -
             Some(Wish::Redraw) | None => {}
         }
     }
+    Ok(())
 }
 
 fn wait_for_key(time: Duration) -> Result<Option<Wish>> {

@@ -59,6 +59,13 @@ agrees() {
 	[ "$listed" -eq "$(status_value images)" ]
 }
 
+# measures_unread - measure reports, while standard error is a pipe that nobody reads.
+measures_unread() {
+	tool measure --turns 1 --warm-up 0 -- sleep 1 2>&1 >"$WORK/measured" | true
+	cat "$WORK/measured"
+	grep -q '^2 turns of: sleep 1' "$WORK/measured"
+}
+
 check "doctor finds that this kernel qualifies" ends_with 0 doctor --module "$(module bpf_pack)"
 check "status without the module ends with 2" ends_with 2 status
 check "programs work on the stock kernel" hold_start before --count 3
@@ -68,6 +75,8 @@ check "metrics say that the module is not loaded" says 'bpf_pack_loaded 0' metri
 
 check "insmod succeeds" load_pack
 check "status ends with 0" ends_with 0 status
+check "measure goes on when nobody reads what it says" measures_unread
+check "the module serves after it" test "$(cat "$CONTROL")" = serve
 check "programs and a trampoline work in packs" hold_start after --count 20 --attach fentry
 after=$HOLDER
 check "classic filters work in packs" start_tool filters hold_classic 3 8
