@@ -15,6 +15,7 @@ use prometheus_client::encoding::text;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -194,10 +195,17 @@ fn to_prometheus(text: &str) -> String {
 }
 
 /// Writes `text` to a new file beside `file`, which it then replaces: a reader sees one or the other.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+fn replace(file: &Path, text: &str) -> io::Result<()> {
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
-    fs::write(&new, text)
+    // What has this name already, a run left that was killed, or somebody else who may write here
+    // put there: a link would lead us to a file of another folder.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::File::create_new(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&new, file))
         .inspect_err(|_| {
             // Nothing may be left behind; that there was nothing is no second error.
@@ -228,6 +236,16 @@ mod tests {
         replace(&file, "two\n").expect("it can be replaced");
         assert_eq!(fs::read_to_string(&file).expect("it is there"), "two\n");
         assert!(replace(&folder.join("no/such.prom"), "x").is_err());
+        // The folder may belong to a user who is not to choose what root writes to.
+        let (other, new) = (folder.join("other"), folder.join("x.prom.new"));
+        fs::write(&other, "untouched\n").expect("it can be written");
+        std::os::unix::fs::symlink(&other, &new).expect("it can be made");
+        replace(&file, "three\n").expect("what a dead run left is no obstacle");
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), "three\n");
+        assert!(fs::symlink_metadata(&file).is_ok_and(|file| file.is_file()));
+        let untouched = fs::read_to_string(&other).expect("it is there");
+        assert_eq!(untouched, "untouched\n");
+        fs::remove_file(&other).expect("the test made it");
         assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 1);
         fs::remove_dir_all(&folder).expect("the test made it");
     }
