@@ -6,6 +6,7 @@ Prints KTAP. The environment names the programs: BPFPACK, GENERATE.
 
 import itertools
 import json
+import lzma
 import os
 import re
 import shutil
@@ -181,6 +182,123 @@ def errors_name_the_privilege() -> None:
         expect("is debugfs mounted" in result.stderr, result.stderr)
     result = run(BPFPACK, "list", **as_nobody())
     expect(result.returncode == 3 and "CAP_SYS_ADMIN" in result.stderr, result)
+
+
+SIGNED = b"~Module signature appended~\n"
+MODULE = b"\x7fELF..\0vermagic=7.3.4+deb13-arm64 SMP preempt mod_unload aarch64\0"
+
+
+class Machine:
+    """A copy of the recorded machine `absent`, to change."""
+
+    def __init__(self) -> None:
+        """Copies the machine."""
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = Path(self.folder.name) / "root"
+        shutil.copytree(FIXTURES / "absent", self.root)
+        Path(self.folder.name).chmod(0o755)
+        self.module = self.root / "lib/modules/7.3.4+deb13-arm64/updates/bpf_pack.ko"
+
+    def __enter__(self) -> "Machine":
+        """Gives the machine."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Removes the copy."""
+        self.folder.cleanup()
+
+    def write(self, file: str, text: str) -> None:
+        """Changes a file."""
+        (self.root / file).write_text(text)
+
+    def lock_down(self, mode: str) -> None:
+        """Locks the kernel down."""
+        modes = " ".join(f"[{m}]" if m == mode else m for m in ("none", "integrity", "confidentiality"))
+        self.write("sys/kernel/security/lockdown", modes + "\n")
+
+    def doctor(self, **options: object) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+        """The status of doctor, and its findings: levels and texts by check."""
+        result = run(BPFPACK, "--root", self.root, "doctor", "--json", **options)
+        expect(not result.stderr, result)
+        validate("doctor", result.stdout)
+        findings: dict[str, list[tuple[str, str]]] = {}
+        for found in json.loads(result.stdout)["findings"]:
+            findings.setdefault(found["check"], []).append((found["level"], found["text"]))
+        return result.returncode, findings
+
+
+def doctor_knows_who_demands_signatures() -> None:
+    """sig_enforce and both modes of lockdown do."""
+    with Machine() as machine:
+        status, findings = machine.doctor()
+        expect(status == 0 and findings["signatures"][0][0] == "good", findings)
+        for mode in ("integrity", "confidentiality"):
+            machine.lock_down(mode)
+            machine.module.write_bytes(MODULE)
+            status, findings = machine.doctor()
+            expect(status == 1 and findings["signatures"][0][0] == "bad", mode, findings)
+            machine.module.write_bytes(MODULE + SIGNED)
+            status, findings = machine.doctor()
+            # The module's own kprobe is none of those that lockdown forbids.
+            expect(status == 0 and findings["signatures"][0][0] == "warn", mode, findings)
+            expect(findings["lockdown"][0][0] == "warn", mode, findings)
+            machine.module.unlink()
+            status, findings = machine.doctor()
+            expect(status == 0 and findings["signatures"][0][0] == "warn", mode, findings)
+
+
+def doctor_reads_compressed_modules() -> None:
+    """As DKMS leaves them; it knows nothing of what it cannot read."""
+    with Machine() as machine:
+        machine.lock_down("integrity")
+        machine.module.unlink()
+        packed = machine.module.with_name("bpf_pack.ko.xz")
+        for module, status, levels in (
+            (MODULE + SIGNED, 0, ("good", "warn")),
+            (MODULE, 1, ("good", "bad")),
+            (MODULE.replace(b"7.3.4", b"6.1.0") + SIGNED, 1, ("bad", "warn")),
+        ):
+            packed.write_bytes(lzma.compress(module, check=lzma.CHECK_CRC32))
+            found, findings = machine.doctor()
+            seen = (findings["module"][0][0], findings["signatures"][0][0])
+            expect((found, seen) == (status, levels), module, found, findings)
+        for path in ("", "/nowhere"):
+            if not path:
+                packed.write_bytes(b"\xfd7zXZ\0 and nonsense")
+            else:
+                packed.write_bytes(lzma.compress(MODULE))
+            found, findings = machine.doctor(env={**os.environ, "PATH": path or os.environ["PATH"]})
+            seen = (findings["module"][0][0], findings["signatures"][0][0])
+            expect((found, seen) == (0, ("warn", "warn")), path, findings)
+            expect("none" not in findings["signatures"][0][1], findings)
+
+
+def doctor_says_what_it_cannot_see() -> None:
+    """A file that may not be read is a finding, and the others stay."""
+    with Machine() as machine:
+        machine.write("proc/sys/kernel/ftrace_enabled", "0\n")
+        for file, check in (
+            ("sys/kernel/tracing/available_filter_functions", "hooks"),
+            ("sys/kernel/tracing/enabled_functions", "hooks"),
+            ("proc/kallsyms", "symbols"),
+            ("proc/cmdline", "command line"),
+            ("proc/sys/kernel/arch", "arch"),
+            ("sys/module/module/parameters/sig_enforce", "signatures"),
+            ("sys/kernel/security/lockdown", "lockdown"),
+        ):
+            (machine.root / file).chmod(0)
+            status, findings = machine.doctor(**as_nobody())
+            expect("warn" in [level for level, _ in findings.get(check, [])], file, findings)
+            expect(len(findings) > 5, file, findings)
+            expect(findings["hooks"][0][0] == "bad" and status == 1, file, findings)
+            (machine.root / file).chmod(0o644)
+
+
+def doctor_does_not_know_the_package() -> None:
+    """Kernels of one release differ from package to package."""
+    with Machine() as machine:
+        _, findings = machine.doctor()
+        expect("for which package version" in findings["module"][0][1], findings)
 
 
 def promtool_accepts_the_metrics() -> None:
@@ -405,6 +523,10 @@ TESTS = (
     ("list sorts, filters, and names holders", list_sorts_and_filters),
     ("list leaves out what is retired, and counts it", list_leaves_out_what_is_retired),
     ("errors name the missing privilege", errors_name_the_privilege),
+    ("doctor knows who demands signatures", doctor_knows_who_demands_signatures),
+    ("doctor reads compressed modules", doctor_reads_compressed_modules),
+    ("doctor says what it cannot see", doctor_says_what_it_cannot_see),
+    ("doctor does not know the kernel's package", doctor_does_not_know_the_package),
     ("promtool accepts the metrics", promtool_accepts_the_metrics),
     ("promtool accepts the alert rules, and they fire", promtool_accepts_the_rules),
     ("colours only on a terminal, and not with NO_COLOR", colours_only_where_wanted),

@@ -13,25 +13,24 @@ use std::path::Path;
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Checks ftrace, and each hooked function.
-pub(super) fn check(context: &Context, loaded: bool) -> Result<Vec<Finding>> {
+pub(super) fn check(context: &Context, loaded: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if sysctl::number(context, "kernel.ftrace_enabled") == Some(0) {
         let text = "ftrace is off: sysctl kernel.ftrace_enabled=1";
         findings.push(Finding::new("hooks", Level::Bad, text));
     }
-    let read = |file: &str| -> Result<Option<String>> {
-        for folder in TRACEFS {
-            if let Some(text) = context.read_optional(Path::new(folder).join(file))? {
-                return Ok(Some(text));
-            }
+    let available = match read(context, "available_filter_functions") {
+        Ok(Some(available)) => available,
+        Ok(None) => {
+            let text = "the functions that ftrace can hook are not known: is tracefs mounted \
+                        (mount -t tracefs tracefs /sys/kernel/tracing)?";
+            findings.push(Finding::new("hooks", Level::Warn, text));
+            return findings;
         }
-        Ok(None)
-    };
-    let Some(available) = read("available_filter_functions")? else {
-        let text = "the functions that ftrace can hook are not known: is tracefs mounted \
-                    (mount -t tracefs tracefs /sys/kernel/tracing)?";
-        findings.push(Finding::new("hooks", Level::Warn, text));
-        return Ok(findings);
+        Err(error) => {
+            findings.push(Finding::unknown("hooks", &error));
+            return findings;
+        }
     };
     let hooked = TABLE.iter().filter(|symbol| symbol.hooked);
     let available: Vec<&str> = available
@@ -47,7 +46,11 @@ pub(super) fn check(context: &Context, loaded: bool) -> Result<Vec<Finding>> {
         let text = format!("ftrace cannot hook {}", missing.join(", "));
         findings.push(Finding::new("hooks", Level::Bad, text));
     }
-    let enabled = read("enabled_functions")?.unwrap_or_default();
+    let enabled = read(context, "enabled_functions").unwrap_or_else(|error| {
+        findings.push(Finding::unknown("hooks", &error));
+        None
+    });
+    let enabled = enabled.unwrap_or_default();
     for symbol in hooked {
         // Only one user can redirect a function: if the module is loaded, it is the one.
         if loaded {
@@ -66,7 +69,17 @@ pub(super) fn check(context: &Context, loaded: bool) -> Result<Vec<Finding>> {
         };
         findings.push(Finding::new("hooks", Level::Good, text));
     }
-    Ok(findings)
+    findings
+}
+
+/// Reads a file of tracefs: `None` if it is not there.
+fn read(context: &Context, file: &str) -> Result<Option<String>> {
+    for folder in TRACEFS {
+        if let Some(text) = context.read_optional(Path::new(folder).join(file))? {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
 }
 
 /// Who redirects `function`, by the text of `enabled_functions`: its line has the flag `I`. What

@@ -8,16 +8,20 @@ use crate::sources::sysctl;
 use anyhow::Result;
 
 /// Checks the architecture, who we are, and the settings.
-pub(super) fn check(context: &Context) -> Result<Vec<Finding>> {
-    let mut findings = vec![arch(context)?];
+pub(super) fn check(context: &Context) -> Vec<Finding> {
+    let arch = arch(context).unwrap_or_else(|error| Finding::unknown("arch", &error));
+    let mut findings = vec![arch];
     if context.is_live() && !is_root() {
         let text = "not root: some checks see less, and insmod needs CAP_SYS_MODULE";
         findings.push(Finding::new("privilege", Level::Warn, text));
     }
-    findings.extend(loading(context)?);
+    findings.extend(loading(context));
     findings.push(jit(context));
-    findings.extend(command_line(context)?);
-    Ok(findings)
+    findings.extend(
+        command_line(context)
+            .unwrap_or_else(|error| vec![Finding::unknown("command line", &error)]),
+    );
+    findings
 }
 
 fn arch(context: &Context) -> Result<Finding> {
@@ -31,30 +35,35 @@ fn arch(context: &Context) -> Result<Finding> {
     })
 }
 
-/// Whether modules may be loaded, and unsigned ones.
-fn loading(context: &Context) -> Result<Vec<Finding>> {
+/// Whether modules may be loaded at all, and what lockdown forbids.
+fn loading(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     if sysctl::number(context, "kernel.modules_disabled") == Some(1) {
         let text = "loading modules was switched off until the next boot (kernel.modules_disabled)";
         findings.push(Finding::new("modules", Level::Bad, text));
     }
-    let lockdown = context.read_optional("/sys/kernel/security/lockdown");
-    let lockdown = lockdown.ok().flatten().unwrap_or_default();
-    let mode = lockdown.split(['[', ']']).nth(1).unwrap_or("none");
-    findings.push(match mode {
-        "none" => Finding::new("lockdown", Level::Good, "the kernel is not locked down"),
-        "integrity" => Finding::new(
+    // Its kprobe is no reason against the module: lockdown forbids those that tracefs makes.
+    findings.push(match lockdown(context) {
+        Err(error) => Finding::unknown("lockdown", &error),
+        Ok(None) => Finding::new("lockdown", Level::Good, "the kernel is not locked down"),
+        Ok(Some(mode)) => Finding::new(
             "lockdown",
             Level::Warn,
-            "the kernel is locked down (integrity): it loads only signed modules",
-        ),
-        mode => Finding::new(
-            "lockdown",
-            Level::Bad,
-            format!("the kernel is locked down ({mode}): it allows no kprobe, which finds symbols"),
+            format!(
+                "the kernel is locked down ({mode}): it loads only signed modules, and the \
+                 module's mode cannot be changed"
+            ),
         ),
     });
-    Ok(findings)
+    findings
+}
+
+/// How the kernel is locked down; `None` if it is not.
+pub(super) fn lockdown(context: &Context) -> Result<Option<String>> {
+    let modes = context.read_optional("/sys/kernel/security/lockdown")?;
+    let modes = modes.unwrap_or_default();
+    let mode = modes.split(['[', ']']).nth(1).unwrap_or("none");
+    Ok((mode != "none").then(|| mode.to_owned()))
 }
 
 fn jit(context: &Context) -> Finding {

@@ -2,26 +2,37 @@
 
 //! The module's file: is there one for this kernel, may it be loaded, can it be built.
 
-use super::{Finding, Level};
+use super::{machine, Finding, Level};
 use crate::context::Context;
+use anyhow::Result;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Checks the installed module, or `given`, and whether it could be built here.
 pub(super) fn check(context: &Context, release: &str, given: Option<&Path>) -> Vec<Finding> {
     let folder = context.path(format!("/lib/modules/{release}"));
     let file = given.map(Path::to_owned).or_else(|| find(&folder));
     let mut findings = Vec::new();
-    let bytes = match &file {
+    let module = match &file {
         None => {
             let text = format!("no bpf_pack.ko is installed for {release}; --module names one");
             findings.push(Finding::new("module", Level::Warn, text));
             None
         }
-        Some(file) => match fs::read(file) {
-            Ok(bytes) => {
+        Some(file) => match fs::read(file).and_then(|bytes| unpack(file, bytes)) {
+            Ok(Module::Plain(bytes)) => {
                 findings.push(of_release(file, &bytes, release));
                 Some(bytes)
+            }
+            Ok(Module::Packed(why)) => {
+                let text = format!(
+                    "{} is compressed, and its release is not known: {why}",
+                    file.display()
+                );
+                findings.push(Finding::new("module", Level::Warn, text));
+                None
             }
             Err(error) => {
                 let text = format!("{}: {error}", file.display());
@@ -30,9 +41,40 @@ pub(super) fn check(context: &Context, release: &str, given: Option<&Path>) -> V
             }
         },
     };
-    findings.push(signature(context, bytes.as_deref()));
+    findings.push(signature(context, module.as_deref()));
     findings.push(build(context, release, &folder));
     findings
+}
+
+/// What a module's file has.
+#[derive(Debug, PartialEq, Eq)]
+enum Module {
+    /// The module.
+    Plain(Vec<u8>),
+    /// One that could not be decompressed, and why.
+    Packed(String),
+}
+
+/// Decompresses what `file` has, if it is compressed, with the program that compresses modules.
+fn unpack(file: &Path, bytes: Vec<u8>) -> io::Result<Module> {
+    const PACKERS: [(&[u8], &str); 3] = [
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\x1f\x8b", "gzip"),
+    ];
+    let packer = PACKERS.iter().find(|(magic, _)| bytes.starts_with(magic));
+    let Some((_, packer)) = packer else {
+        return Ok(Module::Plain(bytes));
+    };
+    let run = Command::new(packer)
+        .arg("-dc")
+        .stdin(fs::File::open(file)?)
+        .output();
+    Ok(match run {
+        Ok(output) if output.status.success() => Module::Plain(output.stdout),
+        Ok(output) => Module::Packed(format!("{packer} -dc failed ({})", output.status)),
+        Err(error) => Module::Packed(format!("{packer}: {error}")),
+    })
 }
 
 /// Finds `bpf_pack.ko`, or a compressed one, below `folder`.
@@ -59,16 +101,16 @@ fn find(folder: &Path) -> Option<PathBuf> {
     .find(|file| file.exists())
 }
 
-/// Whether the module was built for the kernel `release`: it says so itself.
+/// Whether the module was built for the kernel `release`: it says so itself. It does not say for
+/// which package version of that release, and the kernel does not ask.
 fn of_release(file: &Path, bytes: &[u8], release: &str) -> Finding {
     let name = file.display();
-    if !bytes.starts_with(b"\x7fELF") {
-        let text = format!("{name} is compressed: its release cannot be checked");
-        return Finding::new("module", Level::Warn, text);
-    }
-    match vermagic(bytes) {
+    match vermagic(bytes).filter(|_| bytes.starts_with(b"\x7fELF")) {
         Some(built) if built == release => {
-            let text = format!("{name} was built for this kernel");
+            let text = format!(
+                "{name} was built for a kernel of this release; it does not say for which \
+                 package version: build it anew after an update that keeps the release"
+            );
             Finding::new("module", Level::Good, text)
         }
         Some(built) => {
@@ -87,35 +129,44 @@ fn vermagic(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(value.clone().next()?).into_owned())
 }
 
-/// Whether the kernel demands a signature, and the module has one.
+/// Whether the kernel demands a signature, and the module, as far as it is known, has one.
 fn signature(context: &Context, module: Option<&[u8]>) -> Finding {
     const SIGNED: &[u8] = b"~Module signature appended~\n";
-    let file = "/sys/module/module/parameters/sig_enforce";
-    let demanded = context.read_optional(file).ok().flatten();
-    let demanded = demanded.is_some_and(|value| value.trim() == "Y");
     let signed = module.map(|bytes| bytes.ends_with(SIGNED));
-    match (demanded, signed) {
-        (false, _) => Finding::new(
-            "signatures",
-            Level::Good,
-            "the kernel does not demand signatures of modules",
-        ),
-        (true, Some(true)) => Finding::new(
-            "signatures",
+    let who = match demanded(context) {
+        Err(error) => return Finding::unknown("signatures", &error),
+        Ok(None) => {
+            let text = "the kernel does not demand signatures of modules";
+            return Finding::new("signatures", Level::Good, text);
+        }
+        Ok(Some(who)) => who,
+    };
+    let (level, then) = match signed {
+        Some(true) => (
             Level::Warn,
-            "the kernel demands signatures; the module has one, and its key must be trusted",
+            "the module has one, and its key must be trusted",
         ),
-        (true, None) => Finding::new(
-            "signatures",
-            Level::Warn,
-            "the kernel demands signatures: sign the module with a trusted key",
-        ),
-        (true, Some(false)) => Finding::new(
-            "signatures",
+        None => (Level::Warn, "sign the module with a trusted key"),
+        Some(false) => (
             Level::Bad,
-            "the kernel demands signatures, and the module has none: sign it with a trusted key",
+            "the module has none: sign it with a trusted key",
         ),
+    };
+    let text = format!("the kernel demands signatures of modules ({who}): {then}");
+    Finding::new("signatures", level, text)
+}
+
+/// What demands signatures of modules, if anything does.
+fn demanded(context: &Context) -> Result<Option<&'static str>> {
+    // A kernel that is locked down refuses an unsigned module whatever `sig_enforce` says
+    // (kernel/module/signing.c, `module_sig_check()`). If that is not known, another check says so.
+    if matches!(machine::lockdown(context), Ok(Some(_))) {
+        return Ok(Some("lockdown"));
     }
+    let enforced = context.read_optional("/sys/module/module/parameters/sig_enforce")?;
+    Ok(enforced
+        .filter(|value| value.trim() == "Y")
+        .map(|_| "module.sig_enforce"))
 }
 
 /// Whether the module can be built on this machine: that needs the kernel's Rust metadata.
@@ -161,7 +212,7 @@ mod tests {
         let level = |release: &str| of_release(file, built, release).level;
         assert_eq!(level("7.3.4+deb13-arm64"), Level::Good);
         assert_eq!(level("7.3.5+deb13-arm64"), Level::Bad);
-        assert_eq!(of_release(file, b"\xfd7zXZ", "7.3.4").level, Level::Warn);
         assert_eq!(of_release(file, b"\x7fELF", "7.3.4").level, Level::Bad);
+        assert_eq!(of_release(file, &built[4..], "7.3.4").level, Level::Bad);
     }
 }
