@@ -18,5 +18,7 @@ pub mod output;
 pub mod signals;
 pub mod sources;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod top;
 pub mod unload;

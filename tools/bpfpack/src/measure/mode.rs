@@ -114,7 +114,7 @@ pub fn images(status: &Status) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::tests::Folder;
+    use crate::testing::Folder;
 
     fn loaded(name: &str, mode: &str) -> Folder {
         let folder = Folder::new(name);

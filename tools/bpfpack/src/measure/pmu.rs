@@ -136,7 +136,7 @@ fn cpu_list(text: &str) -> Option<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::tests::Folder;
+    use crate::testing::Folder;
 
     #[test]
     fn lists_of_cpus_are_read() {

@@ -1,53 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the tests of this folder share, and those of the report and of signals.
+//! The tests of the report and of signals.
 
 use super::command::{End, Interrupts};
 use super::counting::Counts;
 use super::mode::Side;
 use super::*;
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::ExitStatus;
-
-/// A folder with files of a machine, which goes away with it.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Self {
-        let name = format!("bpfpack-measure-{}-{name}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    pub(super) fn context(&self) -> Context {
-        Context {
-            json: false,
-            color: false,
-            root: self.0.clone(),
-        }
-    }
-
-    pub(super) fn write(&self, file: &str, text: &str) {
-        let path = self
-            .context()
-            .path(format!("/{}", file.trim_start_matches('/')));
-        fs::create_dir_all(path.parent().expect("below the root")).expect("a temporary folder");
-        fs::write(path, text).expect("a temporary file");
-    }
-
-    pub(super) fn read(&self, file: &str) -> String {
-        self.context().read(file).expect("a file of the test")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Nothing can be done about what stays.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn pmu(has: &[Event]) -> Pmu {
     Pmu {

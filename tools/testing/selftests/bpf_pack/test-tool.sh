@@ -66,6 +66,15 @@ measures_unread() {
 	grep -q '^2 turns of: sleep 1' "$WORK/measured"
 }
 
+# without_debugfs COMMAND... - COMMAND while debugfs is not mounted.
+without_debugfs() {
+	outcome=0
+	umount -l "$DEBUGFS"
+	"$@" || outcome=$?
+	mount -t debugfs debugfs "$DEBUGFS"
+	return "$outcome"
+}
+
 check "doctor finds that this kernel qualifies" ends_with 0 doctor --module "$(module bpf_pack)"
 check "status without the module ends with 2" ends_with 2 status
 check "programs work on the stock kernel" hold_start before --count 3
@@ -105,4 +114,7 @@ check "unload --wait ends when the last image is gone" ends_with 0 unload --wait
 wait "$!" || true
 check "the module is gone" test ! -e /sys/module/bpf_pack
 check "the older programs end, with right results" hold_stop "$before"
+check "insmod succeeds again" load_pack
+check "unload removes it without debugfs, too" without_debugfs ends_with 0 unload
+check "the module is gone again" test ! -e /sys/module/bpf_pack
 finish_test
