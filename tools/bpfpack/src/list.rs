@@ -123,7 +123,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     };
     if context.json {
         output::print_json(&Report {
-            version: 2,
+            version: 3,
             loaded: census.loaded,
             images: shown.into_iter().cloned().collect(),
             retired,

@@ -4,7 +4,7 @@
 
 use crate::context::Context;
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
@@ -200,6 +200,16 @@ pub fn print(text: &str) -> Result<Reader> {
 /// has to come to its end. The macros of the standard library would panic.
 pub fn say(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "bpfpack: {text}");
+}
+
+/// Writes an address for JSON as `0x` and 16 digits: as a number, a reader would round it that
+/// takes all of them for floating point, as most do.
+///
+/// # Errors
+///
+/// Those of writing.
+pub fn address<S: Serializer>(address: &u64, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{address:#018x}"))
 }
 
 /// Prints `report` as JSON.

@@ -106,7 +106,7 @@ pub fn report(status: Option<Status>, jit_limit_bytes: Option<u64>) -> Report {
     let loaded = status.is_some();
     let status = status.unwrap_or_default();
     Report {
-        version: 1,
+        version: 2,
         verdict,
         findings,
         mode: loaded.then_some(status.mode),

@@ -136,7 +136,7 @@ fn report(census: &Census) -> Report<'_> {
     let packs = census.packs.iter().enumerate();
     let images = census.images.iter();
     Report {
-        version: 1,
+        version: 2,
         loaded: census.loaded,
         packs: packs
             .map(|(number, pack)| Drawn {

@@ -7,6 +7,7 @@ use super::btf::Functions;
 use super::module::{self, BookedImage, Pack};
 use super::{kallsyms, sysctl};
 use crate::context::Context;
+use crate::output;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Image {
     /// The address of its first byte; for images of the stock allocator, where it is entered.
+    #[serde(serialize_with = "output::address")]
     pub address: u64,
     /// Bytes: whole chunks of ours; of the stock allocator's images without header and padding.
     pub bytes: u64,

@@ -3,6 +3,7 @@
 //! The module's files in debugfs: `status` and `images`, as `Documentation/abi.md` has them.
 
 use crate::context::Context;
+use crate::output;
 use anyhow::{bail, Context as _, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,8 +27,10 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pack {
     /// The address of the first byte.
+    #[serde(serialize_with = "output::address")]
     pub start: u64,
     /// The address after the last byte.
+    #[serde(serialize_with = "output::address")]
     pub end: u64,
     /// The leaf that maps it, such as `2 MiB block`.
     pub leaf: String,
