@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use terminal_size::Width;
 
 /// Show where the images of the BPF JIT are, and what the module bpf_pack does for them
 #[derive(Parser, Clone, Debug)]
@@ -55,6 +56,9 @@ pub enum Color {
     Never,
 }
 
+/// Terminals are taken to be no narrower than this, also those that do not know their size.
+const NARROWEST: usize = 20;
+
 impl Globals {
     /// Returns what subcommands are given.
     pub fn context(&self) -> Context {
@@ -70,6 +74,8 @@ impl Globals {
         Context {
             json: self.json,
             color: wanted && !self.json,
+            columns: terminal_size::terminal_size_of(std::io::stdout())
+                .map(|(Width(columns), _)| usize::from(columns).max(NARROWEST)),
             root: self.root.clone(),
         }
     }

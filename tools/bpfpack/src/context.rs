@@ -15,6 +15,8 @@ pub struct Context {
     pub json: bool,
     /// Use colours: standard output is a terminal and `NO_COLOR` is not set, or the user said so.
     pub color: bool,
+    /// The columns of the terminal, if standard output is one.
+    pub columns: Option<usize>,
     /// The folder that stands for `/`; another one than `/` holds recorded files.
     pub root: PathBuf,
 }

@@ -132,13 +132,8 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
             notes: census.notes,
         })?;
     } else {
-        output::print(&render(
-            &census,
-            &shown,
-            &retired,
-            holders.as_ref(),
-            context,
-        ))?;
+        let text = render(&census, &shown, &retired, holders.as_ref(), context);
+        output::show(&text, context)?;
     }
     Ok(ExitCode::SUCCESS)
 }

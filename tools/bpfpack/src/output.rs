@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Text for people: sizes, tables and colours. Nothing is said by a colour alone.
+//! Text for people: sizes, tables and colours. Nothing is said by a colour alone. On a terminal, text
+//! is no wider than that.
+
+mod fold;
 
 use crate::context::Context;
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
+use std::ops::Range;
 
 /// What a colour stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,18 +148,26 @@ impl Table {
                 widest.max(self.heads[column].head().len())
             })
             .collect();
+        let parts = parts(&widths, context.columns.unwrap_or(usize::MAX));
         let heads: Vec<String> = self.heads.iter().map(|head| head.head().into()).collect();
-        let mut text = paint(context, Tone::Strong, &self.line(&heads, &widths)) + "\n";
+        let mut text = String::new();
+        for part in &parts {
+            let line = self.line(&heads, &widths, part);
+            text += &(paint(context, Tone::Strong, &line) + "\n");
+        }
         for row in &self.rows {
-            text += &self.line(row, &widths);
-            text.push('\n');
+            for part in &parts {
+                text += &(self.line(row, &widths, part) + "\n");
+            }
         }
         text
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut line = String::new();
-        for ((cell, head), width) in cells.iter().zip(&self.heads).zip(widths) {
+    /// The line with those cells of a row that are in `part`.
+    fn line(&self, cells: &[String], widths: &[usize], part: &Range<usize>) -> String {
+        let mut line = " ".repeat(if part.start > 0 { INDENT } else { 0 });
+        let cells = cells.iter().zip(&self.heads).zip(widths);
+        for ((cell, head), width) in cells.skip(part.start).take(part.len()) {
             let cell = printable(cell);
             // Writing to a string does not fail.
             let _ = match head {
@@ -165,6 +177,24 @@ impl Table {
         }
         line.trim_end().to_owned()
     }
+}
+
+/// By how many columns a table's further lines are indented.
+const INDENT: usize = 4;
+
+/// Divides a table's columns of these widths among lines, so that they have room in `columns`.
+fn parts(widths: &[usize], columns: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut used) = (0, 0);
+    for (column, width) in widths.iter().enumerate() {
+        if column > start && used + width > columns {
+            parts.push(start..column);
+            (start, used) = (column, INDENT);
+        }
+        used += width + 2;
+    }
+    parts.push(start..widths.len());
+    parts
 }
 
 /// `text` without characters that a terminal would act upon: names come from anybody.
@@ -193,6 +223,18 @@ pub fn print(text: &str) -> Result<Reader> {
     match written.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         result => Ok(result.map(|()| Reader::There)?),
+    }
+}
+
+/// Prints `text`, which is for people: lines that the terminal has no room for are folded.
+///
+/// # Errors
+///
+/// As for [`print`].
+pub fn show(text: &str, context: &Context) -> Result<Reader> {
+    match context.columns {
+        None => print(text),
+        Some(columns) => print(&fold::lines(text, columns)),
     }
 }
 
@@ -230,6 +272,7 @@ mod tests {
         Context {
             json: false,
             color,
+            columns: None,
             root: PathBuf::from("/"),
         }
     }
@@ -265,6 +308,24 @@ mod tests {
         table.row(vec!["longer".into(), "12345".into()]);
         let text = table.render(&context(false));
         assert_eq!(text, "NAME     SIZE\na?[31m      1\nlonger  12345\n");
+    }
+
+    #[test]
+    fn wide_tables_have_several_lines_for_each_row() {
+        let columns = ["A", "B", "C", "D"].map(Column::Left);
+        let mut table = Table::new(&columns);
+        table.row(
+            ["1234567", "12345", "12345678901234", "x"]
+                .map(str::to_owned)
+                .into(),
+        );
+        let mut narrow = context(false);
+        narrow.columns = Some(16);
+        let expected = "A        B\n    C\n    D\n1234567  12345\n    12345678901234\n    x\n";
+        assert_eq!(table.render(&narrow), expected);
+        narrow.columns = Some(33);
+        let expected = "A        B      C               D\n1234567  12345  12345678901234  x\n";
+        assert_eq!(table.render(&narrow), expected);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     } else if context.json {
         output::print_json(&report)?;
     } else {
-        output::print(&render(&report, context))?;
+        output::show(&render(&report, context), context)?;
     }
     Ok(ExitCode::from(report.verdict as u8))
 }

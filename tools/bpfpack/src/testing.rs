@@ -19,6 +19,7 @@ impl Folder {
         Context {
             json: false,
             color: false,
+            columns: None,
             root: self.0.clone(),
         }
     }

@@ -81,7 +81,7 @@ impl Report {
         if context.json {
             output::print_json(self)?;
         } else {
-            output::print(text)?;
+            output::show(text, context)?;
         }
         Ok(ExitCode::from(u8::from(!self.unloaded)))
     }

@@ -14,79 +14,26 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
-import referencing
-
-HERE = Path(__file__).resolve().parent
-FIXTURES = HERE / "fixtures"
-SCHEMAS = HERE.parent / "schema"
-BPFPACK = os.environ["BPFPACK"]
-RECORDED = ("loaded", "degraded", "absent")
-NOBODY = 65534
-
-
-def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess:
-    """Runs a program; its output is text."""
-    return subprocess.run(
-        [str(argument) for argument in arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
-
-
-def bpfpack(
-    recorded: str, *arguments: str | Path, **options: object
-) -> subprocess.CompletedProcess:
-    """Runs bpfpack on a recorded machine."""
-    return run(BPFPACK, "--root", FIXTURES / recorded, *arguments, **options)
-
-
-def expect(condition: object, *what: object) -> None:
-    """Fails the test, and shows what was seen."""
-    if not condition:
-        raise AssertionError(" ".join(str(part) for part in what))
-
-
-def as_nobody() -> dict[str, object]:
-    """Options of run() that give up root, if we have it."""
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
-
-
-# --- the tests ---------------------------------------------------------------
-
-
-def closed(schema: object) -> object:
-    """A schema that allows no property that it does not name, which those for users do."""
-    if isinstance(schema, list):
-        return [closed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    parts = {key: closed(part) for key, part in schema.items()}
-    if "properties" in parts:
-        parts.setdefault("additionalProperties", False)
-    return parts
-
-
-def validate(name: str, text: str, *, strict: bool = True) -> None:
-    """Raises an error if the JSON does not follow its schema, or has more than that if strict."""
-    schemas = {}
-    for file in SCHEMAS.glob("*.json"):
-        schema = json.loads(file.read_text())
-        schemas[file.stem] = closed(schema) if strict else schema
-    jsonschema.Draft202012Validator.check_schema(schemas[name])
-    # They name one another by their files.
-    contents = referencing.Resource.from_contents
-    resources = [(f"{stem}.json", contents(schema)) for stem, schema in schemas.items()]
-    registry = referencing.Registry().with_resources(resources)
-    validator = jsonschema.Draft202012Validator(schemas[name], registry=registry)
-    validator.validate(json.loads(text))
+from harness import (
+    BPFPACK,
+    FIXTURES,
+    HERE,
+    MODULE,
+    RECORDED,
+    SIGNED,
+    Machine,
+    Terminal,
+    as_nobody,
+    bpfpack,
+    expect,
+    replace,
+    run,
+    validate,
+)
 
 
 def json_follows_its_schemas() -> None:
@@ -211,49 +158,6 @@ def errors_name_the_privilege() -> None:
         expect("is debugfs mounted" in result.stderr, result.stderr)
     result = run(BPFPACK, "list", **as_nobody())
     expect(result.returncode == 3 and "CAP_SYS_ADMIN" in result.stderr, result)
-
-
-SIGNED = b"~Module signature appended~\n"
-MODULE = b"\x7fELF..\0vermagic=7.3.4+deb13-arm64 SMP preempt mod_unload aarch64\0"
-
-
-class Machine:
-    """A copy of the recorded machine `absent`, to change."""
-
-    def __init__(self) -> None:
-        """Copies the machine."""
-        self.folder = tempfile.TemporaryDirectory()
-        self.root = Path(self.folder.name) / "root"
-        shutil.copytree(FIXTURES / "absent", self.root)
-        Path(self.folder.name).chmod(0o755)
-        self.module = self.root / "lib/modules/7.3.4+deb13-arm64/updates/bpf_pack.ko"
-
-    def __enter__(self) -> "Machine":
-        """Gives the machine."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Removes the copy."""
-        self.folder.cleanup()
-
-    def write(self, file: str, text: str) -> None:
-        """Changes a file."""
-        (self.root / file).write_text(text)
-
-    def lock_down(self, mode: str) -> None:
-        """Locks the kernel down."""
-        modes = " ".join(f"[{m}]" if m == mode else m for m in ("none", "integrity", "confidentiality"))
-        self.write("sys/kernel/security/lockdown", modes + "\n")
-
-    def doctor(self, **options: object) -> tuple[int, dict[str, list[tuple[str, str]]]]:
-        """The status of doctor, and its findings: levels and texts by check."""
-        result = run(BPFPACK, "--root", self.root, "doctor", "--json", **options)
-        expect(not result.stderr, result)
-        validate("doctor", result.stdout)
-        findings: dict[str, list[tuple[str, str]]] = {}
-        for found in json.loads(result.stdout)["findings"]:
-            findings.setdefault(found["check"], []).append((found["level"], found["text"]))
-        return result.returncode, findings
 
 
 def doctor_knows_who_demands_signatures() -> None:
@@ -439,51 +343,6 @@ def man_pages_and_completions() -> None:
         expect(result.stdout.split() == ["status"], result)
 
 
-class Terminal:
-    """A real terminal, by tmux, with a command in it."""
-
-    numbers = itertools.count()
-
-    def __init__(self, command: str) -> None:
-        """Takes a command for sh."""
-        self.command = command
-        # A server of its own: the last one may not have gone yet.
-        self.name = f"bpfpack-{os.getpid()}-{next(self.numbers)}"
-
-    def tmux(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Runs a command of tmux."""
-        return run("tmux", "-L", self.name, "-f", "/dev/null", *arguments)
-
-    def __enter__(self) -> "Terminal":
-        """Starts the command."""
-        # The terminal stays when the command has ended, so that its last screen can be read.
-        script = f"{self.command}; echo status $?; exec sleep 60"
-        size = ("-x", "100", "-y", "30")
-        result = self.tmux("new-session", "-d", *size, f"env TERM=screen sh -c '{script}'")
-        expect(result.returncode == 0, result)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Ends the terminal, and what runs in it."""
-        self.tmux("kill-server")
-
-    def screen(self, *, colors: bool = False) -> str:
-        """What the screen shows."""
-        return self.tmux("capture-pane", "-p", *(["-e"] if colors else [])).stdout
-
-    def keys(self, *keys: str) -> None:
-        """Presses keys."""
-        self.tmux("send-keys", *keys)
-
-    def wait_for(self, text: str, *, colors: bool = False) -> str:
-        """Waits until the screen shows a text, and returns the screen."""
-        for _ in range(300):
-            if text in self.screen():
-                return self.screen(colors=colors)
-            time.sleep(0.1)
-        raise AssertionError(f"no {text!r} on the screen:\n{self.screen()}")
-
-
 def top_in_a_terminal() -> None:
     """A dialogue, while the module changes and goes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -527,11 +386,27 @@ def top_in_a_terminal() -> None:
     expect(result.returncode == 3 and "needs a terminal" in result.stderr, result)
 
 
-def replace(file: Path, text: str) -> None:
-    """Replaces a file at once: the program may read it at any time."""
-    new = file.with_suffix(".new")
-    new.write_text(text)
-    new.replace(file)
+def text_fits_a_narrow_terminal() -> None:
+    """And says the same there."""
+    columns = 40
+    for command in ("status", "list --all", "doctor", "unload --dry-run", "advise", "map"):
+        wide = bpfpack("degraded", *command.split()).stdout
+        expect(max(map(len, wide.splitlines())) > columns, command, "is not wrapped for a pipe")
+        script = f"{BPFPACK} --root {FIXTURES}/degraded {command}"
+        with Terminal(script, columns) as terminal:
+            terminal.wait_for("\nstatus ")
+            lines = terminal.lines()
+        end = next(number for number, line in enumerate(lines) if line.startswith("status "))
+        for line in lines[:end]:
+            # A word is never torn, such as an address or the path of a file.
+            expect(len(line.rstrip()) <= columns or len(line.split()) == 1, command, line)
+        if command != "map":
+            narrow = " ".join(lines[:end]).split()
+            expect(narrow == wide.split(), command, narrow, wide.split())
+    with Terminal(f"{BPFPACK} --root {FIXTURES}/loaded top", columns) as terminal:
+        screen = terminal.wait_for("quit")
+        for wanted in ("loads/s 0.0", "frees/s 0.0", "syncs/s 0.0", "to stock/s 0.0", "FREE"):
+            expect(wanted in screen, wanted, screen)
 
 
 def svg_is_a_picture() -> None:
@@ -564,6 +439,7 @@ TESTS = (
     ("a reader may go away", readers_may_go_away),
     ("there are man pages and completions for all subcommands", man_pages_and_completions),
     ("top in a terminal: keys, changes, a module that goes", top_in_a_terminal),
+    ("text fits a narrow terminal", text_fits_a_narrow_terminal),
     ("map --svg writes a picture", svg_is_a_picture),
 )
 

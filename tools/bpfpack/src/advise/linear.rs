@@ -150,6 +150,7 @@ mod tests {
         let context = |root: &str| Context {
             json: false,
             color: false,
+            columns: None,
             root: root.into(),
         };
         let (n1, n3) = (Midr(0x413f_d0c1), Midr(0x410f_d8e0));

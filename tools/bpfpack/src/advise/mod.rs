@@ -63,7 +63,8 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     if context.json {
         output::print_json(&report)?;
     } else {
-        output::print(&report.to_string())?;
+        let columns = context.columns.unwrap_or(report::WIDTH);
+        output::print(&format!("{report:columns$}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -240,6 +240,8 @@ fn not_known(machine: &Machine) -> Vec<String> {
     notes
 }
 
+/// Columns of the report, if not the width in its format is less.
+pub const WIDTH: usize = 79;
 /// Columns of the headings.
 const INDENT: usize = 12;
 
@@ -250,10 +252,10 @@ fn paragraph(out: &mut fmt::Formatter<'_>, heading: &str, text: &str) -> fmt::Re
 
 /// Writes `first` and `text`; lines after the first are indented by `indent` columns.
 fn wrapped(out: &mut fmt::Formatter<'_>, first: &str, indent: usize, text: &str) -> fmt::Result {
-    const WIDTH: usize = 79;
+    let width = out.width().unwrap_or(WIDTH).min(WIDTH);
     let (mut line, mut empty) = (first.to_owned(), true);
     for word in text.split(' ') {
-        if !empty && line.len() + 1 + word.len() > WIDTH {
+        if !empty && line.len() + 1 + word.len() > width {
             writeln!(out, "{line}")?;
             (line, empty) = (" ".repeat(indent), true);
         }

@@ -66,6 +66,7 @@ impl Recording {
         let context = Context {
             json: false,
             color: false,
+            columns: None,
             root: self.0.clone(),
         };
         let options = Options {

@@ -86,7 +86,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     if context.json {
         output::print_json(&report)?;
     } else {
-        output::print(&render(&report, context))?;
+        output::show(&render(&report, context), context)?;
     }
     Ok(ExitCode::from(u8::from(!report.qualifies)))
 }
@@ -141,6 +141,7 @@ mod tests {
         let context = Context {
             json: false,
             color: false,
+            columns: None,
             root: PathBuf::from(folder).join(name),
         };
         examine(&Options::default(), &context).expect("recorded files")
@@ -176,6 +177,7 @@ mod tests {
             &Context {
                 json: false,
                 color: false,
+                columns: None,
                 root: "/".into(),
             },
         );

@@ -21,10 +21,9 @@ pub struct Options {
     /// Write the picture to FILE as SVG, with the name of an image where the mouse points
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-    /// Cells of a line
-    #[arg(long, value_name = "CELLS", default_value_t = 64,
-          value_parser = clap::value_parser!(u16).range(8..=1024))]
-    pub width: u16,
+    /// Cells of a line; without it 64, or as many as the terminal has room for
+    #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u16).range(8..=1024))]
+    pub width: Option<u16>,
     /// Do not name the images beside the lines
     #[arg(long)]
     pub no_names: bool,
@@ -127,7 +126,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     if context.json {
         output::print_json(&report(&census))?;
     } else if options.svg.is_none() {
-        output::print(&text::draw(&census, options, context))?;
+        output::show(&text::draw(&census, options, context), context)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -186,6 +186,7 @@ mod tests {
         let context = Context {
             json: false,
             color: false,
+            columns: None,
             root: PathBuf::from(root),
         };
         let mut census = crate::sources::images::census(&context).expect("recorded files");

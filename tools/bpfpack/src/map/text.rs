@@ -14,6 +14,10 @@ use std::fmt::Write as _;
 const CELL: u64 = 4096;
 /// Larger packs are drawn in this many cells or fewer.
 const MOST_CELLS: u64 = 4096;
+/// The cells of a line, if the terminal has room for them.
+const LINE_CELLS: u16 = 64;
+/// The columns before the cells of a line.
+const MARGIN: usize = 11;
 /// How many images are named beside a line.
 const NAMED: usize = 3;
 
@@ -36,6 +40,16 @@ pub(super) fn draw(census: &Census, options: &Options, context: &Context) -> Str
         let _ = writeln!(text, "Note: {note}");
     }
     text
+}
+
+/// How many cells a line has.
+fn width(options: &Options, context: &Context) -> usize {
+    let room = context
+        .columns
+        .map(|columns| columns.saturating_sub(MARGIN));
+    let most = usize::from(LINE_CELLS);
+    let fitting = room.map_or(most, |room| room.clamp(8, most));
+    options.width.map_or(fitting, usize::from)
 }
 
 /// The colour of a use, which its letter says, too.
@@ -92,9 +106,11 @@ fn draw_pack(
     );
     let _ = writeln!(text, "{}", paint(context, Tone::Strong, &head));
     let cells = cells::fill(pack.start, pack.end, cell_bytes, images.iter().copied());
-    let line_bytes = cell_bytes * u64::from(options.width);
+    let width = width(options, context);
+    // CAST: A few hundred cells.
+    let line_bytes = cell_bytes * width as u64;
     let mut free_lines = 0;
-    for (line, part) in cells.chunks(options.width.into()).enumerate() {
+    for (line, part) in cells.chunks(width).enumerate() {
         let from = pack.start + line as u64 * line_bytes;
         if part.iter().all(|cell| cell.main_use(cell_bytes).is_none()) {
             free_lines += 1;
@@ -107,7 +123,7 @@ fn draw_pack(
         } else {
             names(&images, from, from + line_bytes)
         };
-        let padding = " ".repeat(usize::from(options.width) - part.len());
+        let padding = " ".repeat(width - part.len());
         let row = format!("  +{:06x}  {letters}{padding}  {names}", from - pack.start);
         let _ = writeln!(text, "{}", row.trim_end());
     }
@@ -217,12 +233,13 @@ mod tests {
         let context = Context {
             json: false,
             color,
+            columns: None,
             root: PathBuf::from(root),
         };
         let census = crate::sources::images::census(&context).expect("recorded files");
         let options = Options {
             svg: None,
-            width,
+            width: Some(width),
             no_names: false,
         };
         draw(&census, &options, &context)

@@ -86,7 +86,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     if context.json {
         output::print_json(&report)?;
     } else {
-        output::print(&report.to_string())?;
+        output::show(&report.to_string(), context)?;
     }
     Ok(ExitCode::SUCCESS)
 }

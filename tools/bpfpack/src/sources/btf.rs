@@ -57,6 +57,7 @@ mod tests {
         let context = Context {
             json: false,
             color: false,
+            columns: None,
             root: root.clone(),
         };
         let mut functions = Functions::default();

@@ -32,11 +32,15 @@ impl Screen {
     }
 }
 
+/// A screen of fewer columns has the rates in two rows, and less words.
+const WIDE: u16 = 80;
+
 /// Draws the screen.
 pub(super) fn draw(frame: &mut Frame<'_>, history: &History, screen: &Screen) {
+    let wide = frame.area().width >= WIDE;
     let [head, rates, gauges, packs, keys] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(6),
+        Constraint::Length(if wide { 6 } else { 8 }),
         Constraint::Length(6),
         Constraint::Min(0),
         Constraint::Length(1),
@@ -46,7 +50,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, screen: &Screen) {
     let headline = match history.status() {
         None => "bpf_pack is not loaded".to_owned(),
         Some(status) => format!(
-            "bpf_pack: {}  {} images  {} packs",
+            "{}{}  {} images  {} packs",
+            if wide { "bpf_pack: " } else { "" },
             if status.serves() { "serves" } else { "drains" },
             number(status.value("images")),
             number(status.value("packs"))
@@ -59,10 +64,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, screen: &Screen) {
     if let Some(status) = history.status() {
         draw_packs(frame, packs, &status.packs);
     }
-    let help = format!(
-        "every {} s   q quit   p hold   + slower   - faster",
-        screen.interval
+    let (interval, help) = (
+        screen.interval,
+        ["q quit", "p hold", "+ slower", "- faster"],
     );
+    let help = if wide {
+        format!("every {interval} s   {}", help.join("   "))
+    } else {
+        format!("{}  {interval} s", help.join("  "))
+    };
     frame.render_widget(Paragraph::new(help), keys);
 }
 
@@ -71,7 +81,15 @@ type Pick = fn(&Rates) -> f64;
 
 /// The courses of loads, frees, synchronisations and refusals.
 fn draw_rates(frame: &mut Frame<'_>, area: Rect, history: &History, screen: &Screen) {
-    let columns = Layout::horizontal([Constraint::Ratio(1, 4); 4]).split(area);
+    let in_row = if area.width >= WIDE { 4 } else { 2 };
+    // CAST: 4 or 2.
+    let rows = Layout::vertical(vec![Constraint::Ratio(1, 4 / in_row as u32); 4 / in_row]);
+    let columns = Layout::horizontal(vec![Constraint::Ratio(1, in_row as u32); in_row]);
+    let rows = rows.split(area);
+    let places: Vec<Rect> = rows
+        .iter()
+        .flat_map(|row| columns.split(*row).to_vec())
+        .collect();
     let courses: [(&str, Pick, Color); 4] = [
         ("loads/s", |rates| rates.loads, Color::Green),
         ("frees/s", |rates| rates.frees, Color::Blue),
@@ -79,7 +97,7 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, history: &History, screen: &Scr
         ("to stock/s", |rates| rates.to_stock, Color::Red),
     ];
     let now = history.rates();
-    for ((name, pick, color), column) in courses.into_iter().zip(columns.iter()) {
+    for ((name, pick, color), column) in courses.into_iter().zip(places.iter()) {
         let block = Block::bordered().title(format!("{name} {:.1}", pick(&now)));
         let width = block.inner(*column).width.into();
         let course = history.course(width, pick);
@@ -108,9 +126,47 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, rates: &Rates, screen: &Screen
     }
 }
 
+/// The columns of the table of packs: the head, the width, and which one of them goes first where
+/// there is no room for all, the one with the largest number.
+const COLUMNS: [(&str, u16, u8); 8] = [
+    ("PACK", 4, 0),
+    ("ADDRESS", 16, 7),
+    ("LEAF", 18, 4),
+    ("PLACE", 5, 5),
+    ("IMAGES", 7, 2),
+    ("USED", 10, 1),
+    ("RETIRED", 10, 6),
+    ("FREE", 10, 3),
+];
+
+/// Which of the columns there is room for: a number that is cut off would be a wrong one.
+fn columns(width: u16) -> [bool; COLUMNS.len()] {
+    let mut shown = [true; COLUMNS.len()];
+    for gone in (1..COLUMNS.len()).rev() {
+        let kept = COLUMNS.iter().zip(&shown).filter(|(_, shown)| **shown);
+        // One more between two of them.
+        if kept.map(|(column, _)| column.1 + 1).sum::<u16>() <= width.saturating_add(1) {
+            break;
+        }
+        for (column, shown) in COLUMNS.iter().zip(&mut shown) {
+            *shown &= usize::from(column.2) != gone;
+        }
+    }
+    shown
+}
+
 fn draw_packs(frame: &mut Frame<'_>, area: Rect, packs: &[Pack]) {
+    let block = Block::bordered().title("packs");
+    let shown = columns(block.inner(area).width);
+    let pick = |cells: [String; COLUMNS.len()]| -> Vec<String> {
+        let cells = cells.into_iter().zip(&shown);
+        cells
+            .filter(|(_, shown)| **shown)
+            .map(|(cell, _)| cell)
+            .collect()
+    };
     let rows = packs.iter().enumerate().map(|(index, pack)| {
-        Row::new([
+        Row::new(pick([
             index.to_string(),
             format!("{:016x}", pack.start),
             pack.leaf.clone(),
@@ -119,16 +175,13 @@ fn draw_packs(frame: &mut Frame<'_>, area: Rect, packs: &[Pack]) {
             bytes(pack.live_bytes + pack.reserved_bytes),
             bytes(pack.retired_bytes),
             bytes(pack.free_bytes),
-        ])
+        ]))
     });
-    let widths = [4, 16, 18, 5, 7, 10, 10, 10].map(Constraint::Length);
-    let heads = [
-        "PACK", "ADDRESS", "LEAF", "PLACE", "IMAGES", "USED", "RETIRED", "FREE",
-    ];
+    let widths = COLUMNS.iter().zip(&shown).filter(|(_, shown)| **shown);
+    let widths = widths.map(|(column, _)| Constraint::Length(column.1));
+    let heads = pick(COLUMNS.map(|column| column.0.to_owned()));
     let heads = Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD));
-    let table = Table::new(rows, widths)
-        .header(heads)
-        .block(Block::bordered().title("packs"));
+    let table = Table::new(rows, widths).header(heads).block(block);
     frame.render_widget(table, area);
 }
 
@@ -180,6 +233,29 @@ mod tests {
         }
         assert!(!colored);
         assert!(screen_of(Some(STATUS), 100, 24, true).1);
+    }
+
+    #[test]
+    fn a_narrow_screen_has_the_figures_too() {
+        let (text, _) = screen_of(Some(STATUS), 40, 24, false);
+        for wanted in [
+            "serves  1,204 images  1 packs  HELD",
+            "loads/s 0.0",
+            "frees/s 0.0",
+            "syncs/s 0.0",
+            "to stock/s 0.0",
+            "25.0 %",
+            "512 KiB",
+            "1.5 MiB",
+            "q quit",
+            "- faster",
+        ] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        // A column that has no room is left out, not cut off.
+        assert!(!text.contains("ADDR") && !text.contains("ffff"), "{text}");
+        let (text, _) = screen_of(Some(STATUS), 89, 24, false);
+        assert!(text.contains("ffffc63208c00000"), "{text}");
     }
 
     #[test]
