@@ -56,7 +56,7 @@ pub enum Color {
     Never,
 }
 
-/// Terminals are taken to be no narrower than this, also those that do not know their size.
+/// Columns than which no terminal is taken to be narrower.
 const NARROWEST: usize = 20;
 
 impl Globals {

@@ -15,7 +15,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use ratatui::DefaultTerminal;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -57,8 +57,10 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     }
     // An error that comes at once is one to read, not to flash by.
     look(context)?;
+    // Caught before the terminal is as the picture needs it: it must not stay so.
+    let interrupted = signals::flag()?;
     let mut terminal = ratatui::try_init()?;
-    let result = watch(&mut terminal, options, context);
+    let result = watch(&mut terminal, options, context, &interrupted);
     ratatui::restore();
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -98,7 +100,12 @@ enum Wish {
 }
 
 /// Shows the picture until somebody wants it to end.
-fn watch(terminal: &mut DefaultTerminal, options: &Options, context: &Context) -> Result<()> {
+fn watch(
+    terminal: &mut DefaultTerminal,
+    options: &Options,
+    context: &Context,
+    interrupted: &AtomicBool,
+) -> Result<()> {
     let mut history = History::default();
     let mut screen = view::Screen {
         interval: options.interval,
@@ -107,8 +114,6 @@ fn watch(terminal: &mut DefaultTerminal, options: &Options, context: &Context) -
     };
     let mut looks = 0;
     let mut next = Instant::now();
-    // The terminal must not stay as the picture needs it.
-    let interrupted = signals::flag()?;
     while !interrupted.load(Ordering::Relaxed) {
         if Instant::now() >= next {
             if !screen.held {
