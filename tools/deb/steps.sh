@@ -32,7 +32,7 @@ files() {
 	{
 		find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/tmp \
 			-o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path '/var/lib/dpkg/*-old' \
-			-o -path /var/lib/apt/extended_states -o -path /vmlinuz.old -o -path /initrd.img.old -o -path /lost+found -o -path /root \) -prune -o -print | sort
+			-o -path /var/lib/apt/extended_states -o -path /var/lib/apt/lists/auxfiles -o -path /vmlinuz.old -o -path /initrd.img.old -o -path /lost+found -o -path /root \) -prune -o -print | sort
 		find /etc /usr/lib/modules /var/lib/dpkg/diversions /var/lib/dpkg/triggers /var/lib/dpkg/statoverride \
 			-type f ! -name machine-id ! -path '/usr/lib/modules/*/kernel/*' -exec sha256sum {} + | sort -k2
 		lsinitramfs "/boot/initrd.img-$RELEASE" | sort | sed 's/^/initrd: /'
@@ -84,7 +84,8 @@ before_systemd() {
 	dmesg | awk '/bpf_pack: / && !ours { ours = NR } /systemd\[1\]: systemd / && !init { init = NR }
 		END { print "lines:", ours, init; exit !(ours && init && ours < init) }'
 }
-no_word_of_it() { ! dmesg | grep -v 'Kernel command line' | grep bpf_pack; }
+# systemd may say to the kernel's log that it skipped the service, with the word that made it do so.
+no_word_of_it() { ! dmesg | grep -vE 'Kernel command line|skipped, unmet condition' | grep bpf_pack; }
 before_sysctl() { property bpf-pack.service Before | tr ' ' '\n' | grep -x systemd-sysctl.service; }
 healthy() { ! dmesg | grep -E 'WARNING:|BUG:|Oops|Call trace'; }
 
@@ -113,6 +114,8 @@ metrics() {
 }
 
 step_install() {
+	# The first initramfs was made where no root file system was known.
+	update-initramfs -u -k all >"$KEPT/output" 2>&1 || cat "$KEPT/output"
 	files "$KEPT/before"
 	check "the system is up before" system_is running
 	check "the packages install" dpkg -i "$HERE"/*.deb
