@@ -67,13 +67,15 @@ restore() {
 
 # installed PACKAGE VERSION [STATUS] - notes a package in the root directory of the case.
 installed() {
-	printf '%s\n' "Package: $1" "Status: ${3:-install ok installed}" 'Architecture: all' \
-		'Maintainer: nobody' "Version: $2" 'Description: a fake' >>"$OUT/system/var/lib/dpkg/status"
-	case ${3:-} in
-	*-awaited) echo 'Triggers-Awaited: another' ;;
-	*-pending) echo 'Triggers-Pending: something' ;;
-	esac >>"$OUT/system/var/lib/dpkg/status"
-	echo >>"$OUT/system/var/lib/dpkg/status"
+	{
+		printf '%s\n' "Package: $1" "Status: ${3:-install ok installed}" 'Architecture: all' \
+			'Maintainer: nobody' "Version: $2" 'Description: a fake'
+		case ${3:-} in
+		*-awaited) echo 'Triggers-Awaited: another' ;;
+		*-pending) echo 'Triggers-Pending: something' ;;
+		esac
+		echo
+	} >>"$OUT/system/var/lib/dpkg/status"
 }
 
 refusals() {
