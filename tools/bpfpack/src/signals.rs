@@ -36,8 +36,24 @@ fn ignored(status: &str) -> u64 {
 ///
 /// Those of the kernel.
 pub fn flag() -> Result<Arc<AtomicBool>> {
+    register(ending())
+}
+
+/// As [`flag`], for a program that has nothing to put in order but its terminal: that is gone when
+/// SIGHUP comes, which ends the program at once. Its reader of keys would not come back from a
+/// terminal that is gone (`crossterm::event::poll()` reads its end again and again).
+///
+/// # Errors
+///
+/// Those of the kernel.
+pub fn flag_on_terminal() -> Result<Arc<AtomicBool>> {
+    let signals = ending().into_iter();
+    register(signals.filter(|&signal| signal != SIGHUP))
+}
+
+fn register(signals: impl IntoIterator<Item = i32>) -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    for signal in ending() {
+    for signal in signals {
         signal_hook::flag::register(signal, flag.clone()).context("signal handlers")?;
     }
     Ok(flag)

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -343,6 +344,18 @@ def man_pages_and_completions() -> None:
         expect(result.stdout.split() == ["status"], result)
 
 
+def ends(pid: int) -> bool:
+    """Waits until a process is gone, and ends it if it does not go by itself."""
+    for _ in range(300):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    return False
+
+
 def top_in_a_terminal() -> None:
     """A dialogue, while the module changes and goes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -382,6 +395,9 @@ def top_in_a_terminal() -> None:
             os.kill(int(number.read_text()), signal.SIGTERM)
             screen = terminal.wait_for("status 0")
             expect("q quit" not in screen, "the screen is left behind", screen)
+        with Terminal(f'sh -c "{script.replace("$", chr(92) + "$")}"') as terminal:
+            terminal.wait_for("q quit")
+        expect(ends(int(number.read_text())), "top outlives its terminal")
     result = bpfpack("loaded", "top")
     expect(result.returncode == 3 and "needs a terminal" in result.stderr, result)
 

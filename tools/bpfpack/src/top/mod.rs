@@ -58,7 +58,7 @@ pub fn run(options: &Options, context: &Context) -> Result<ExitCode> {
     // An error that comes at once is one to read, not to flash by.
     look(context)?;
     // Caught before the terminal is as the picture needs it: it must not stay so.
-    let interrupted = signals::flag()?;
+    let interrupted = signals::flag_on_terminal()?;
     let mut terminal = ratatui::try_init()?;
     let result = watch(&mut terminal, options, context, &interrupted);
     ratatui::restore();
