@@ -26,8 +26,8 @@ help:
 	@echo '  make demo       the main job: boot the stock arm64 kernel, insert the module, load'
 	@echo '                  BPF programs with bpftool and show where they are and how mapped'
 	@echo '  make test       the test suite (about 50 minutes on 2 cores the first time)'
-	@echo '  make test-all   the same and the slow parts: all kernel flavours, another CPU'
-	@echo '                  model, the TLB model in guests, the short benchmark'
+	@echo '  make test-all   the same and the slow parts: all kernel flavours, other CPU'
+	@echo '                  models, the TLB model in guests, the short benchmark'
 	@echo '  make test-debug  the self-tests on kernels that check more: KASAN, lockdep, KCSAN,'
 	@echo '                  64 KiB pages, BTI and kCFI (builds them first: two hours)'
 	@echo '  make test-suites  the kernel'"'"'s own BPF, seccomp and ftrace suites beside the module'
@@ -48,7 +48,8 @@ help:
 	@echo '  make distclean  remove build/ altogether'
 	@echo
 	@echo '  KERNEL=NAME     flavour for demo and module: arm64 (default), cloud-arm64,'
-	@echo '                  rt-arm64, arm64-16k; for test: only the suites of this kernel'
+	@echo '                  rt-arm64, arm64-16k, sid-arm64 (of Debian sid: it sets up other'
+	@echo '                  compilers first, 15 minutes); for test: only the suites of this kernel'
 	@echo '  KDIR=DIR        for module: a prepared arm64 kernel tree with Rust metadata, whose'
 	@echo '                  compilers are in PATH, instead of KERNEL'
 	@echo
