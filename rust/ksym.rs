@@ -173,7 +173,7 @@ fn find_lookup_name() -> Result<LookupName> {
         to_result(unsafe { bindings::register_kprobe(&raw mut *probe) })
     });
     registered.inspect_err(|_| {
-        pr_err!("no kprobe on kallsyms_lookup_name: is the kernel locked down or kprobes off?\n");
+        pr_err!("no kprobe on kallsyms_lookup_name: has this kernel kprobes?\n");
     })?;
     let address = probe.addr;
     // SAFETY: It was registered above, once.
