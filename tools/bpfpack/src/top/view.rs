@@ -218,19 +218,26 @@ mod tests {
         pack 0xffffc63208c00000-0xffffc63208e00000: 2 MiB block, near, linear alias invalid, \
         3 images, bytes: 524288 live, 0 reserved, 0 retired, 1572864 free\n";
 
+    fn has_all(text: &str, figures: &[&str]) {
+        for wanted in figures {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+    }
+
     #[test]
     fn the_screen_has_the_figures() {
         let (text, colored) = screen_of(Some(STATUS), 100, 24, false);
-        for wanted in [
-            "serves  1,204 images  1 packs  HELD",
-            "loads/s 0.0",
-            "25.0 %",
-            "2 MiB block",
-            "512 KiB",
-            "q quit",
-        ] {
-            assert!(text.contains(wanted), "{wanted}: {text}");
-        }
+        has_all(
+            &text,
+            &[
+                "serves  1,204 images  1 packs  HELD",
+                "loads/s 0.0",
+                "25.0 %",
+                "2 MiB block",
+                "512 KiB",
+                "q quit",
+            ],
+        );
         assert!(!colored);
         assert!(screen_of(Some(STATUS), 100, 24, true).1);
     }
@@ -238,20 +245,21 @@ mod tests {
     #[test]
     fn a_narrow_screen_has_the_figures_too() {
         let (text, _) = screen_of(Some(STATUS), 40, 24, false);
-        for wanted in [
-            "serves  1,204 images  1 packs  HELD",
-            "loads/s 0.0",
-            "frees/s 0.0",
-            "syncs/s 0.0",
-            "to stock/s 0.0",
-            "25.0 %",
-            "512 KiB",
-            "1.5 MiB",
-            "q quit",
-            "- faster",
-        ] {
-            assert!(text.contains(wanted), "{wanted}: {text}");
-        }
+        has_all(
+            &text,
+            &[
+                "serves  1,204 images  1 packs  HELD",
+                "loads/s 0.0",
+                "frees/s 0.0",
+                "syncs/s 0.0",
+                "to stock/s 0.0",
+                "25.0 %",
+                "512 KiB",
+                "1.5 MiB",
+                "q quit",
+                "- faster",
+            ],
+        );
         // A column that has no room is left out, not cut off.
         assert!(!text.contains("ADDR") && !text.contains("ffff"), "{text}");
         let (text, _) = screen_of(Some(STATUS), 89, 24, false);
