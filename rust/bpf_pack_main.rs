@@ -4,6 +4,11 @@
 //!
 //! This file only reads the parameters, and builds the parts of the module and takes them down in
 //! order. `Documentation/` in the project's repository describes the whole.
+//!
+//! A kernel with CONFIG_BPF_PROG_PACK_OPS lets its JIT have a pack allocator. There three files are
+//! others, with the same interface, and some of what the rest offers is not used.
+
+#![cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, allow(dead_code))]
 
 mod a64;
 mod abi;
@@ -12,10 +17,13 @@ mod config;
 mod counters;
 mod debugfs;
 mod faults;
+#[cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, path = "hook/native.rs")]
 mod hook;
+#[cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, path = "ksym/native.rs")]
 mod ksym;
 mod lifetime;
 mod owners;
+#[cfg(not(CONFIG_ARM64_BPF_PACK_NATIVE))]
 mod patchsite;
 mod plan;
 mod poke;
@@ -27,6 +35,8 @@ mod sys;
 mod trace;
 #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
 mod unit;
+#[cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, path = "window/native.rs")]
+mod window;
 
 use compat::Parameter;
 use config::{

@@ -21,6 +21,9 @@
 #include <asm/cacheflush.h>
 #include <asm/fixmap.h>
 #include <asm/text-patching.h>
+#ifdef CONFIG_BPF_PROG_PACK_OPS
+#include <asm/exec_block.h>
+#endif
 
 /*
  * The types of the kernel functions that ksym.rs calls through pointers, taken

@@ -19,6 +19,7 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::plan::REGION_ALIGN;
 use crate::sys;
 use core::mem::transmute;
 use core::ptr::NonNull;
@@ -146,6 +147,9 @@ symbols! {
 unsafe impl Send for KernelFns {}
 // SAFETY: As for `Send`.
 unsafe impl Sync for KernelFns {}
+
+/// Whether [`KernelFns::map_region`] fills with traps and makes the alias invalid by itself.
+pub(crate) const MAPS_SEALED: bool = false;
 
 /// What is lost without `bpf_fixup_call_args()`, in words.
 pub(crate) const WITHOUT_FIXUP_CALL_ARGS: &str =
@@ -326,6 +330,99 @@ impl KernelFns {
     #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
     pub(crate) fn resolved() -> Option<&'static Self> {
         RESOLVED.as_ref()
+    }
+
+    /// Maps `len` bytes of zeroed memory, read-only and executable, at a multiple of
+    /// [`REGION_ALIGN`] from `start` to `end`; null if there is no memory or no room. May sleep.
+    /// With larger leaves than a page if `large`. /proc/vmallocinfo names `caller`.
+    ///
+    /// # Safety
+    ///
+    /// The span must be of addresses for vmalloc areas.
+    pub(crate) unsafe fn map_region(
+        &self,
+        len: usize,
+        start: usize,
+        end: usize,
+        gfp: bindings::gfp_t,
+        large: bool,
+        caller: *const c_void,
+    ) -> *mut c_void {
+        // If a huge mapping is allowed, the kernel rounds a length of PMD_SIZE or more up to a
+        // multiple of PMD_SIZE, and we would not fill and seal the rest. So we allow it only for such
+        // multiples; with 4 KiB pages all lengths are.
+        let block = sys::pmd_size();
+        let whole = len < block || len % block == 0;
+        // SAFETY: It only computes flags and has no preconditions.
+        let flags = unsafe { sys::bpf_pack_helper_vm_flags(large && whole) };
+        let prot = bindings::pgprot_t {
+            pgprot: sys::prot_rox(),
+        };
+        // SAFETY: By the type invariants this is the kernel's function. The caller promises that
+        // the addresses are for such areas, and has a context that may sleep.
+        let base = unsafe {
+            (self.vmalloc_node_range)(
+                len,
+                REGION_ALIGN,
+                start,
+                end,
+                gfp | bindings::__GFP_ZERO,
+                prot,
+                flags,
+                bindings::NUMA_NO_NODE,
+                caller,
+            )
+        };
+        // It is unmapped before `vfree()` tells kmemleak that it is gone, and there is nothing in it
+        // that kmemleak could look for.
+        // SAFETY: kmemleak takes any address.
+        unsafe { sys::bpf_pack_helper_no_scan(base) };
+        base
+    }
+
+    /// Unmaps an area before its aliases become valid. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `start` and `end` must be those of an area of [`KernelFns::map_region`] where nobody
+    /// executes.
+    pub(crate) unsafe fn unmap_region(&self, start: usize, end: usize) {
+        // SAFETY: By the type invariants this is the kernel's function, and by the caller's promise
+        // the area is ours.
+        unsafe { (self.vunmap_range)(start, end) }
+    }
+
+    /// Frees an area. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// It must be one of [`KernelFns::map_region`], after [`KernelFns::unmap_region`], whose
+    /// aliases are valid. Nobody may use it any more.
+    pub(crate) unsafe fn free_region(&self, base: *const c_void) {
+        // SAFETY: By the caller's promise the area is ours.
+        unsafe { sys::bpf_pack_helper_vfree(base) }
+    }
+
+    /// Whether the kernel's policy lets the linear map be changed.
+    pub(crate) fn can_set_direct_map(&self) -> bool {
+        // SAFETY: It has no preconditions.
+        unsafe { (self.can_set_direct_map)() }
+    }
+
+    /// Makes `pages` pages of the linear map invalid, or valid again. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// They must be pages of a region, whose aliases nobody uses.
+    pub(crate) unsafe fn set_alias(
+        &self,
+        page: *mut bindings::page,
+        pages: c_uint,
+        valid: bool,
+    ) -> c_int {
+        // SAFETY: By the type invariants this is the kernel's function, and by the caller's promise
+        // nobody uses the aliases.
+        unsafe { (self.set_direct_map_valid)(page, pages, valid) }
     }
 
     /// Returns the bytes that the kernel has charged for JIT images. It compares them with

@@ -7,7 +7,6 @@ use crate::faults::{
     self,
     Point, //
 };
-use crate::sys;
 use core::marker::PhantomPinned;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -19,8 +18,9 @@ mod gate;
 pub(crate) use gate::Gate;
 pub(crate) use gate::Opened;
 
-/// The `struct module` of this module.
-pub(crate) const THIS_MODULE: *mut bindings::module = &raw mut sys::__this_module;
+/// The `struct module` of this module; null if it is built into the kernel.
+pub(crate) const THIS_MODULE: *mut bindings::module =
+    <crate::LocalModule as kernel::ModuleMetadata>::THIS_MODULE.as_ptr();
 
 /// A reference to this module. While it exists, `rmmod` says "in use".
 ///

@@ -7,7 +7,7 @@
 //! there: `set_memory_*()` refuses areas with huge mappings, and `vmap()` removes the execute
 //! permission. `__GFP_ZERO` costs nothing on Debian's kernels, which zero all allocations
 //! (`init_on_alloc`). We fill a region with BRK through its alias in the linear map, and seal it by
-//! making that alias invalid. From then on only the window of `poke.rs` maps the memory writable.
+//! making that alias invalid. From then on only `window.rs` maps the memory writable.
 //!
 //! `VM_FLUSH_RESET_PERMS` would have `vfree()` restore the alias page by page, and so split the
 //! blocks of the linear map. We do what it is for ourselves, and in the same order (`Region::drop`).
@@ -20,7 +20,10 @@ use crate::faults::{
     self,
     Point, //
 };
-use crate::ksym::KernelFns;
+use crate::ksym::{
+    self,
+    KernelFns, //
+};
 use crate::plan::{
     Attempt,
     LeafLimit,
@@ -28,15 +31,13 @@ use crate::plan::{
     REGION_ALIGN, //
 };
 use crate::sys;
+use crate::window;
 use alias::Alias;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-use kernel::sizes::{
-    SZ_256K,
-    SZ_2M, //
-};
+use kernel::sizes::SZ_2M;
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -50,11 +51,6 @@ use pagetable::{
 mod alias;
 
 pub(crate) use alias::count_invalid;
-
-/// The number of bytes from which on `IC IALLUIS` replaces maintenance by address. It is several
-/// times the size of an instruction cache: maintenance by address would leave little in the cache
-/// either.
-const MUCH: usize = SZ_256K;
 
 /// A range of virtual addresses. `end` is not in it.
 #[derive(Clone, Copy)]
@@ -256,12 +252,13 @@ impl OpenRegion {
     pub(crate) fn seal(self) -> Result<Region> {
         faults::at(Point::RegionTraps, EFAULT)?;
         let mut region = self.0;
-        // SAFETY: It needs a context that may sleep, as callers have.
-        unsafe { sys::bpf_pack_helper_unmap_aliases() };
-        region.alias.fill(TRAP);
-        region.make_fetchable(0, region.len);
-        // SAFETY: It has no preconditions.
-        if unsafe { (region.kernel.can_set_direct_map)() } {
+        if !ksym::MAPS_SEALED {
+            // SAFETY: It needs a context that may sleep, as callers have.
+            unsafe { sys::bpf_pack_helper_unmap_aliases() };
+            region.alias.fill(TRAP);
+            region.make_fetchable(0, region.len);
+        }
+        if region.kernel.can_set_direct_map() {
             region.alias.invalidate()?;
         }
         Ok(region)
@@ -287,36 +284,13 @@ fn allocate(
     span: AddressSpan,
     limit: LeafLimit,
 ) -> Option<NonNull<u8>> {
-    let gfp = gfp_flags() | bindings::__GFP_ZERO;
-    // If a huge mapping is allowed, the kernel rounds a length of PMD_SIZE or more up to a multiple
-    // of PMD_SIZE, and we would not fill and seal the rest. So we allow it only for such multiples;
-    // with 4 KiB pages all lengths are.
-    let block = sys::pmd_size();
-    let whole = len < block || len % block == 0;
-    // SAFETY: It only computes flags and has no preconditions.
-    let flags = unsafe { sys::bpf_pack_helper_vm_flags(limit != LeafLimit::Page && whole) };
-    let prot = bindings::pgprot_t {
-        pgprot: sys::prot_rox(),
-    };
+    let gfp = gfp_flags();
+    let large = limit != LeafLimit::Page;
+    let (start, end) = (span.start, span.end);
     // SAFETY: It needs a context that may sleep, as callers have. It makes a new area, read-only
     // and executable, in a span of vmalloc space or of the modules' space.
-    let address = unsafe {
-        (kernel.vmalloc_node_range)(
-            len,
-            REGION_ALIGN,
-            span.start,
-            span.end,
-            gfp,
-            prot,
-            flags,
-            bindings::NUMA_NO_NODE,
-            allocate as *const c_void,
-        )
-    };
-    // `Region::drop` unmaps the memory before `vfree()` tells kmemleak that it is gone, and there is
-    // nothing in it that kmemleak could look for.
-    // SAFETY: kmemleak takes any address.
-    unsafe { sys::bpf_pack_helper_no_scan(address) };
+    let address =
+        unsafe { kernel.map_region(len, start, end, gfp, large, allocate as *const c_void) };
     NonNull::new(address.cast())
 }
 
@@ -421,16 +395,8 @@ impl Region {
         }
         let start = self.address().saturating_add(offset);
         let end = start.saturating_add(len);
-        // SAFETY: The range is in the region, so that it is mapped. The maintenance ends with DSB
-        // and ISB.
-        unsafe {
-            if len < MUCH {
-                sys::bpf_pack_helper_make_fetchable(start, end);
-            } else {
-                let clean = Some(self.kernel.dcache_clean_pou);
-                sys::bpf_pack_helper_make_much_fetchable(clean, start, end);
-            }
-        }
+        // SAFETY: The range is in the region, so that it is mapped.
+        unsafe { window::make_fetchable(self.kernel, start, end) };
     }
 
     /// Whether the linear alias of the physical page at `pa` is valid in the live page tables.
@@ -476,13 +442,16 @@ impl Drop for Region {
         let end = self.address().saturating_add(self.len);
         // SAFETY: The range is one vmalloc area of ours. Nobody executes there: it has had no
         // image, or the books gave it up after all CPUs were synchronised for its last image.
-        unsafe { (self.kernel.vunmap_range)(self.address(), end) };
-        if let Err(error) = self.alias.validate() {
+        unsafe { self.kernel.unmap_region(self.address(), end) };
+        if ksym::MAPS_SEALED {
+            // Freeing makes it valid, too, in the same order.
+            self.alias.forget();
+        } else if let Err(error) = self.alias.validate() {
             // Their next owner would fault on pages without alias: they are never freed.
             pr_crit!("linear map: {:?}: {} bytes are lost\n", error, self.len);
             return;
         }
         // SAFETY: By the invariants nobody else frees the area.
-        unsafe { sys::bpf_pack_helper_vfree(self.base.as_ptr().cast()) };
+        unsafe { self.kernel.free_region(self.base.as_ptr().cast()) };
     }
 }

@@ -146,10 +146,17 @@ impl Alias {
             return Ok(());
         }
         self.expose()?;
-        // INVARIANT: No run is invalid.
-        self.invalid = 0;
-        INVALID.fetch_sub(1, Relaxed);
+        self.forget();
         Ok(())
+    }
+
+    /// Notes that somebody else has made the alias valid, or is about to.
+    pub(super) fn forget(&mut self) {
+        if self.invalid > 0 {
+            // INVARIANT: No run is invalid.
+            self.invalid = 0;
+            INVALID.fetch_sub(1, Relaxed);
+        }
     }
 
     /// Makes the alias valid for a while, until [`Alias::hide`].
@@ -186,7 +193,7 @@ impl Alias {
         unsafe {
             let alias = sys::bpf_pack_helper_phys_to_virt(run.pa);
             let page = sys::bpf_pack_helper_virt_to_page(alias);
-            to_result((self.kernel.set_direct_map_valid)(page, pages, valid))
+            to_result(self.kernel.set_alias(page, pages, valid))
         }
     }
 }

@@ -157,20 +157,25 @@ impl Service {
             _task: NotThreadSafe,
         })
     }
-}
 
-impl Drop for Load<'_> {
-    /// Synchronises all CPUs once, and makes the images live that were not freed meanwhile. Sleeps.
-    fn drop(&mut self) {
-        let copied = self.service.loads.take();
+    /// Ends this task's load: synchronises all CPUs once, and makes the images live that were not
+    /// freed meanwhile. Sleeps.
+    pub(crate) fn end_load(&self) {
+        let copied = self.loads.take();
         if copied.is_empty() {
             return;
         }
-        self.service.synchronise();
-        self.service.counters.loads.inc();
+        self.synchronise();
+        self.counters.loads.inc();
         for claim in copied {
             // A load that fails frees its images in the end: that is no error of the image.
-            let _ = self.service.make_live(claim);
+            let _ = self.make_live(claim);
         }
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        self.service.end_load();
     }
 }

@@ -84,6 +84,9 @@ cleanup() {
 		fi
 	done
 	# A test sets STAYS if the module cannot be removed any more.
+	if is_builtin; then
+		control drain
+	fi
 	if [ -z "$STAYS" ] && is_loaded bpf_pack && ! unload_pack >"$WORK/unload.log" 2>&1; then
 		comment <"$WORK/unload.log"
 	fi
@@ -115,6 +118,10 @@ start_test() {
 	trap 'exit 130' INT TERM
 	push_config
 	set_setting kernel.kptr_restrict 0
+	# The test begins as if the module were not loaded.
+	if is_builtin; then
+		control drain
+	fi
 	mark_log
 	START_MARK=$MARK
 }
@@ -122,6 +129,7 @@ start_test() {
 # need_module NAME... - skips the test if a module was not built.
 need_module() {
 	for name in "$@"; do
+		case $name in bpf_pack | bpf_pack_test) ! is_builtin || continue ;; esac
 		module "$name" >/dev/null || skip_all "$name.ko is not there"
 	done
 }

@@ -8,6 +8,7 @@ set -eu
 . "$(dirname "$0")/functions.sh"
 
 start_test load
+! is_builtin || skip_all "bpf_pack is a part of this kernel"
 need_module bpf_pack
 
 # The states of an image in rust/pack_core.

@@ -21,25 +21,52 @@ is_loaded() {
 	grep -q "^$1 " /proc/modules
 }
 
-# load_pack [PARAMETER=VALUE]...
+# is_builtin - the module is a part of the kernel.
+is_builtin() {
+	[ -e "$STATUS" ] && ! is_loaded bpf_pack
+}
+
+# is_native - the kernel's JIT calls the module, which redirects nothing.
+is_native() {
+	grep -q ' bpf_prog_pack_register$' /proc/kallsyms
+}
+
+# load_pack [PARAMETER=VALUE]... - a module that is built in serves from here on.
 load_pack() {
+	if is_builtin; then
+		control serve
+		return
+	fi
 	insmod "$(module bpf_pack)" "$@"
 }
 
 # load_test_pack [PARAMETER=VALUE]... - the build with parameters for tests, a module
 # of the same name.
 load_test_pack() {
+	if is_builtin; then
+		[ $# -eq 0 ] && control serve
+		return
+	fi
 	insmod "$(module bpf_pack_test)" "$@"
 }
 
 # unload_pack - waits until the last image is gone, has the module count its books
 # again, and removes it.
 unload_pack() {
-	loop_until images_are 0 && control check && loop_until rmmod bpf_pack
+	loop_until images_are 0 && control check || return
+	if is_builtin; then
+		control drain
+	else
+		loop_until rmmod bpf_pack
+	fi
 }
 
 # count_hooks - the number of functions that the module redirects on this kernel.
 count_hooks() {
+	if is_native; then
+		echo 1
+		return
+	fi
 	echo $((5 + $(grep -c ' bpf_fixup_call_args$' /proc/kallsyms)))
 }
 

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+// file: kernel/bpf/fixups.c
+
+@ header @
+@@
+ #include <linux/bpf.h>
++#include <linux/bpf_prog_pack.h>
+
+@ load @
+identifier env, err;
+@@
+ int bpf_fixup_call_args(struct bpf_verifier_env *env)
+ {
+ 	<...
++	int load = env->subprog_cnt > 1 ? bpf_prog_pack_begin_load(env->subprog_cnt) : -ENOENT;
++
+ 	err = bpf_jit_subprogs(env);
++	bpf_prog_pack_end_load(load);
+ 	...>
+ }
