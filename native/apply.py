@@ -22,6 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RULE = re.compile(r"^@ (\w+) @$", re.MULTILINE)
+BRACE = re.compile(r"^((?:static )?void \w+\([^()]*\)) \{$", re.MULTILINE)
 
 
 class DoesNotFit(Exception):
@@ -96,6 +97,8 @@ def apply_semantic_patch(tree, patch, scratch):
             raise DoesNotFit(f"{patch.name}, rule {name}: {run.stderr.strip()}")
         if target.read_text() == old:
             raise DoesNotFit(f"{patch.name}, rule {name}: it matches nothing")
+        # Coccinelle sometimes leaves the brace of a function that it adds on the same line.
+        target.write_text(BRACE.sub(r"\1\n{", target.read_text()))
 
 
 def apply_line(tree, entry):

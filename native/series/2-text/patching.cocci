@@ -100,6 +100,14 @@ identifier dst, insn, len;
 +	return ret;
 +}
 +EXPORT_SYMBOL_GPL(aarch64_insn_set_nosync);
+
+@ sync @
+identifier fixmap;
+@@
+ static void patch_unmap(int fixmap)
+ {
+ 	...
+ }
 +
 +static void synchronise_context(void *unused)
 +{

@@ -86,7 +86,9 @@ static inline int bpf_prog_pack_try_copy(void *dst, void *src, size_t len)
 /* Give the result to bpf_prog_pack_end_load(), in the same task. */
 static inline int bpf_prog_pack_begin_load(u32 images)
 {
-	return bpf_prog_pack_is_registered() ? __bpf_prog_pack_begin_load(images) : -ENOENT;
+	if (images > 1 && bpf_prog_pack_is_registered())
+		return __bpf_prog_pack_begin_load(images);
+	return -ENOENT;
 }
 
 static inline void bpf_prog_pack_end_load(int load)

@@ -9,6 +9,7 @@
  * contiguous: an aligned run of 2 MiB splits no block of the linear map.
  */
 #include <linux/export.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
@@ -89,9 +90,13 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 					   NUMA_NO_NODE, __builtin_return_address(0));
 	if (!addr)
 		return NULL;
+	/* Unmapped before it is freed; and nothing in it could point to memory. */
+	kmemleak_no_scan(addr);
 	area = find_vm_area(addr);
 	if (large && size >= SZ_2M && run_of(area, 0) < SZ_2M / PAGE_SIZE)
 		goto free;
+	/* An area of before may still map these pages, writable, until the next purge. */
+	vm_unmap_aliases();
 	fill_with_traps(area);
 	dcache_clean_pou((unsigned long)addr, (unsigned long)addr + size);
 	icache_inval_all_pou();

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Prints the table of native/figures from what its guests left in a directory."""
+
+import json
+import sys
+from pathlib import Path
+
+WAYS = {"none": "no allocator", "redirected": "redirected", "native": "native"}
+
+
+class Run:
+    """One guest: its own lines, and what the model counted in each region."""
+
+    def __init__(self, directory, way):
+        self.said = lines_of(directory / f"{way}.guest")
+        if not self.said or self.said[-1] != {"line": "end"}:
+            raise SystemExit(f"{way}: the guest did not come to its end")
+        counted = lines_of(directory / f"{way}.json")
+        self.regions = {line["region"]: line for line in counted if "region" in line}
+
+    def least(self, what, **wanted):
+        """Returns the smallest count in the regions of the guest's lines with these fields."""
+        found = [
+            self.regions[line["region"]][what]
+            for line in self.said
+            if wanted.items() <= line.items() and not line.get("ticks") and not line.get("switches")
+        ]
+        return min(found, default=None)
+
+
+def lines_of(path):
+    """Returns the lines of a file that are JSON objects."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+
+
+def rows():
+    """Yields the name of each row and a function that reads it from a run."""
+
+    def row(name, what, **wanted):
+        return name, lambda run: run.least(what, **wanted)
+
+    for size in (256, 16384):
+        for call in ("alloc", "finalize", "free"):
+            fields = {"line": "direct", "what": call, "bytes": size, "live": 0}
+            yield row(f"{call}, {size} B: instructions at least", "insns", **fields)
+            if call == "finalize":
+                yield row(
+                    f"{call}, {size} B: longest stretch with interrupts off",
+                    "irqs_off_longest",
+                    **fields,
+                )
+    for size in (256, 16384):
+        fields = {"line": "load_free", "what": "load", "bytes": size}
+        yield row(f"a whole load, {size} B: instructions at least", "insns", **fields)
+    yield row(
+        "100 calls of a traced function: instructions", "insns", line="entry", what="with"
+    )
+    yield (
+        "insmod: instructions",
+        lambda run: run.regions[1]["insns"] if 1 in run.regions else None,
+    )
+
+
+def main():
+    directory = Path(sys.argv[1])
+    runs = [Run(directory, way) for way in WAYS]
+    print(f"|  | {' | '.join(WAYS.values())} |")
+    print("|---|" + "---|" * len(runs))
+    for name, read in rows():
+        cells = ("–" if value is None else f"{value:,}" for value in map(read, runs))
+        print(f"| {name} | {' | '.join(cells)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
