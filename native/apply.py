@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,19 +26,19 @@ RULE = re.compile(r"^@ (\w+) @$", re.MULTILINE)
 BRACE = re.compile(r"^((?:static )?void \w+\([^()]*\)) \{$", re.MULTILINE)
 
 
-class DoesNotFit(Exception):
+class DoesNotFitError(Exception):
     """A step that cannot be applied to this source."""
 
 
 class Tree:
     """The files of a kernel's source that steps add or change, in a directory of their own."""
 
-    def __init__(self, source, root):
+    def __init__(self, source: Path, root: Path):
         self.source = source
         self.root = root
-        self.before = {}
+        self.before: dict[str, str | None] = {}
 
-    def path(self, name):
+    def path(self, name: str) -> Path:
         """Returns the path of a file that is about to be changed."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ class Tree:
             self.before[name] = path.read_text() if path.exists() else None
         return path
 
-    def patch(self, scratch):
+    def patch(self, scratch: Path) -> str:
         """Returns the changes since the last call as a unified diff."""
         parts = []
         for name, old in sorted(self.before.items()):
@@ -71,15 +72,15 @@ class Tree:
         return "".join(parts)
 
 
-def rules(text):
+def rules(text: str) -> Iterator[tuple[str, str]]:
     """Yields the name and the text of each rule of a semantic patch."""
     starts = list(RULE.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
-    for start, end in zip(starts, ends):
+    for start, end in zip(starts, ends, strict=True):
         yield start.group(1), text[start.start() : end]
 
 
-def apply_semantic_patch(tree, patch, scratch):
+def apply_semantic_patch(tree: Tree, patch: Path, scratch: Path) -> None:
     """Applies each rule by itself: Coccinelle is silent about rules that match nothing."""
     text = patch.read_text()
     target = tree.path(re.search(r"^// file: (\S+)$", text, re.MULTILINE).group(1))
@@ -94,24 +95,24 @@ def apply_semantic_patch(tree, patch, scratch):
             check=False,
         )
         if run.returncode != 0:
-            raise DoesNotFit(f"{patch.name}, rule {name}: {run.stderr.strip()}")
+            raise DoesNotFitError(f"{patch.name}, rule {name}: {run.stderr.strip()}")
         if target.read_text() == old:
-            raise DoesNotFit(f"{patch.name}, rule {name}: it matches nothing")
+            raise DoesNotFitError(f"{patch.name}, rule {name}: it matches nothing")
         # Coccinelle sometimes leaves the brace of a function that it adds on the same line.
         target.write_text(BRACE.sub(r"\1\n{", target.read_text()))
 
 
-def apply_line(tree, entry):
+def apply_line(tree: Tree, entry: str) -> None:
     """Adds or replaces one line."""
     name, where, anchor, new = (part.strip() for part in entry.split(" | "))
     new = new.replace("\\t", "\t").replace("\\n", "\n")
     path = tree.path(name)
     if not path.exists():
-        raise DoesNotFit(f"lines: there is no {name}")
+        raise DoesNotFitError(f"lines: there is no {name}")
     lines = path.read_text().split("\n")
     places = [number for number, line in enumerate(lines) if line.split() == anchor.split()]
     if len(places) != 1:
-        raise DoesNotFit(f"lines: {len(places)} lines of {name} are: {anchor}")
+        raise DoesNotFitError(f"lines: {len(places)} lines of {name} are: {anchor}")
     at = places[0]
     if where == "before":
         lines.insert(at, new)
@@ -120,26 +121,26 @@ def apply_line(tree, entry):
     elif where == "instead of":
         lines[at] = new
     else:
-        raise DoesNotFit(f"lines: neither after nor before nor instead of: {where}")
+        raise DoesNotFitError(f"lines: neither after nor before nor instead of: {where}")
     path.write_text("\n".join(lines))
 
 
-def copy_file(tree, source, name):
+def copy_file(tree: Tree, source: Path, name: str) -> None:
     """Adds a new file. A file of that name is an error: somebody else has had the idea."""
     path = tree.path(name)
     if path.exists():
-        raise DoesNotFit(f"{name} is there already")
+        raise DoesNotFitError(f"{name} is there already")
     shutil.copyfile(source, path)
 
 
-def is_source(file):
+def is_source(file: Path) -> bool:
     """Returns whether a kernel's tree would have this file: it has no tests of the host."""
     names = file.relative_to(HERE.parent).parts
     wanted = file.suffix in (".rs", ".c", ".h", ".S", ".mk") or file.name in ("Kbuild", "Kconfig")
     return file.is_file() and wanted and not {"tests", "benches", "corpus"} & set(names)
 
 
-def entries(path):
+def entries(path: Path) -> Iterator[str]:
     """Yields the lines of a file, if there is one, without comments."""
     if path.exists():
         for line in path.read_text().splitlines():
@@ -147,7 +148,7 @@ def entries(path):
                 yield line
 
 
-def apply_step(tree, step, repository, scratch):
+def apply_step(tree: Tree, step: Path, repository: Path, scratch: Path) -> None:
     """Applies all of a step."""
     for new in sorted((step / "new").rglob("*")):
         if new.is_file():
@@ -165,13 +166,14 @@ def apply_step(tree, step, repository, scratch):
         apply_semantic_patch(tree, patch, scratch)
 
 
-def message(step):
+def message(step: Path) -> tuple[str, str]:
     """Returns the subject and the text of a step."""
     subject, _, text = (step / "message").read_text().partition("\n\n")
     return subject.strip(), text
 
 
-def main():
+def main() -> int:
+    """Applies all steps; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", type=Path, help="the kernel's source")
     parser.add_argument("files", type=Path, help="directory for the files that are new or changed")
@@ -187,7 +189,7 @@ def main():
         print(f"{step.name}: {subject}", flush=True)
         try:
             apply_step(tree, step, HERE.parent, arguments.patches)
-        except DoesNotFit as reason:
+        except DoesNotFitError as reason:
             print(f"{reason}\nthis step does not fit this kernel: {step.name}")
             return 1
         diff = tree.patch(arguments.patches)

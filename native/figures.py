@@ -3,6 +3,7 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WAYS = {"none": "no allocator", "redirected": "redirected", "native": "native"}
@@ -11,14 +12,14 @@ WAYS = {"none": "no allocator", "redirected": "redirected", "native": "native"}
 class Run:
     """One guest: its own lines, and what the model counted in each region."""
 
-    def __init__(self, directory, way):
+    def __init__(self, directory: Path, way: str):
         self.said = lines_of(directory / f"{way}.guest")
         if not self.said or self.said[-1] != {"line": "end"}:
             raise SystemExit(f"{way}: the guest did not come to its end")
         counted = lines_of(directory / f"{way}.json")
         self.regions = {line["region"]: line for line in counted if "region" in line}
 
-    def least(self, what, **wanted):
+    def least(self, what: str, **wanted: str | int) -> int | None:
         """Returns the smallest count in the regions of the guest's lines with these fields."""
         found = [
             self.regions[line["region"]][what]
@@ -28,15 +29,15 @@ class Run:
         return min(found, default=None)
 
 
-def lines_of(path):
+def lines_of(path: Path) -> list[dict]:
     """Returns the lines of a file that are JSON objects."""
     return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
 
 
-def rows():
+def rows() -> Iterator[tuple[str, Callable[[Run], int | None]]]:
     """Yields the name of each row and a function that reads it from a run."""
 
-    def row(name, what, **wanted):
+    def row(name: str, what: str, **wanted: str | int) -> tuple:
         return name, lambda run: run.least(what, **wanted)
 
     for size in (256, 16384):
@@ -52,16 +53,15 @@ def rows():
     for size in (256, 16384):
         fields = {"line": "load_free", "what": "load", "bytes": size}
         yield row(f"a whole load, {size} B: instructions at least", "insns", **fields)
-    yield row(
-        "100 calls of a traced function: instructions", "insns", line="entry", what="with"
-    )
+    yield row("1,000 calls of a traced function: instructions", "insns", line="entry", what="with")
     yield (
         "insmod: instructions",
         lambda run: run.regions[1]["insns"] if 1 in run.regions else None,
     )
 
 
-def main():
+def main() -> int:
+    """Prints the table; returns the exit status."""
     directory = Path(sys.argv[1])
     runs = [Run(directory, way) for way in WAYS]
     print(f"|  | {' | '.join(WAYS.values())} |")

@@ -62,9 +62,12 @@ pub trait ProgPack: 'static {
 ///
 /// # Invariants
 ///
-/// The operations of `T` are registered.
+/// `ops` are the operations of `T`, and registered.
 #[must_use = "the registration ends when it is dropped"]
-pub struct Registration<T: ProgPack>(PhantomData<fn() -> T>);
+pub struct Registration<T: ProgPack> {
+    ops: &'static bindings::bpf_prog_pack_ops,
+    _allocator: PhantomData<fn() -> T>,
+}
 
 impl<T: ProgPack> Registration<T> {
     const OPS: &'static bindings::bpf_prog_pack_ops = &bindings::bpf_prog_pack_ops {
@@ -82,10 +85,15 @@ impl<T: ProgPack> Registration<T> {
     ///
     /// `EBUSY` if there is another one.
     pub fn new() -> Result<Self> {
-        // SAFETY: The operations are a constant of the module, which `drop` unregisters.
-        to_result(unsafe { bindings::bpf_prog_pack_register(Self::OPS) })?;
+        // The one copy of the constant that is registered.
+        let ops = Self::OPS;
+        // SAFETY: The operations are a constant of the module; `drop` unregisters them.
+        to_result(unsafe { bindings::bpf_prog_pack_register(ops) })?;
         // INVARIANT: They were registered above.
-        Ok(Self(PhantomData))
+        Ok(Self {
+            ops,
+            _allocator: PhantomData,
+        })
     }
 
     /// # Safety
@@ -140,7 +148,7 @@ impl<T: ProgPack> Registration<T> {
 impl<T: ProgPack> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants these are registered.
-        unsafe { bindings::bpf_prog_pack_unregister(Self::OPS) }
+        unsafe { bindings::bpf_prog_pack_unregister(self.ops) }
     }
 }
 
