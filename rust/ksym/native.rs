@@ -53,13 +53,11 @@ impl KernelFns {
 
     /// Maps `len` bytes, read-only and executable, full of traps and without a writable alias, at a
     /// multiple of 2 MiB from `start` to `end`; null if there is no memory or no room. May sleep.
-    /// With larger leaves than a page if `large`. /proc/vmallocinfo names the function that calls
-    /// this: it is inlined there.
+    /// With larger leaves than a page if `large`. /proc/vmallocinfo names `caller`.
     ///
     /// # Safety
     ///
     /// The span must be of addresses for vmalloc areas.
-    #[inline(always)]
     pub(crate) unsafe fn map_region(
         &self,
         len: usize,
@@ -67,11 +65,11 @@ impl KernelFns {
         end: usize,
         gfp: bindings::gfp_t,
         large: bool,
-        _caller: *const c_void,
+        caller: *const c_void,
     ) -> *mut c_void {
         // SAFETY: The caller promises that the addresses are for such areas, and has a context that
         // may sleep.
-        unsafe { sys::arm64_exec_block_alloc(len, start, end, gfp, large) }
+        unsafe { sys::arm64_exec_block_alloc(len, start, end, gfp, large, caller) }
     }
 
     /// Does nothing: [`KernelFns::free_region`] unmaps.

@@ -8,7 +8,7 @@
 struct page;
 
 void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end, gfp_t gfp,
-			     bool large);
+			     bool large, const void *caller);
 void arm64_exec_block_free(const void *addr);
 
 /* Whether blocks keep their alias in the linear map, because the policy is not to change that. */
