@@ -18,7 +18,6 @@ use crate::faults::{
 };
 use crate::ksym::KernelFns;
 use crate::region::Region;
-use crate::sys;
 use crate::window::{
     self,
     Part, //
