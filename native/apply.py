@@ -179,6 +179,8 @@ def main() -> int:
     parser.add_argument("files", type=Path, help="directory for the files that are new or changed")
     parser.add_argument("patches", type=Path, help="directory for the patches")
     arguments = parser.parse_args()
+    if not shutil.which("spatch"):
+        parser.error("Coccinelle (spatch) is not in PATH; scripts/toolchain run has it")
     for directory in (arguments.files, arguments.patches):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
