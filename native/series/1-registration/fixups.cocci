@@ -12,7 +12,7 @@ identifier env, err;
  int bpf_fixup_call_args(struct bpf_verifier_env *env)
  {
  	<...
-+	int load = bpf_prog_pack_begin_load(env->subprog_cnt);
++	struct bpf_prog_pack_load load = bpf_prog_pack_begin_load(env->subprog_cnt);
 +
  	err = bpf_jit_subprogs(env);
 +	bpf_prog_pack_end_load(load);
