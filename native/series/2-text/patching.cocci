@@ -53,6 +53,7 @@ identifier dst, src, patched, len;
  }
 
 @ memset @
+typedef u32, uintptr_t;
 identifier dst, src, patched, len, c;
 @@
 -static void text_poke_memset(void *dst, void *src, size_t patched, size_t len)
@@ -63,57 +64,6 @@ identifier dst, src, patched, len, c;
  	memset32(dst, c, len / 4);
 +	return 0;
  }
-
-@ copy @
-identifier dst, src, len;
-@@
--aarch64_insn_copy
-+aarch64_insn_copy_nosync
- (void *dst, void *src, size_t len)
- {
- 	...
- }
-+void *aarch64_insn_copy(void *dst, void *src, size_t len)
-+{
-+	void *ret = aarch64_insn_copy_nosync(dst, src, len);
-+
-+	aarch64_insn_sync();
-+	return ret;
-+}
-+EXPORT_SYMBOL_GPL(aarch64_insn_copy_nosync);
-
-@ set @
-typedef u32;
-identifier dst, insn, len;
-@@
--aarch64_insn_set
-+aarch64_insn_set_nosync
- (void *dst, u32 insn, size_t len)
- {
- 	...
- }
-+void *aarch64_insn_set(void *dst, u32 insn, size_t len)
-+{
-+	void *ret = aarch64_insn_set_nosync(dst, insn, len);
-+
-+	aarch64_insn_sync();
-+	return ret;
-+}
-+EXPORT_SYMBOL_GPL(aarch64_insn_set_nosync);
-
-@ sync @
-identifier fixmap;
-@@
- static void patch_unmap(int fixmap)
- {
- 	...
- }
-+
-+static void synchronise_context(void *unused)
-+{
-+	isb();
-+}
-+
 +/**
 + * aarch64_insn_sync - have every CPU execute an ISB
 + *
@@ -126,3 +76,82 @@ identifier fixmap;
 +	on_each_cpu(synchronise_context, NULL, 1);
 +}
 +EXPORT_SYMBOL_GPL(aarch64_insn_sync);
++
++/**
++ * aarch64_insn_copy_nosync - aarch64_insn_copy() without synchronising CPUs
++ * @dst: address to modify
++ * @src: source of the copy
++ * @len: length to copy
++ *
++ * Maintains the caches. Nobody may execute there before aarch64_insn_sync().
++ *
++ * Return: @dst, or NULL if it is misaligned or @src cannot be read. A part may be
++ * written in the second case.
++ */
++void *aarch64_insn_copy_nosync(void *dst, void *src, size_t len)
++{
++	/* A64 instructions must be word aligned */
++	if ((uintptr_t)dst & 0x3)
++		return NULL;
++
++	return __text_poke(text_poke_memcpy, dst, src, len);
++}
++EXPORT_SYMBOL_GPL(aarch64_insn_copy_nosync);
++
++/**
++ * aarch64_insn_set_nosync - aarch64_insn_set() without synchronising CPUs
++ * @dst: address to modify
++ * @insn: value to set
++ * @len: length of memory region.
++ *
++ * Maintains the caches. Nobody may execute there before aarch64_insn_sync().
++ *
++ * Return: @dst, or NULL if it is misaligned.
++ */
++void *aarch64_insn_set_nosync(void *dst, u32 insn, size_t len)
++{
++	if ((uintptr_t)dst & 0x3)
++		return NULL;
++
++	return __text_poke(text_poke_memset, dst, &insn, len);
++}
++EXPORT_SYMBOL_GPL(aarch64_insn_set_nosync);
+
+@ copy @
+identifier dst, src, len;
+@@
+ aarch64_insn_copy(void *dst, void *src, size_t len)
+ {
+ 	...
+-	return __text_poke(text_poke_memcpy, dst, src, len);
++	dst = __text_poke(text_poke_memcpy, dst, src, len);
++	/* After an error, too: a part may be written. */
++	aarch64_insn_sync();
++	return dst;
+ }
+
+@ set @
+typedef u32;
+identifier dst, insn, len;
+@@
+ aarch64_insn_set(void *dst, u32 insn, size_t len)
+ {
+ 	...
+-	return __text_poke(text_poke_memset, dst, &insn, len);
++	dst = __text_poke(text_poke_memset, dst, &insn, len);
++	aarch64_insn_sync();
++	return dst;
+ }
+
+@ synchronise @
+identifier fixmap;
+@@
+ static void patch_unmap(int fixmap)
+ {
+ 	...
+ }
++
++static void synchronise_context(void *unused)
++{
++	isb();
++}
