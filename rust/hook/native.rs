@@ -41,7 +41,11 @@ impl Hooks {
     ///
     /// `EBUSY` if the JIT has another allocator; the log says so.
     pub(crate) fn attach(_kernel: &'static KernelFns) -> Result<Self> {
-        let registered = faults::at(Point::HookRegister, EBUSY).and_then(|()| Registration::new());
+        let registered = faults::at(Point::HookRegister, EBUSY).and_then(|()| {
+            // SAFETY: The module keeps the hooks in its only value, which the kernel drops before
+            // it unloads the module, or drops them when it cannot be made.
+            unsafe { Registration::new() }
+        });
         let _registration = registered.inspect_err(|error| {
             pr_err!("cannot register with the JIT, which has another allocator: {error:?}\n");
         })?;
@@ -70,7 +74,13 @@ fn done(outcome: Outcome) -> Option<Result> {
     }
 }
 
-impl ProgPack for Packs {
+// SAFETY: The service gives each image memory of its own, in chunks of 64 bytes of a sealed region
+// within the module space or the vmalloc space, as the kernel's allocator does. Its books say whose
+// an address is, `Writable` copies all bytes or fails, and an image is live only after all CPUs were
+// synchronised.
+unsafe impl ProgPack for Packs {
+    type OwnerModule = crate::LocalModule;
+
     fn alloc(size: u32, was_classic: bool) -> Option<NonNull<u8>> {
         let entered = GATE.enter();
         let customer = if was_classic {
@@ -85,14 +95,7 @@ impl ProgPack for Packs {
         let entered = GATE.enter();
         let service = entered.target()?;
         let used = used_bytes(words);
-        let outcome = done(service.finalize(image as usize, Source::from(words), used));
-        if let Some(Err(error)) = outcome {
-            // With EBUSY the image is live, or another task is finalizing it: its owner frees it.
-            if error != EBUSY {
-                service.free(image as usize);
-            }
-        }
-        outcome
+        done(service.finalize(image as usize, Source::from(words), used))
     }
 
     unsafe fn free(image: *mut u8) -> bool {

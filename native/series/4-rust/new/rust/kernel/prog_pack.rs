@@ -7,7 +7,9 @@
 use crate::{
     bindings,
     error::to_result,
-    prelude::*, //
+    module::this_module,
+    prelude::*,
+    ModuleMetadata, //
 };
 use core::{
     marker::PhantomData,
@@ -19,7 +21,23 @@ use core::{
 ///
 /// All functions may sleep. The address of an image says whose it is: the kernel's own allocator
 /// serves what [`ProgPack::alloc`] refuses, and everything about images that it has not returned.
-pub trait ProgPack: 'static {
+///
+/// # Safety
+///
+/// The kernel writes to what [`ProgPack::alloc`] returns, with [`ProgPack::finalize`] and
+/// [`ProgPack::copy`], and then executes it. So an implementation must ensure:
+///
+/// - [`ProgPack::alloc`] returns memory that nobody else uses until [`ProgPack::free`], as large and
+///   as aligned as it says, executable, and in the range of addresses that the JIT can branch to.
+/// - If [`ProgPack::finalize`] or [`ProgPack::copy`] succeeds, the image has exactly the bytes that it
+///   was given, and all CPUs fetch them: on return, or within a load of this task when
+///   [`ProgPack::end_load`] returns.
+/// - Each function says of an image of the kernel's own allocator that it is none of this one, and
+///   leaves it alone. Of its own images it never says so.
+pub unsafe trait ProgPack: 'static {
+    /// The module that implements this. Each image holds a reference to it.
+    type OwnerModule: ModuleMetadata;
+
     /// Allocates `size` bytes of read-only executable memory, aligned to 64 bytes and full of
     /// trapping instructions.
     ///
@@ -30,7 +48,8 @@ pub trait ProgPack: 'static {
     /// Copies `words` to the image and makes them visible to instruction fetch on all CPUs, or on
     /// all of them at the end of this task's load.
     ///
-    /// [`None`] if it is no image of this allocator. With any error the image is freed.
+    /// [`None`] if it is no image of this allocator. With `EBUSY` it is finalized already, or another
+    /// task is about to, and nothing has changed; with any other error the kernel frees the image.
     fn finalize(image: *mut u8, words: &[u32]) -> Option<Result>;
 
     /// Frees the image. False if it is none of this allocator.
@@ -40,7 +59,8 @@ pub trait ProgPack: 'static {
     /// Nobody may enter the image any more.
     unsafe fn free(image: *mut u8) -> bool;
 
-    /// Copies `len` bytes from `src` to a part of an image, like [`ProgPack::finalize`].
+    /// Copies `len` bytes from `src` to a part of an image, like [`ProgPack::finalize`]. With an error
+    /// the image stays.
     ///
     /// # Safety
     ///
@@ -58,7 +78,8 @@ pub trait ProgPack: 'static {
 }
 
 /// The registration of an allocator. It ends when this is dropped, which waits until no call is in
-/// flight. The allocator must have no images any more then, and refuse new ones.
+/// flight. The allocator must have no images of the JIT any more then, and refuse new ones: while
+/// its module is removed, the kernel sees to both.
 ///
 /// # Invariants
 ///
@@ -69,8 +90,14 @@ pub struct Registration<T: ProgPack> {
     _allocator: PhantomData<fn() -> T>,
 }
 
+// SAFETY: Any task may unregister an allocator. Nobody writes to the operations.
+unsafe impl<T: ProgPack> Send for Registration<T> {}
+// SAFETY: `&Registration` has no methods.
+unsafe impl<T: ProgPack> Sync for Registration<T> {}
+
 impl<T: ProgPack> Registration<T> {
-    const OPS: &'static bindings::bpf_prog_pack_ops = &bindings::bpf_prog_pack_ops {
+    const OPS: bindings::bpf_prog_pack_ops = bindings::bpf_prog_pack_ops {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
         alloc: Some(Self::alloc),
         finalize: Some(Self::finalize),
         free: Some(Self::free),
@@ -84,10 +111,16 @@ impl<T: ProgPack> Registration<T> {
     /// # Errors
     ///
     /// `EBUSY` if there is another one.
-    pub fn new() -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// The registration must be dropped before the module of `T` is unloaded. It must not be
+    /// forgotten: the operations are memory and code of that module.
+    pub unsafe fn new() -> Result<Self> {
         // The one copy of the constant that is registered.
-        let ops = Self::OPS;
-        // SAFETY: The operations are a constant of the module; `drop` unregisters them.
+        let ops = &Self::OPS;
+        // SAFETY: The operations are a constant of the module. The caller promises that `drop`
+        // unregisters them while that is there.
         to_result(unsafe { bindings::bpf_prog_pack_register(ops) })?;
         // INVARIANT: They were registered above.
         Ok(Self {
@@ -152,9 +185,13 @@ impl<T: ProgPack> Drop for Registration<T> {
     }
 }
 
-/// The result in the words of C: `-ENOENT` if the image is another allocator's.
+/// The result in the words of C: `-ENOENT` if the image is another allocator's. An error of that
+/// name becomes `EINVAL`, so that nobody takes it for that.
 fn errno_of(outcome: Option<Result>) -> c_int {
-    outcome.map_or(ENOENT.to_errno(), |result| {
-        result.map_or_else(|error| error.to_errno(), |()| 0)
-    })
+    match outcome {
+        None => ENOENT.to_errno(),
+        Some(Ok(())) => 0,
+        Some(Err(ENOENT)) => EINVAL.to_errno(),
+        Some(Err(error)) => error.to_errno(),
+    }
 }
