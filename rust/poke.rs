@@ -2,7 +2,7 @@
 
 //! Writing to sealed memory, and the cache maintenance after it. Nothing else writes there.
 //!
-//! `window.rs` writes to one page.
+//! `window.rs` writes to one part of that.
 //!
 //! Writing does not synchronise CPUs: [`synchronise_cpus`] does, so that many writes can share one
 //! synchronisation.
@@ -11,7 +11,6 @@ use crate::a64::{
     INSN_SIZE,
     TRAP, //
 };
-use crate::counters::Counter;
 use crate::faults::{
     self,
     Point, //
@@ -23,13 +22,12 @@ use crate::window::{
     Part, //
 };
 use core::marker::PhantomData;
-use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
-/// The number of windows that were opened.
-pub(crate) static WINDOWS: Counter = Counter::new();
-/// The most bytes that were written through one window, that is with interrupts off.
-pub(crate) static LARGEST_POKE: Counter = Counter::new();
+pub(crate) use crate::window::{
+    LARGEST_POKE,
+    WINDOWS, //
+};
 
 /// The right to write to `len` bytes of a region.
 ///
@@ -75,19 +73,17 @@ impl<'a> Writable<'a> {
         })
     }
 
-    /// Writes to all bytes, page by page. `write` gets a part of a page and the number of bytes
-    /// before it.
+    /// Writes to all bytes, through one window after the other. `write` gets a part and the number of
+    /// bytes before it.
     #[inline(always)]
-    fn page_by_page(&mut self, mut write: impl FnMut(Part, usize) -> Result) -> Result {
+    fn part_by_part(&mut self, mut write: impl FnMut(Part, usize) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
             let at = self.offset.saturating_add(done);
             let address = self.region.address().wrapping_add(at);
-            let len = (PAGE_SIZE - address % PAGE_SIZE).min(self.len - done);
+            let len = window::reach(address).min(self.len - done);
             faults::at(Point::Window, EFAULT)?;
             let pa = self.region.physical(at).ok_or(EFAULT)?;
-            WINDOWS.inc();
-            LARGEST_POKE.raise_to(len as u64);
             write(Part { pa, address, len }, done)?;
             done = done.saturating_add(len);
         }
@@ -109,7 +105,7 @@ impl<'a> Writable<'a> {
             return Err(EINVAL);
         }
         let kernel = self.kernel;
-        let copied = self.page_by_page(|part, done| {
+        let copied = self.part_by_part(|part, done| {
             let from = source.start.wrapping_add(done);
             // SAFETY: By the type invariants this may write there. By those of `source` it can be
             // read if it says so.
@@ -132,7 +128,7 @@ impl<'a> Writable<'a> {
     pub(crate) fn fill_with_traps(&mut self) -> Result {
         faults::at(Point::Traps, EFAULT)?;
         let kernel = self.kernel;
-        self.page_by_page(|part, _| {
+        self.part_by_part(|part, _| {
             // SAFETY: By the type invariants this may write there.
             unsafe { window::fill(kernel, part, TRAP) }
         })?;

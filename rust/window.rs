@@ -10,9 +10,11 @@
 //! whole image.
 
 use crate::a64::INSN_SIZE;
+use crate::counters::Counter;
 use crate::ksym::KernelFns;
 use crate::sys;
 use kernel::bindings;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sizes::SZ_256K;
 
@@ -21,7 +23,13 @@ use kernel::sizes::SZ_256K;
 /// either.
 const MUCH: usize = SZ_256K;
 
-/// Bytes of one page of a region, to write to.
+/// Returns how many bytes from `address` on one window reaches: those of its page.
+#[inline(always)]
+pub(crate) fn reach(address: usize) -> usize {
+    PAGE_SIZE - address % PAGE_SIZE
+}
+
+/// Bytes of a region within the reach of one window, to write to.
 #[derive(Clone, Copy)]
 pub(crate) struct Part {
     /// The physical address.
@@ -43,7 +51,14 @@ struct FixmapWindow<'a> {
     kernel: &'a KernelFns,
     flags: usize,
     start: *mut u8,
+    /// Bytes that were written through it.
+    written: usize,
 }
+
+/// The number of windows that were opened.
+pub(crate) static WINDOWS: Counter = Counter::new();
+/// The most bytes that were written through one window, that is with interrupts off.
+pub(crate) static LARGEST_POKE: Counter = Counter::new();
 
 impl<'a> FixmapWindow<'a> {
     /// Opens the window to the page that contains `pa`. `start` is the address at which the window
@@ -63,12 +78,15 @@ impl<'a> FixmapWindow<'a> {
             kernel,
             flags,
             start: start.cast(),
+            written: 0,
         }
     }
 }
 
 impl Drop for FixmapWindow<'_> {
     fn drop(&mut self) {
+        WINDOWS.inc();
+        LARGEST_POKE.raise_to(self.written as u64);
         // SAFETY: By the type invariants the lock is held, which is what the slot needs, and the
         // flags are those that taking it returned.
         unsafe {
@@ -98,7 +116,8 @@ pub(crate) unsafe fn copy(
     readable: bool,
 ) -> Result {
     // SAFETY: The caller may write to the page.
-    let window = unsafe { FixmapWindow::open(kernel, part.pa) };
+    let mut window = unsafe { FixmapWindow::open(kernel, part.pa) };
+    window.written = window.written.saturating_add(part.len);
     let error = if readable {
         // SAFETY: The window maps `part` from its start on, which nobody else uses, and these bytes
         // of the source are readable.
@@ -128,7 +147,8 @@ pub(crate) unsafe fn copy(
 #[inline(always)]
 pub(crate) unsafe fn fill(kernel: &KernelFns, part: Part, trap: u32) -> Result {
     // SAFETY: The caller may write to the page.
-    let window = unsafe { FixmapWindow::open(kernel, part.pa) };
+    let mut window = unsafe { FixmapWindow::open(kernel, part.pa) };
+    window.written = window.written.saturating_add(part.len);
     // SAFETY: The window maps `part` from its start on, and nobody else uses it. Both are multiples
     // of 4, because those of `Writable` are.
     let words = unsafe {
