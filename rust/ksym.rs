@@ -409,13 +409,15 @@ impl KernelFns {
         unsafe { (self.can_set_direct_map)() }
     }
 
-    /// Makes `pages` pages of the linear map invalid, or valid again. May sleep.
+    /// Makes `pages` pages of the linear map invalid, or valid again. May sleep. `address` is their
+    /// executable address.
     ///
     /// # Safety
     ///
     /// They must be pages of a region, whose aliases nobody uses.
     pub(crate) unsafe fn set_alias(
         &self,
+        _address: usize,
         page: *mut bindings::page,
         pages: c_uint,
         valid: bool,

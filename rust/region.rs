@@ -252,12 +252,17 @@ impl OpenRegion {
     pub(crate) fn seal(self) -> Result<Region> {
         faults::at(Point::RegionTraps, EFAULT)?;
         let mut region = self.0;
-        if !ksym::MAPS_SEALED {
-            // SAFETY: It needs a context that may sleep, as callers have.
-            unsafe { sys::bpf_pack_helper_unmap_aliases() };
-            region.alias.fill(TRAP);
-            region.make_fetchable(0, region.len);
+        if ksym::MAPS_SEALED {
+            faults::at(Point::RegionAlias, ENOMEM)?;
+            if region.kernel.can_set_direct_map() {
+                region.alias.note_invalid();
+            }
+            return Ok(region);
         }
+        // SAFETY: It needs a context that may sleep, as callers have.
+        unsafe { sys::bpf_pack_helper_unmap_aliases() };
+        region.alias.fill(TRAP);
+        region.make_fetchable(0, region.len);
         if region.kernel.can_set_direct_map() {
             region.alias.invalidate()?;
         }
@@ -417,8 +422,9 @@ impl Region {
         let mut offset = 0;
         while offset < self.len {
             let leaf = self.leaf_at(offset).ok_or(EFAULT)?;
+            let address = self.address().saturating_add(offset);
             // CAST: `usize` has 64 bits on arm64.
-            let va = self.address().saturating_add(offset) as u64;
+            let va = address as u64;
             let end = leaf.span_va().saturating_add(leaf.span);
             let len = (end.saturating_sub(va) as usize).min(self.len - offset);
             if len == 0 {
@@ -426,7 +432,7 @@ impl Region {
             }
             // SAFETY: By the invariants the leaf maps memory of this region, which only this
             // module knows.
-            unsafe { self.alias.push(leaf.translate(va), len)? };
+            unsafe { self.alias.push(address, leaf.translate(va), len)? };
             offset = offset.saturating_add(len);
         }
         Ok(())

@@ -95,19 +95,21 @@ impl KernelFns {
         !unsafe { sys::arm64_exec_block_has_alias() }
     }
 
-    /// Makes the aliases of `pages` pages invalid, or valid again. May sleep.
+    /// Makes the aliases of `pages` pages from the executable address `address` on invalid, or valid
+    /// again. May sleep.
     ///
     /// # Safety
     ///
     /// They must be pages of a region, whose aliases nobody uses.
     pub(crate) unsafe fn set_alias(
         &self,
-        page: *mut bindings::page,
+        address: usize,
+        _page: *mut bindings::page,
         pages: c_uint,
         valid: bool,
     ) -> c_int {
         // SAFETY: By the caller's promise nobody uses the aliases.
-        unsafe { sys::arm64_exec_block_set_alias(page, pages, valid) }
+        unsafe { sys::arm64_exec_block_set_alias(address as *const c_void, pages, valid) }
     }
 
     /// Returns the bytes that the kernel has charged for JIT images. It compares them with

@@ -34,6 +34,8 @@ pub(crate) fn count_invalid() -> usize {
 #[derive(Clone, Copy)]
 struct Run {
     pa: u64,
+    /// Where the region has it.
+    address: usize,
     /// A multiple of the page size.
     len: usize,
 }
@@ -62,7 +64,7 @@ impl Alias {
         }
     }
 
-    /// Adds the next `len` bytes of the region, which are at `pa`.
+    /// Adds the next `len` bytes of the region, from `address` on, which are at `pa`.
     ///
     /// # Errors
     ///
@@ -71,13 +73,13 @@ impl Alias {
     /// # Safety
     ///
     /// The memory must belong to the region. Nobody else may use its alias.
-    pub(super) unsafe fn push(&mut self, pa: u64, len: usize) -> Result {
+    pub(super) unsafe fn push(&mut self, address: usize, pa: u64, len: usize) -> Result {
         // INVARIANT: The caller promises that the memory is the region's.
         match self.runs.last_mut() {
             Some(run) if run.pa.checked_add(run.len as u64) == Some(pa) => {
                 run.len = run.len.saturating_add(len);
             }
-            _ => self.runs.push(Run { pa, len }, GFP_KERNEL)?,
+            _ => self.runs.push(Run { pa, address, len }, GFP_KERNEL)?,
         }
         Ok(())
     }
@@ -133,6 +135,15 @@ impl Alias {
             self.invalid = self.invalid.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// Notes that somebody else has made the alias invalid.
+    pub(super) fn note_invalid(&mut self) {
+        if self.invalid == 0 && !self.runs.is_empty() {
+            // INVARIANT: All runs are invalid.
+            self.invalid = self.runs.len();
+            INVALID.fetch_add(1, Relaxed);
+        }
     }
 
     /// Makes the alias valid again. Allocates nothing; may sleep.
@@ -193,7 +204,7 @@ impl Alias {
         unsafe {
             let alias = sys::bpf_pack_helper_phys_to_virt(run.pa);
             let page = sys::bpf_pack_helper_virt_to_page(alias);
-            to_result(self.kernel.set_alias(page, pages, valid))
+            to_result(self.kernel.set_alias(run.address, page, pages, valid))
         }
     }
 }

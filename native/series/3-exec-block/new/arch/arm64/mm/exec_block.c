@@ -15,6 +15,7 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <linux/xarray.h>
 
 #include <asm/barrier.h>
 #include <asm/cacheflush.h>
@@ -22,6 +23,9 @@
 #include <asm/insn-def.h>
 #include <asm/pgtable.h>
 #include <asm/sections.h>
+
+/* The areas of blocks, by their addresses in units of 2 MiB. */
+static DEFINE_XARRAY(blocks);
 
 /* The number of pages from @first on that are neighbours in memory. */
 static unsigned int run_of(const struct vm_struct *area, unsigned int first)
@@ -34,18 +38,64 @@ static unsigned int run_of(const struct vm_struct *area, unsigned int first)
 	return next - first;
 }
 
-/* Makes the alias of the first @count pages valid or invalid; stops at an error. */
-static int set_alias(const struct vm_struct *area, unsigned int count, bool valid,
-		     unsigned int *done)
+/* Whether each 2 MiB are contiguous and aligned in memory, too: as leaves need it. */
+static bool is_in_large_pieces(const struct vm_struct *area)
+{
+	const unsigned int piece = SZ_2M / PAGE_SIZE;
+
+	for (unsigned int first = 0; first < area->nr_pages; first += piece)
+		if (!IS_ALIGNED(page_to_phys(area->pages[first]), SZ_2M) ||
+		    run_of(area, first) < min(piece, area->nr_pages - first))
+			return false;
+	return true;
+}
+
+/* Makes the alias of the pages from @first to @end valid or invalid; stops at an error. */
+static int set_alias(const struct vm_struct *area, unsigned int first, unsigned int end,
+		     bool valid, unsigned int *done)
 {
 	unsigned int run;
 	int err;
 
-	for (*done = 0; *done < count; *done += run) {
-		run = min(run_of(area, *done), count - *done);
+	for (*done = first; *done < end; *done += run) {
+		run = min(run_of(area, *done), end - *done);
 		err = set_direct_map_valid_noflush(area->pages[*done], run, valid);
 		if (err)
 			return err;
+	}
+	return 0;
+}
+
+static unsigned long bytes_of(const struct vm_struct *area)
+{
+	return area->nr_pages * PAGE_SIZE;
+}
+
+/* The block that has @addr, or NULL. Takes no lock. */
+static const struct vm_struct *block_of(const void *addr)
+{
+	const struct vm_struct *area = xa_load(&blocks, (unsigned long)addr / SZ_2M);
+
+	return area && addr < area->addr + bytes_of(area) ? area : NULL;
+}
+
+static void forget(const struct vm_struct *area)
+{
+	for (unsigned long at = 0; at < bytes_of(area); at += SZ_2M)
+		xa_erase(&blocks, ((unsigned long)area->addr + at) / SZ_2M);
+}
+
+static int remember(struct vm_struct *area, gfp_t gfp)
+{
+	int err;
+
+	for (unsigned long at = 0; at < bytes_of(area); at += SZ_2M) {
+		err = xa_err(xa_store(&blocks, ((unsigned long)area->addr + at) / SZ_2M, area,
+				      gfp));
+		if (err) {
+			forget(area);
+			return err;
+		}
 	}
 	return 0;
 }
@@ -80,8 +130,8 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	 * Without a guard page, two blocks can be neighbours.
 	 */
 	unsigned long flags = VM_SPARSE | VM_NO_GUARD;
-	const struct vm_struct *area;
 	unsigned int done, undone;
+	struct vm_struct *area;
 	void *addr;
 
 	/* The kernel rounds the size of an area with leaves of PMD_SIZE up to that. */
@@ -94,7 +144,10 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	/* Unmapped before it is freed; and nothing in it could point to memory. */
 	kmemleak_no_scan(addr);
 	area = find_vm_area(addr);
-	if (large && size >= SZ_2M && run_of(area, 0) < SZ_2M / PAGE_SIZE)
+	/* Before anything happens to the alias, which would split blocks of the linear map. */
+	if (large && size >= SZ_2M && !is_in_large_pieces(area))
+		goto free;
+	if (remember(area, gfp))
 		goto free;
 	/* An area of before may still map these pages, writable, until the next purge. */
 	vm_unmap_aliases();
@@ -102,9 +155,10 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	dcache_clean_pou((unsigned long)addr, (unsigned long)addr + size);
 	icache_inval_all_pou();
 	isb();
-	if (!set_alias(area, area->nr_pages, false, &done))
+	if (!set_alias(area, 0, area->nr_pages, false, &done))
 		return addr;
-	set_alias(area, done, true, &undone);
+	set_alias(area, 0, done, true, &undone);
+	forget(area);
 free:
 	vfree(addr);
 	return NULL;
@@ -120,13 +174,16 @@ EXPORT_SYMBOL_GPL(arm64_exec_block_alloc);
  */
 void arm64_exec_block_free(const void *addr)
 {
-	const struct vm_struct *area = find_vm_area(addr);
+	const struct vm_struct *area = block_of(addr);
 	unsigned long start = (unsigned long)addr;
 	unsigned int done;
 
-	vunmap_range(start, start + area->nr_pages * PAGE_SIZE);
+	if (WARN_ON(!area || area->addr != addr))
+		return;
+	forget(area);
+	vunmap_range(start, start + bytes_of(area));
 	/* The next owner of the pages would fault on them. */
-	if (WARN_ON(set_alias(area, area->nr_pages, true, &done)))
+	if (WARN_ON(set_alias(area, 0, area->nr_pages, true, &done)))
 		return;
 	vfree(addr);
 }
@@ -138,9 +195,28 @@ bool arm64_exec_block_has_alias(void)
 }
 EXPORT_SYMBOL_GPL(arm64_exec_block_has_alias);
 
-int arm64_exec_block_set_alias(struct page *page, unsigned int pages, bool valid)
+/**
+ * arm64_exec_block_set_alias - makes the alias of a part of a block valid, or invalid again
+ * @addr: the first page, by its executable address
+ * @pages: their number
+ * @valid: which of the two
+ *
+ * For a system that goes to sleep: hibernation copies memory through the linear map. Whoever
+ * makes it valid sees to it that no other task runs until it is invalid again.
+ *
+ * Return: -EINVAL if the pages are not all of one block; errors of the linear map.
+ */
+int arm64_exec_block_set_alias(const void *addr, unsigned int pages, bool valid)
 {
-	return set_direct_map_valid_noflush(page, pages, valid);
+	const struct vm_struct *area = block_of(addr);
+	unsigned int first, done;
+
+	if (!area || !PAGE_ALIGNED(addr))
+		return -EINVAL;
+	first = (addr - area->addr) / PAGE_SIZE;
+	if (pages > area->nr_pages - first)
+		return -EINVAL;
+	return set_alias(area, first, first + pages, valid, &done);
 }
 EXPORT_SYMBOL_GPL(arm64_exec_block_set_alias);
 

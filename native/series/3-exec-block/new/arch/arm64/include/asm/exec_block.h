@@ -5,19 +5,13 @@
 #include <linux/gfp_types.h>
 #include <linux/types.h>
 
-struct page;
-
 void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end, gfp_t gfp,
 			     bool large, const void *caller);
 void arm64_exec_block_free(const void *addr);
 
 /* Whether blocks keep their alias in the linear map, because the policy is not to change that. */
 bool arm64_exec_block_has_alias(void);
-/*
- * Makes the alias of pages of a block valid, or invalid again. For a system that goes to
- * sleep: hibernation copies memory through the linear map.
- */
-int arm64_exec_block_set_alias(struct page *page, unsigned int pages, bool valid);
+int arm64_exec_block_set_alias(const void *addr, unsigned int pages, bool valid);
 
 /* Where the kernel's text begins and ends: what calls it wants to be near. */
 void arm64_kernel_text(unsigned long *start, unsigned long *end);
