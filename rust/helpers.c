@@ -3,7 +3,6 @@
  * Functions around what Rust cannot call: static inlines and macros of the
  * kernel's headers. They have no logic; helpers.h describes them.
  */
-#include <linux/ftrace.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -176,13 +175,6 @@ void bpf_pack_helper_close_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
 {
 	map(FIX_TEXT_POKE0, 0, FIXMAP_PAGE_CLEAR);
 	raw_spin_unlock_irqrestore(lock, flags);
-}
-
-/* ftrace must not trace its own callback. */
-void notrace bpf_pack_helper_redirect(unsigned long ip, unsigned long parent_ip,
-				      struct ftrace_ops *ops, struct ftrace_regs *fregs)
-{
-	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
 }
 
 u32 bpf_pack_helper_functions(const struct bpf_verifier_env *env)

@@ -16,8 +16,10 @@ use crate::faults::{
     self,
     Point, //
 };
-use crate::ksym::KernelFns;
-use crate::lifetime::wait_for_tasks;
+use crate::ksym::{
+    wait_for_tasks,
+    KernelFns, //
+};
 use crate::service::GATE;
 use ftrace::Redirect;
 use kernel::prelude::*;

@@ -148,6 +148,15 @@ unsafe impl Send for KernelFns {}
 // SAFETY: As for `Send`.
 unsafe impl Sync for KernelFns {}
 
+/// Waits until every task has made a voluntary context switch since this was called.
+///
+/// So no task is any more in the instructions of ours before a call is counted, or after it is
+/// counted no longer.
+pub(crate) fn wait_for_tasks() {
+    // SAFETY: It needs a context that may sleep: the callers set the module up or remove it.
+    unsafe { bindings::synchronize_rcu_tasks() }
+}
+
 /// Whether [`KernelFns::map_region`] fills with traps and makes the alias invalid by itself.
 pub(crate) const MAPS_SEALED: bool = false;
 

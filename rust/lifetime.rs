@@ -7,6 +7,7 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::ksym::wait_for_tasks;
 use core::marker::PhantomPinned;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -44,25 +45,6 @@ impl Drop for ModuleRef {
         // SAFETY: The pointer is to this module, and `take` has taken the reference.
         unsafe { bindings::module_put(THIS_MODULE) }
     }
-}
-
-/// Waits until every task has made a voluntary context switch since this was called.
-///
-/// So no task is any more in the instructions of ours before a call is counted, or after it is
-/// counted no longer.
-pub(crate) fn wait_for_tasks() {
-    // SAFETY: It needs a context that may sleep: the callers set the module up or remove it.
-    unsafe { bindings::synchronize_rcu_tasks() }
-}
-
-/// Waits until no CPU is in an ftrace callback that it entered before this was called. Sleeps.
-///
-/// This includes idle tasks, for which RCU tasks does not wait (kernel/trace/ftrace.c,
-/// `ftrace_shutdown()`).
-pub(crate) fn wait_for_callbacks() {
-    // SAFETY: It needs a context that may sleep: the callers set the module up.
-    unsafe { bindings::synchronize_rcu_tasks_rude() }
-    wait_for_tasks();
 }
 
 /// Sleeps for `milliseconds` or a little longer.

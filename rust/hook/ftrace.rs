@@ -7,10 +7,8 @@ use crate::faults::{
     self,
     Point, //
 };
-use crate::lifetime::{
-    sleep_ms,
-    wait_for_callbacks, //
-};
+use crate::ksym::wait_for_tasks;
+use crate::lifetime::sleep_ms;
 use crate::sys;
 use core::marker::PhantomPinned;
 use kernel::bindings;
@@ -62,6 +60,16 @@ unsafe fn register(ops: *mut bindings::ftrace_ops) -> Result {
         }
     }
     Err(EBUSY)
+}
+
+/// Waits until no CPU is in an ftrace callback that it entered before this was called. Sleeps.
+///
+/// This includes idle tasks, for which RCU tasks does not wait (kernel/trace/ftrace.c,
+/// `ftrace_shutdown()`).
+fn wait_for_callbacks() {
+    // SAFETY: It needs a context that may sleep: the callers set the module up.
+    unsafe { bindings::synchronize_rcu_tasks_rude() }
+    wait_for_tasks();
 }
 
 /// Never returns, because a kernel function may still be redirected to this module.

@@ -29,7 +29,7 @@ bool removed;
 bool awaited[CALLERS + 1];
 bool running[CALLERS + 1];	/* in a region that RCU tasks waits for */
 
-/* lifetime.rs, wait_for_tasks(): a sleeper has passed such a switch, wherever it sleeps. */
+/* ksym.rs, wait_for_tasks(): a sleeper has passed such a switch, wherever it sleeps. */
 inline wait_for_tasks()
 {
 	d_step { awaited[0] = running[0]; awaited[1] = running[1]; awaited[2] = running[2] }
