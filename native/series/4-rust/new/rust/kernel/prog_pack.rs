@@ -27,10 +27,10 @@ use core::{
 /// The kernel writes to what [`ProgPack::alloc`] returns, with [`ProgPack::finalize`] and
 /// [`ProgPack::copy`], and then executes it. So an implementation must ensure:
 ///
-/// - [`ProgPack::alloc`] returns memory that nobody else uses until [`ProgPack::free`], as large and
-///   as aligned as it says, executable, and in the range of addresses that the JIT can branch to.
-/// - If [`ProgPack::finalize`] or [`ProgPack::copy`] succeeds, the image has exactly the bytes that it
-///   was given, and all CPUs fetch them: on return, or within a load of this task when
+/// - [`ProgPack::alloc`] returns memory that nobody else uses until [`ProgPack::free`], as large
+///   and as aligned as it says, executable, and where the JIT's programs can be.
+/// - If [`ProgPack::finalize`] or [`ProgPack::copy`] succeeds, the image has exactly the bytes that
+///   were given, and all CPUs fetch them: on return, or within a load of this task when
 ///   [`ProgPack::end_load`] returns.
 /// - Each function says of an image of the kernel's own allocator that it is none of this one, and
 ///   leaves it alone. Of its own images it never says so.
@@ -48,8 +48,9 @@ pub unsafe trait ProgPack: 'static {
     /// Copies `words` to the image and makes them visible to instruction fetch on all CPUs, or on
     /// all of them at the end of this task's load.
     ///
-    /// [`None`] if it is no image of this allocator. With `EBUSY` it is finalized already, or another
-    /// task is about to, and nothing has changed; with any other error the kernel frees the image.
+    /// [`None`] if it is no image of this allocator. With `EBUSY` it is finalized already, or
+    /// another task is about to, and nothing has changed; with any other error the kernel frees the
+    /// image.
     fn finalize(image: *mut u8, words: &[u32]) -> Option<Result>;
 
     /// Frees the image. False if it is none of this allocator.
@@ -59,8 +60,8 @@ pub unsafe trait ProgPack: 'static {
     /// Nobody may enter the image any more.
     unsafe fn free(image: *mut u8) -> bool;
 
-    /// Copies `len` bytes from `src` to a part of an image, like [`ProgPack::finalize`]. With an error
-    /// the image stays.
+    /// Copies `len` bytes from `src` to a part of an image, like [`ProgPack::finalize`]. With an
+    /// error the image stays.
     ///
     /// # Safety
     ///
