@@ -82,11 +82,12 @@ void *__bpf_prog_pack_ask(u32 size, bpf_jit_fill_hole_t fill, bool was_classic)
 
 	guard(srcu)(&calls);
 	ops = srcu_dereference(registered, &calls);
-	if (!ops || !try_module_get(ops->owner))
+	image = ops ? ops->alloc(size, was_classic) : NULL;
+	/* Not before: a request that is refused does not keep the module from being removed. */
+	if (image && !try_module_get(ops->owner)) {
+		ops->free(image);
 		return NULL;
-	image = ops->alloc(size, was_classic);
-	if (!image)
-		module_put(ops->owner);
+	}
 	return image;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Another allocator for the JIT of a kernel that lets it have one (native/). It refuses
- * every image, after a pause, so that the kernel's own allocator serves.
+ * every image, after a pause, so that the kernel's own allocator serves. It can be told of
+ * loads.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/atomic.h>
@@ -17,8 +18,12 @@ static bool incomplete;
 module_param(incomplete, bool, 0444);
 MODULE_PARM_DESC(incomplete, "register without one of the operations");
 
-/* Requests that came, and those that are sleeping. */
-static atomic_t requests, sleeping;
+static bool loads;
+module_param(loads, bool, 0444);
+MODULE_PARM_DESC(loads, "be told where loads of several images begin and end");
+
+/* Requests that came, and those that are sleeping; loads that have not ended. */
+static atomic_t requests, sleeping, open_loads;
 
 static int asked_get(char *buffer, const struct kernel_param *param)
 {
@@ -30,6 +35,8 @@ module_param_cb(requests, &asked_ops, &requests, 0444);
 MODULE_PARM_DESC(requests, "requests for memory so far");
 module_param_cb(sleeping, &asked_ops, &sleeping, 0444);
 MODULE_PARM_DESC(sleeping, "requests that sleep now");
+module_param_cb(open_loads, &asked_ops, &open_loads, 0444);
+MODULE_PARM_DESC(open_loads, "loads that have begun and not ended");
 
 static void *refuse(u32 size, bool was_classic)
 {
@@ -56,22 +63,26 @@ static int foreign_copy(void *dst, void *src, size_t len)
 	return -ENOENT;
 }
 
-static bool no_load(u32 images)
+static bool begin_load(u32 images)
 {
-	return false;
+	if (loads)
+		atomic_inc(&open_loads);
+	return loads;
 }
 
-static void no_end(void)
+static void end_load(void)
 {
+	atomic_dec(&open_loads);
 }
 
 static struct bpf_prog_pack_ops ops = {
+	.owner = THIS_MODULE,
 	.alloc = refuse,
 	.finalize = foreign_finalize,
 	.free = foreign_free,
 	.copy = foreign_copy,
-	.begin_load = no_load,
-	.end_load = no_end,
+	.begin_load = begin_load,
+	.end_load = end_load,
 };
 
 static int __init registrar_init(void)
@@ -83,9 +94,11 @@ static int __init registrar_init(void)
 
 static void __exit registrar_exit(void)
 {
-	pr_info("unregisters with %d requests asleep\n", atomic_read(&sleeping));
+	pr_info("unregisters with %d requests asleep, %d loads open\n",
+		atomic_read(&sleeping), atomic_read(&open_loads));
 	bpf_prog_pack_unregister(&ops);
-	pr_info("unregistered with %d requests asleep\n", atomic_read(&sleeping));
+	pr_info("unregistered with %d requests asleep, %d loads open\n",
+		atomic_read(&sleeping), atomic_read(&open_loads));
 }
 
 module_init(registrar_init);
