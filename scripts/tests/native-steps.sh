@@ -2,10 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The change of native/ fits the tested kernel's source, each step gives a patch that
-# checkpatch has no error in, and a kernel that one of them does not fit is named with the step.
+# checkpatch has no error in, what it changes of C compiles with the registration, without it
+# and without a JIT, and a kernel that one of the steps does not fit is named with the step.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=scripts/metadata.sh
+. "$ROOT/scripts/metadata.sh"
+
+# What the series changes or adds, and is compiled without a JIT, with one, and with a registration.
+PLAIN='kernel/bpf/core.o kernel/bpf/fixups.o arch/arm64/kernel/patching.o'
+JIT="$PLAIN arch/arm64/net/bpf_jit_comp.o"
+OPS="$JIT kernel/bpf/prog_pack.o arch/arm64/mm/exec_block.o"
 
 number=0 failed=0
 
@@ -62,15 +70,66 @@ does_not_fit() {
 		tail -n 2 "$WORK/output" | head -n 1 | grep -q "$2"
 }
 
+# open_directory DIR - makes DIR of CHANGED a directory of links to what SOURCE has there.
+open_directory() {
+	[ "$1" != . ] || return 0
+	# Its parents first: through a link to a parent this would write to SOURCE.
+	open_directory "$(dirname "$1")"
+	if [ -d "$CHANGED/$1" ] && [ ! -L "$CHANGED/$1" ]; then
+		return
+	fi
+	rm -f "$CHANGED/$1"
+	mkdir "$CHANGED/$1"
+	[ ! -d "$SOURCE/$1" ] || ln -s "$SOURCE/$1"/* "$CHANGED/$1/"
+}
+
+# make_changed - CHANGED is the source with the change: links, but for what is new or edited.
+make_changed() {
+	local file
+	mkdir "$CHANGED"
+	ln -s "$SOURCE"/* "$CHANGED/"
+	(cd "$WORK/files" && find . -type f) | while IFS= read -r file; do
+		open_directory "$(dirname "${file#./}")"
+		rm -f "$CHANGED/$file"
+		ln -s "$WORK/files/$file" "$CHANGED/$file"
+	done
+}
+
+# compiles OPTIONS OBJECT... - with a small configuration that has these OPTIONS, and without
+# a word of the compiler or of kernel-doc.
+compiles() {
+	local wanted=$WORK/wanted obj=$WORK/obj
+	# shellcheck disable=SC2086 # a list of words
+	printf 'CONFIG_%s=y\n' NET BPF_SYSCALL MODULES EXPERT $1 >"$wanted"
+	shift
+	mkdir -p "$obj"
+	KCONFIG_ALLCONFIG=$wanted kernel_make "$CHANGED" "$obj" -s allnoconfig || return
+	if grep -vxF -f "$obj/.config" "$wanted"; then
+		echo "this configuration cannot be had"
+		return 1
+	fi
+	kernel_make "$CHANGED" "$obj" -s W=1 "$@" 2>&1 | tee "$WORK/output"
+	[ "${PIPESTATUS[0]}" -eq 0 ] && ! grep -qi 'warning' "$WORK/output"
+}
+
 main() {
 	enter_toolchain "$0" "$@"
 	"$ROOT/scripts/kit" arm64
 	SOURCE=$(readlink -f "$BUILD/kit/arm64/source")
 	WORK=$(mktemp -d "${TMPDIR:-/tmp}/bpf_pack-native.XXXXXX")
 	MINI=$WORK/mini
+	CHANGED=$WORK/changed
+	cp "$BUILD/kit/arm64/make-args" "$WORK/make-args"
 	trap 'rm -rf "$WORK"' EXIT
 	check "all steps fit $(basename "$SOURCE")" all_fit
 	check "checkpatch has nothing to say about the patches" patches_are_clean
+	check "the source with the change can be put together" make_changed
+	# shellcheck disable=SC2086 # lists of words
+	{
+		check "the change compiles without a JIT" compiles '' $PLAIN
+		check "the change compiles with a JIT and without a registration" compiles BPF_JIT $JIT
+		check "the change compiles with a registration" compiles 'BPF_JIT BPF_PROG_PACK_OPS' $OPS
+	}
 	# What is there before the series, of what it touches.
 	(cd "$WORK/files" && find . -type f) | while IFS= read -r file; do
 		[ ! -e "$SOURCE/$file" ] || install -D -m 644 "$SOURCE/$file" "$WORK/needed/$file"
