@@ -28,6 +28,10 @@ class Run:
         ]
         return min(found, default=None)
 
+    def interrupts(self) -> int | None:
+        """Returns how often a CPU was interrupted to call a function while programs were loaded."""
+        return next((line["count"] for line in self.said if line.get("line") == "interrupts"), None)
+
 
 def lines_of(path: Path) -> list[dict]:
     """Returns the lines of a file that are JSON objects."""
@@ -53,6 +57,7 @@ def rows() -> Iterator[tuple[str, Callable[[Run], int | None]]]:
     for size in (256, 16384):
         fields = {"line": "load_free", "what": "load", "bytes": size}
         yield row(f"a whole load, {size} B: instructions at least", "insns", **fields)
+    yield "interrupts of the loads", Run.interrupts
     yield row("1,000 calls of a traced function: instructions", "insns", line="entry", what="with")
     yield (
         "insmod: instructions",

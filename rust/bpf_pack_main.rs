@@ -5,8 +5,9 @@
 //! This file only reads the parameters, and builds the parts of the module and takes them down in
 //! order. `Documentation/` in the project's repository describes the whole.
 //!
-//! A kernel with CONFIG_BPF_PROG_PACK_OPS lets its JIT have a pack allocator. There three files are
-//! others, with the same interface, and some of what the rest offers is not used.
+//! A kernel with CONFIG_BPF_PROG_PACK_OPS lets its JIT have a pack allocator. There three modules are
+//! other files, with the same interface, `patchsite.rs` is left out, and some of what the rest offers
+//! is not used.
 
 #![cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, allow(dead_code))]
 

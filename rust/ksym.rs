@@ -5,8 +5,8 @@
 //!
 //! A kprobe on `kallsyms_lookup_name()` gives the address of that function, which leads to the
 //! other symbols: no kprobe can stand on data or on `noinstr` functions. Out-of-tree modules have
-//! to do this, and upstream does not support it. The README says what a kernel would have to export
-//! instead.
+//! to do this, and upstream does not support it. `Documentation/upstream.md` says what a kernel would
+//! have to export instead.
 //!
 //! The function types are the kernel's own, from `helpers.h`. A kernel with kCFI compares a hash of
 //! the caller's type with one of the function's. rustc's hash is not clang's where an argument is

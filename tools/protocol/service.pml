@@ -101,7 +101,7 @@ inline synchronise_cpus(me)
 #endif
 }
 
-/* Writable::through_window(): one page, with interrupts off under the kernel's lock. */
+/* window.rs, copy() and fill(): one page, with interrupts off under the kernel's lock. */
 inline through_window(me, r, value)
 {
 	irqs_off[CPU_OF(me)] = true;
