@@ -12,6 +12,7 @@ is_native || skip_all "this kernel does not let its JIT have another allocator"
 ! is_builtin || skip_all "bpf_pack is a part of this kernel"
 need_tool load_functions run_progs
 need_module bpf_pack bpf_pack_registrar
+load_walk || true
 
 # register [PARAMETER=VALUE]... - the allocator that refuses everything.
 register() {
