@@ -126,7 +126,12 @@ check "what was freed before is free" loop_until nothing_retired
 check "with programs each line is well formed, and images ascend" well_formed "$IMAGES"
 check "with programs the lines add up with status" loop_until add_up
 check "each program is in an image that is live" holds_all held
-check "a trampoline is reserved" test "$(list_images reserved | wc -l)" -gt 0
+if is_native; then
+	# The kernel itself passes on each copy; the hook on that function is not always called.
+	check "a trampoline is live, beside 40 programs" test "$(list_images live | wc -l)" -gt 40
+else
+	check "a trampoline is reserved" test "$(list_images reserved | wc -l)" -gt 0
+fi
 
 cat "$IMAGES" >"$WORK/text"
 for bytes in 1 7 100 5000; do
