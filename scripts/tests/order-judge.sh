@@ -219,6 +219,32 @@ locking() {
 		move 'kmalloc:' 'retire.*0ac0 > order_lock'
 }
 
+# The same steps as a kernel that calls the module shows them.
+native() {
+	local unclean='I3: final without maintenance after the copy'
+	local never='I2: freed without being overwritten'
+	run_awk -f "$ORDER/as_native.awk" <"$ORDER/good.trace" >"$WORK/native.trace"
+	local GOOD=$WORK/native.trace
+	cp "$GOOD" "$WORK/trace"
+	compare "native: nothing is wrong with the good trace" '' "$(violations "$CPUS")"
+	compare "native: the good trace has something of everything to judge" 6 "$(grep -c '^count [a-z]* [1-9]' "$WORK/verdict")"
+	spoilt "native: a page is left mapped after a copy" 'I1: a page was left writable' \
+		drop 'reserve.*0ac0 > physical=0x0$'
+	spoilt "native: a page is mapped before the last one is not" 'I1: two pages writable at once' \
+		copy 'reserve.*0ac0 > order_window' 'reserve.*0ac0 > order_window'
+	spoilt "native: the function that writes and maintains does not return" "$unclean" \
+		drop 'reserve.*0ac0 > order_wrote'
+	spoilt "native: the copy ends a chunk early" "$unclean" \
+		change 'reserve.*0ac0 > order_write' 'size=0x80$' size=0x40
+	spoilt "native: freed without being overwritten" "$never" \
+		drop 'order_free.*0ac0 > order_write' drop 'order_free.*0ac0 > order_wrote'
+	spoilt "native: late synchronisation" 'I3: final before every CPU was synchronised' \
+		move 'reserve.*0b80 > synchronise_context' 'finalize.*0b80' \
+		move 'reserve.*0b80 > synchronise_context' 'finalize.*0b80'
+	spoilt "native: lock held across writing" 'I11: writing with the pool lock held' \
+		move 'reserve.*0ac0 > order_unlock' 'reserve.*0ac0 > order_write:'
+}
+
 # Nothing tests a rule that no spoilt trace breaks.
 all_rules() {
 	compare "a spoilt trace breaks every rule of the judge" \
@@ -240,6 +266,7 @@ main() {
 		reusing
 		allocating
 		locking
+		native
 		all_rules
 	done
 	echo "1..$number"

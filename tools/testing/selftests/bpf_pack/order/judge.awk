@@ -64,6 +64,21 @@ function fetchable(start, end) {
 		written[task] < maintained[task]
 }
 
+# This task has maintained the caches for these bytes.
+function maintain(start, end) {
+	cleaned[start] = now
+	cleaned_to[start] = end
+	# What this task wrote before its last maintenance is another image of the load.
+	if (written[task] > maintained[task])
+		wrote[start] = written[task]
+	maintained[task] = now
+	# Only freeing writes to a final image.
+	if (state[start] == "live" && end == start + size[start] && written[task] > born[start]) {
+		mark_dead(start, size[start], now)
+		state[start] = "dead"
+	}
+}
+
 function work(what) {
 	if (task in held)
 		bad("I11", what " with the pool lock held")
@@ -109,20 +124,29 @@ event == "order_poked:" && window[task] {
 	window[task] = 0
 	windows++
 }
-event == "order_clean:" {
-	start = address_of("start")
-	cleaned[start] = now
-	cleaned_to[start] = address_of("end")
-	# What this task wrote before its last maintenance is another image of the load.
-	if (written[task] > maintained[task])
-		wrote[start] = written[task]
-	maintained[task] = now
-	# Only freeing writes to a final image.
-	if (state[start] == "live" && cleaned_to[start] == start + size[start] &&
-	    written[task] > born[start]) {
-		mark_dead(start, size[start], now)
-		state[start] = "dead"
-	}
+event == "order_clean:" { maintain(address_of("start"), address_of("end")) }
+
+# A kernel that calls the module writes to all pages in one function, which maintains the
+# caches before it returns.
+event ~ /^order_(write|fill):$/ {
+	work("writing")
+	written[task] = now
+	writing[task] = address_of("start")
+	writing_to[task] = writing[task] + address_of("size")
+	mapped[task] = 0
+}
+event == "order_window:" && task in writing {
+	physical = number(field("physical"))
+	if (physical > 0 && mapped[task])
+		bad("I1", "two pages writable at once")
+	mapped[task] = physical > 0
+	windows += mapped[task]
+}
+event ~ /^order_(wrote|filled):$/ && task in writing {
+	if (mapped[task])
+		bad("I1", "a page was left writable")
+	maintain(writing[task], writing_to[task])
+	delete writing[task]
 }
 event == "csd_function_entry:" && details ~ /func=synchronise_context/ {
 	synchronised[cpu] = now
