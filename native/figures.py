@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WAYS = {"none": "no allocator", "redirected": "redirected", "native": "native"}
+# What interrupts are counted for.
+CALLS = ["nothing for ten seconds", "1,000 programs of one function", "100 programs of 64 functions"]
 
 
 class Run:
     """One guest: its own lines, and what the model counted in each region."""
 
     def __init__(self, directory: Path, way: str):
-        self.said = lines_of(directory / f"{way}.guest")
-        if not self.said or self.said[-1] != {"line": "end"}:
-            raise SystemExit(f"{way}: the guest did not come to its end")
+        self.said = whole(directory / f"{way}.costs") + whole(directory / f"{way}.calls")
         counted = lines_of(directory / f"{way}.json")
         self.regions = {line["region"]: line for line in counted if "region" in line}
 
@@ -28,14 +28,23 @@ class Run:
         ]
         return min(found, default=None)
 
-    def interrupts(self) -> int | None:
-        """Returns how often a CPU was interrupted to call a function while programs were loaded."""
-        return next((line["count"] for line in self.said if line.get("line") == "interrupts"), None)
+    def interrupts(self, what: str) -> int | None:
+        """Returns how often a CPU was interrupted to call a function for another meanwhile."""
+        lines = (line for line in self.said if line.get("line") == "interrupts")
+        return next((line["count"] for line in lines if line["what"] == what), None)
 
 
 def lines_of(path: Path) -> list[dict]:
     """Returns the lines of a file that are JSON objects."""
     return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+
+
+def whole(path: Path) -> list[dict]:
+    """Returns the lines of a guest that came to its end."""
+    said = lines_of(path)
+    if not said or said.pop() != {"line": "end"}:
+        raise SystemExit(f"{path.name}: the guest did not come to its end")
+    return said
 
 
 def rows() -> Iterator[tuple[str, Callable[[Run], int | None]]]:
@@ -57,7 +66,9 @@ def rows() -> Iterator[tuple[str, Callable[[Run], int | None]]]:
     for size in (256, 16384):
         fields = {"line": "load_free", "what": "load", "bytes": size}
         yield row(f"a whole load, {size} B: instructions at least", "insns", **fields)
-    yield "interrupts of the loads", Run.interrupts
+    for what in CALLS:
+        yield f"interrupts for calls, two CPUs: {what}", lambda run, what=what: run.interrupts(what)
+    yield row("attaching an empty program: instructions", "insns", line="attach")
     yield row("1,000 calls of a traced function: instructions", "insns", line="entry", what="with")
     yield (
         "insmod: instructions",
@@ -74,6 +85,8 @@ def main() -> int:
     for name, read in rows():
         cells = ("–" if value is None else f"{value:,}" for value in map(read, runs))
         print(f"| {name} | {' | '.join(cells)} |")
+    (boot,) = whole(directory / "none.boot")
+    print(f"\nImages of a boot in packs, with the module built in: {boot['in_packs']}; else none.")
     return 0
 
 

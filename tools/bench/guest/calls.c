@@ -137,7 +137,7 @@ static void measure_getpid(unsigned long id, const char *what)
 }
 
 /* attach - attaches an empty program to the entry of FUNCTION, until the result is closed. */
-static int attach(void)
+static int attach(unsigned long id)
 {
 	struct bpf_insn insns[] = {
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
@@ -157,9 +157,14 @@ static int attach(void)
 		err(1, "BPF_PROG_LOAD for " FUNCTION);
 	memset(&attr, 0, sizeof(attr));
 	attr.raw_tracepoint.prog_fd = program;
+	rest(100);
+	after_tick();
+	tlb_region_start(id);
 	link = bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
+	tlb_region_stop();
 	if (link < 0)
 		err(1, "attaching to " FUNCTION);
+	printf("{\"line\":\"attach\",\"region\":%lu}\n", id);
 	close(program);
 	return link;
 }
@@ -177,7 +182,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++)
 		measure_helpers(id++, calls[i]);
 	measure_getpid(id++, "without");
-	link = attach();
+	link = attach(id++);
 	rest(1000);
 	measure_getpid(id++, "with");
 	close(link);
