@@ -40,20 +40,22 @@ add_return_probe() {
 	echo "r:$PROBES/$1 $2" >>"$TRACING/kprobe_events"
 }
 
-# add_writing_probes - what writes, maintains caches and synchronises: helpers of the module, or
-# functions of a kernel that calls it.
-add_writing_probes() {
+# add_binding_probes - what writes, maintains caches, synchronises and frees: helpers of the module
+# and a function that it redirects, or functions of a kernel that calls it.
+add_binding_probes() {
 	if is_native; then
 		add_probe order_write aarch64_insn_copy_nosync 'start=%x0:x64' 'size=%x2:x64' &&
 			add_return_probe order_wrote aarch64_insn_copy_nosync &&
 			add_probe order_fill aarch64_insn_set_nosync 'start=%x0:x64' 'size=%x2:x64' &&
 			add_return_probe order_filled aarch64_insn_set_nosync &&
-			add_probe order_synchronise aarch64_insn_sync
+			add_probe order_synchronise aarch64_insn_sync &&
+			add_probe order_free __bpf_prog_pack_free 'image=%x0:x64'
 	else
 		add_probe order_poke bpf_pack:bpf_pack_helper_open_window &&
 			add_return_probe order_poked bpf_pack:bpf_pack_helper_close_window &&
 			add_probe order_clean bpf_pack:bpf_pack_helper_make_fetchable 'start=%x0:x64' 'end=%x1:x64' &&
-			add_probe order_synchronise bpf_pack:bpf_pack_helper_synchronise_cpus
+			add_probe order_synchronise bpf_pack:bpf_pack_helper_synchronise_cpus &&
+			add_probe order_free bpf_prog_pack_free 'image=%x0:x64'
 	fi
 }
 
@@ -61,11 +63,10 @@ add_writing_probes() {
 add_probes() {
 	add_probe order_lock mutex_lock 'lock=%x0:x64' 'caller=%x30:symbol' &&
 		add_probe order_unlock mutex_unlock 'lock=%x0:x64' &&
-		add_writing_probes &&
+		add_binding_probes &&
 		add_probe order_window __set_fixmap 'physical=%x1:x64' &&
 		add_probe order_map __vmalloc_node_range_noprof &&
-		add_probe order_alias set_direct_map_valid_noflush &&
-		add_probe order_free bpf_prog_pack_free 'image=%x0:x64'
+		add_probe order_alias set_direct_map_valid_noflush
 }
 
 # pool_lock - the address of the pool lock: reading the status takes no other one.
@@ -226,7 +227,7 @@ check "insmod succeeds" load_pack retain_seconds=250
 trap 'trace_clear; cleanup' EXIT
 check "all events and probes can be set" trace_setup
 # The last probe: if one is missing, the rules prove nothing.
-if [ -e "$EVENTS/$PROBES/order_free" ]; then
+if [ -e "$EVENTS/$PROBES/order_alias" ]; then
 	check "one_by_one: programs come and go one by one, with right results" record one_by_one one_by_one
 	rules one_by_one
 	check "one_by_one: the trace has allocations by workers, so that it would show theirs while freeing" saw one_by_one allocations
