@@ -43,7 +43,8 @@ impl Hooks {
     pub(crate) fn attach(_kernel: &'static KernelFns) -> Result<Self> {
         let registered = faults::at(Point::HookRegister, EBUSY).and_then(|()| {
             // SAFETY: The module keeps the hooks in its only value, which the kernel drops before
-            // it unloads the module, or drops them when it cannot be made.
+            // it unloads the module, or drops them when it cannot be made. While the service has an
+            // image, it holds a reference to the module.
             unsafe { Registration::new() }
         });
         let _registration = registered.inspect_err(|error| {
@@ -79,8 +80,6 @@ fn done(outcome: Outcome) -> Option<Result> {
 // an address is, `Writable` copies all bytes or fails, and an image is live only after all CPUs were
 // synchronised.
 unsafe impl ProgPack for Packs {
-    type OwnerModule = crate::LocalModule;
-
     fn alloc(size: u32, was_classic: bool) -> Option<NonNull<u8>> {
         let entered = GATE.enter();
         let customer = if was_classic {

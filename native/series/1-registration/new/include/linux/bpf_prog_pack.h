@@ -8,7 +8,6 @@
 #include <linux/types.h>
 
 struct bpf_binary_header;
-struct module;
 
 /**
  * struct bpf_prog_pack_ops - an allocator for the images of the BPF JIT
@@ -16,8 +15,10 @@ struct module;
  * All of them may sleep. The address of an image says whose it is: the kernel's own allocator
  * serves what @alloc refuses, and everything about images that @alloc has not returned.
  *
- * @owner: the module that has the operations, or NULL. Each image holds a reference to it, so
- *	that it cannot be removed while one of its images exists.
+ * An allocator in a module holds a reference to that while it has images, and @alloc refuses when
+ * it gets none because the module is being removed. It may give the reference up in @free:
+ * bpf_prog_pack_unregister() waits for the calls in flight.
+ *
  * @alloc: allocates @size bytes of read-only executable memory, aligned to 64 bytes and full
  *	of trapping instructions. @was_classic says that anybody may have loaded the program.
  *	NULL if the kernel's own allocator is to serve.
@@ -26,7 +27,8 @@ struct module;
  *	-ENOENT if @ro is no image of this allocator. -EBUSY if it is finalized already, or
  *	another task is about to: then nothing has changed. With any other error the load
  *	fails and the caller frees the image with @free. The caller frees @rw in each case.
- * @free: frees the image. False if it is none of this allocator.
+ * @free: frees the image. False if it is none of this allocator. True also for an address
+ *	in its memory where no image begins, which it leaves alone.
  * @copy: the same as @finalize for @len bytes in the middle of an image, which stays with
  *	any error.
  * @begin_load: this task begins to finalize @images images, none of which anybody enters
@@ -35,7 +37,6 @@ struct module;
  * @end_load: this task is done with that.
  */
 struct bpf_prog_pack_ops {
-	struct module *owner;
 	void *(*alloc)(u32 size, bool was_classic);
 	int (*finalize)(struct bpf_binary_header *ro, struct bpf_binary_header *rw);
 	bool (*free)(void *image);

@@ -11,7 +11,6 @@
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/filter.h>
-#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/srcu.h>
 
@@ -54,8 +53,8 @@ EXPORT_SYMBOL_GPL(bpf_prog_pack_register);
  * bpf_prog_pack_unregister - ends what bpf_prog_pack_register() has begun
  * @ops: the same
  *
- * The allocator must have no images of the JIT any more, and refuse new ones. For a
- * module that is being removed, @owner sees to both. Sleeps until no call is in flight.
+ * The allocator must have no images of the JIT any more, and refuse new ones. Sleeps until
+ * no call is in flight.
  */
 void bpf_prog_pack_unregister(const struct bpf_prog_pack_ops *ops)
 {
@@ -71,7 +70,6 @@ EXPORT_SYMBOL_GPL(bpf_prog_pack_unregister);
 void *__bpf_prog_pack_ask(u32 size, bpf_jit_fill_hole_t fill, bool was_classic)
 {
 	const struct bpf_prog_pack_ops *ops;
-	void *image;
 
 	/*
 	 * The dispatcher never frees its image. Before memory is used again, predictors may
@@ -82,21 +80,7 @@ void *__bpf_prog_pack_ask(u32 size, bpf_jit_fill_hole_t fill, bool was_classic)
 
 	guard(srcu)(&calls);
 	ops = srcu_dereference(registered, &calls);
-	image = ops ? ops->alloc(size, was_classic) : NULL;
-	/* Not before: a request that is refused does not keep the module from being removed. */
-	if (image && !try_module_get(ops->owner)) {
-		ops->free(image);
-		return NULL;
-	}
-	return image;
-}
-
-static bool free_image(const struct bpf_prog_pack_ops *ops, void *image)
-{
-	if (!ops->free(image))
-		return false;
-	module_put(ops->owner);
-	return true;
+	return ops ? ops->alloc(size, was_classic) : NULL;
 }
 
 int __bpf_prog_pack_finalize(struct bpf_binary_header *ro, struct bpf_binary_header *rw)
@@ -111,7 +95,7 @@ int __bpf_prog_pack_finalize(struct bpf_binary_header *ro, struct bpf_binary_hea
 	err = ops->finalize(ro, rw);
 	/* A busy image has another owner, who frees it. */
 	if (err && err != -ENOENT && err != -EBUSY)
-		free_image(ops, ro);
+		ops->free(ro);
 	return err;
 }
 
@@ -121,7 +105,7 @@ bool __bpf_prog_pack_free(void *image)
 
 	guard(srcu)(&calls);
 	ops = srcu_dereference(registered, &calls);
-	return ops && free_image(ops, image);
+	return ops && ops->free(image);
 }
 
 int __bpf_prog_pack_copy(void *dst, void *src, size_t len)

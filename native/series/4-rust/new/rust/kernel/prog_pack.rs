@@ -7,9 +7,7 @@
 use crate::{
     bindings,
     error::to_result,
-    module::this_module,
-    prelude::*,
-    ModuleMetadata, //
+    prelude::*, //
 };
 use core::{
     marker::PhantomData,
@@ -35,9 +33,6 @@ use core::{
 /// - Each function says of an image of the kernel's own allocator that it is none of this one, and
 ///   leaves it alone. Of its own images it never says so.
 pub unsafe trait ProgPack: 'static {
-    /// The module that implements this. Each image holds a reference to it.
-    type OwnerModule: ModuleMetadata;
-
     /// Allocates `size` bytes of read-only executable memory, aligned to 64 bytes and full of
     /// trapping instructions.
     ///
@@ -53,7 +48,8 @@ pub unsafe trait ProgPack: 'static {
     /// image.
     fn finalize(image: *mut u8, words: &[u32]) -> Option<Result>;
 
-    /// Frees the image. False if it is none of this allocator.
+    /// Frees the image. False if it is none of this allocator. True also for an address in its
+    /// memory where no image begins, which it leaves alone.
     ///
     /// # Safety
     ///
@@ -79,8 +75,7 @@ pub unsafe trait ProgPack: 'static {
 }
 
 /// The registration of an allocator. It ends when this is dropped, which waits until no call is in
-/// flight. The allocator must have no images of the JIT any more then, and refuse new ones: while
-/// its module is removed, the kernel sees to both.
+/// flight. The allocator must have no images of the JIT any more then, and refuse new ones.
 ///
 /// # Invariants
 ///
@@ -98,7 +93,6 @@ unsafe impl<T: ProgPack> Sync for Registration<T> {}
 
 impl<T: ProgPack> Registration<T> {
     const OPS: bindings::bpf_prog_pack_ops = bindings::bpf_prog_pack_ops {
-        owner: this_module::<T::OwnerModule>().as_ptr(),
         alloc: Some(Self::alloc),
         finalize: Some(Self::finalize),
         free: Some(Self::free),
@@ -115,7 +109,8 @@ impl<T: ProgPack> Registration<T> {
     ///
     /// # Safety
     ///
-    /// The registration must be dropped before the module of `T` is unloaded. It must not be
+    /// The registration must be dropped before the module of `T` is unloaded, and when `T` has no
+    /// images any more: a module holds a reference to itself while it has some. It must not be
     /// forgotten: the operations are memory and code of that module.
     pub unsafe fn new() -> Result<Self> {
         // The one copy of the constant that is registered.

@@ -76,7 +76,6 @@ static void end_load(void)
 }
 
 static struct bpf_prog_pack_ops ops = {
-	.owner = THIS_MODULE,
 	.alloc = refuse,
 	.finalize = foreign_finalize,
 	.free = foreign_free,
