@@ -182,8 +182,9 @@ def main() -> int:
     if not shutil.which("spatch"):
         parser.error("Coccinelle (spatch) is not in PATH; scripts/toolchain run has it")
     for directory in (arguments.files, arguments.patches):
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            parser.error(f"{directory} is not empty")
     tree = Tree(arguments.source, arguments.files)
     steps = sorted(step for step in (HERE / "series").iterdir() if step.is_dir())
     for number, step in enumerate(steps, 1):

@@ -8,6 +8,7 @@
 
 use core::borrow::Borrow;
 use kernel::alloc::AllocError;
+use kernel::bindings;
 use kernel::module_param::ModuleParamAccess;
 use kernel::prelude::*;
 
@@ -34,9 +35,18 @@ pub(crate) fn not_supported() -> Error {
     #[cfg(BPF_PACK_KERNEL_7_2)]
     {
         // CAST: It is a small number.
-        Error::from_errno(-(kernel::bindings::EOPNOTSUPP as i32))
+        Error::from_errno(-(bindings::EOPNOTSUPP as i32))
     }
 }
+
+/// The `struct module` of this module; null if it is built into the kernel.
+///
+/// `module!` makes a static of it, or, after 7.2, an item of a trait.
+#[cfg(not(BPF_PACK_KERNEL_7_2))]
+pub(crate) const THIS_MODULE: *mut bindings::module =
+    <crate::LocalModule as kernel::ModuleMetadata>::THIS_MODULE.as_ptr();
+#[cfg(BPF_PACK_KERNEL_7_2)]
+pub(crate) const THIS_MODULE: *mut bindings::module = crate::THIS_MODULE.as_ptr();
 
 /// Allocates `n` words of zeroes. May sleep.
 ///

@@ -52,7 +52,7 @@ const fn operations(
 ) -> bindings::file_operations {
     // SAFETY: A `file_operations` of zeroes is valid: it has no operation.
     let mut ops: bindings::file_operations = unsafe { MaybeUninit::zeroed().assume_init() };
-    ops.owner = crate::lifetime::THIS_MODULE;
+    ops.owner = crate::compat::THIS_MODULE;
     ops.open = Some(open);
     ops.read = Some(bindings::seq_read);
     ops.llseek = Some(bindings::seq_lseek);

@@ -342,8 +342,12 @@ impl KernelFns {
     }
 
     /// Maps `len` bytes of zeroed memory, read-only and executable, at a multiple of
-    /// [`REGION_ALIGN`] from `start` to `end`; null if there is no memory or no room. May sleep.
-    /// With larger leaves than a page if `large`. /proc/vmallocinfo names `caller`.
+    /// [`REGION_ALIGN`] from `start` to `end`. May sleep. With larger leaves than a page if `large`.
+    /// /proc/vmallocinfo names `caller`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory or no room.
     ///
     /// # Safety
     ///
@@ -356,7 +360,7 @@ impl KernelFns {
         gfp: bindings::gfp_t,
         large: bool,
         caller: *const c_void,
-    ) -> *mut c_void {
+    ) -> Result<NonNull<u8>> {
         // If a huge mapping is allowed, the kernel rounds a length of PMD_SIZE or more up to a
         // multiple of PMD_SIZE, and we would not fill and seal the rest. So we allow it only for such
         // multiples; with 4 KiB pages all lengths are.
@@ -386,7 +390,7 @@ impl KernelFns {
         // that kmemleak could look for.
         // SAFETY: kmemleak takes any address.
         unsafe { sys::bpf_pack_helper_no_scan(base) };
-        base
+        NonNull::new(base.cast()).ok_or(ENOMEM)
     }
 
     /// Unmaps an area before its aliases become valid. May sleep.

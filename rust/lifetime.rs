@@ -3,6 +3,7 @@
 //! What keeps the module in memory while somebody needs it: a reference to the module, a count of
 //! calls in flight, and delayed work that can be cancelled. The kernel crate has none of them.
 
+use crate::compat::THIS_MODULE;
 use crate::faults::{
     self,
     Point, //
@@ -18,10 +19,6 @@ mod gate;
 
 pub(crate) use gate::Gate;
 pub(crate) use gate::Opened;
-
-/// The `struct module` of this module; null if it is built into the kernel.
-pub(crate) const THIS_MODULE: *mut bindings::module =
-    <crate::LocalModule as kernel::ModuleMetadata>::THIS_MODULE.as_ptr();
 
 /// A reference to this module. While it exists, `rmmod` says "in use".
 ///

@@ -171,8 +171,8 @@ impl OpenRegion {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory, or no room at this place; `EFAULT` if the page tables cannot
-    /// be read.
+    /// `ENOMEM` if there is no memory, or no room at this place; `EAGAIN` if memory was there, but
+    /// not as the kernel wants it; `EFAULT` if the page tables cannot be read.
     pub(crate) fn new(
         kernel: &'static KernelFns,
         origins: &Origins,
@@ -189,13 +189,20 @@ impl OpenRegion {
             start: origin.load(Relaxed),
             end: span.end,
         };
-        let base = allocate(kernel, len, from_origin, limit).or_else(|| {
+        let mut alias = Alias::new(kernel);
+        if ksym::MAPS_SEALED && kernel.can_set_direct_map() {
+            alias.announce();
+        }
+        let base = allocate(kernel, len, from_origin, limit).or_else(|error| {
+            if error != ENOMEM {
+                return Err(error);
+            }
             let base = allocate(kernel, len, span, limit)?;
             // There is no room from the origin on. Later searches begin at the start of the place.
             origin.store(span.start, Relaxed);
-            Some(base)
+            Ok(base)
         });
-        let base = base.ok_or(ENOMEM)?;
+        let base = base.inspect_err(|_| alias.forget())?;
         // INVARIANT: The area was just allocated with this length and alignment.
         let mut region = Region {
             kernel,
@@ -203,7 +210,7 @@ impl OpenRegion {
             len,
             place,
             contiguous: None,
-            alias: Alias::new(kernel),
+            alias,
         };
         faults::at(Point::RegionLeaf, EFAULT)?;
         region.find_alias()?;
@@ -278,7 +285,11 @@ fn gfp_flags() -> bindings::gfp_t {
     bindings::GFP_KERNEL | bindings::__GFP_NOWARN | 1 << bindings::___GFP_NORETRY_BIT
 }
 
-/// Allocates and maps `len` bytes in `span`. Returns [`None`] if there is no memory or no room.
+/// Allocates and maps `len` bytes in `span`.
+///
+/// # Errors
+///
+/// Those of [`KernelFns::map_region`].
 ///
 /// /proc/vmallocinfo shows a region under the name of this function. People who watch the memory of
 /// packs look for `bpf_prog_pack`, under which it shows the stock kernel's.
@@ -288,15 +299,13 @@ fn allocate(
     len: usize,
     span: AddressSpan,
     limit: LeafLimit,
-) -> Option<NonNull<u8>> {
+) -> Result<NonNull<u8>> {
     let gfp = gfp_flags();
     let large = limit != LeafLimit::Page;
     let (start, end) = (span.start, span.end);
     // SAFETY: It needs a context that may sleep, as callers have. It makes a new area, read-only
     // and executable, in a span of vmalloc space or of the modules' space.
-    let address =
-        unsafe { kernel.map_region(len, start, end, gfp, large, allocate as *const c_void) };
-    NonNull::new(address.cast())
+    unsafe { kernel.map_region(len, start, end, gfp, large, allocate as *const c_void) }
 }
 
 impl Region {
@@ -449,15 +458,16 @@ impl Drop for Region {
         // SAFETY: The range is one vmalloc area of ours. Nobody executes there: it has had no
         // image, or the books gave it up after all CPUs were synchronised for its last image.
         unsafe { self.kernel.unmap_region(self.address(), end) };
-        if ksym::MAPS_SEALED {
-            // Freeing makes it valid, too, in the same order.
-            self.alias.forget();
-        } else if let Err(error) = self.alias.validate() {
-            // Their next owner would fault on pages without alias: they are never freed.
-            pr_crit!("linear map: {:?}: {} bytes are lost\n", error, self.len);
-            return;
+        if !ksym::MAPS_SEALED {
+            if let Err(error) = self.alias.validate() {
+                // Their next owner would fault on pages without alias: they are never freed.
+                pr_crit!("linear map: {:?}: {} bytes are lost\n", error, self.len);
+                return;
+            }
         }
         // SAFETY: By the invariants nobody else frees the area.
         unsafe { self.kernel.free_region(self.base.as_ptr().cast()) };
+        // Where the kernel seals, freeing has made it valid, in the same order.
+        self.alias.forget();
     }
 }

@@ -103,11 +103,12 @@ impl Drop for FixmapWindow<'_> {
 ///
 /// # Errors
 ///
-/// `EFAULT` if `from` cannot be read, which must not be if `readable`. A part may be written then.
+/// `EFAULT` if `from` cannot be read. A part may be written then.
 ///
 /// # Safety
 ///
-/// The caller must have the right to write to `part` (see [`Writable`](crate::poke::Writable)).
+/// The caller must have the right to write to `part` (see [`Writable`](crate::poke::Writable)). With
+/// `readable`, as many bytes as `part` has must be readable from `from` on.
 #[inline(always)]
 pub(crate) unsafe fn copy(
     kernel: &KernelFns,

@@ -9,20 +9,22 @@
 # An OBJ is such a directory. The file make-args beside it has the arguments that choose the
 # compilers for make, one a line.
 
-# The oldest kernel that the module is built and tested for, and the options that it needs
-# (Kconfig).
+# The oldest kernel that the module is built and tested for, and the options that it needs, the
+# latter unless the JIT calls it (Kconfig).
 OLDEST_KERNEL=7.2
-NEEDED_OPTIONS='BPF_JIT KPROBES KALLSYMS_ALL DYNAMIC_FTRACE_WITH_ARGS'
+NEEDED_OPTIONS='BPF_JIT'
+REDIRECTION_OPTIONS='KPROBES KALLSYMS_ALL DYNAMIC_FTRACE_WITH_ARGS TASKS_RCU TASKS_RUDE_RCU'
 
 # unfit CONFIG RELEASE - says why the module cannot serve the kernel RELEASE, whose options are in
 # the file CONFIG. Fails, and says nothing, if it can as far as they tell.
 unfit() {
-	local config=$1 release=$2 option
+	local config=$1 release=$2 options=$NEEDED_OPTIONS option
+	grep -q '^CONFIG_BPF_PROG_PACK_OPS=y' "$config" || options="$options $REDIRECTION_OPTIONS"
 	if ! printf '%s\n' "$OLDEST_KERNEL" "$release" | sort --check=quiet --version-sort; then
 		echo "it is $release, and the module is written for $OLDEST_KERNEL and later"
 		return
 	fi
-	for option in $NEEDED_OPTIONS; do
+	for option in $options; do
 		if ! grep -q "^CONFIG_$option=y" "$config"; then
 			echo "it was built without CONFIG_$option, which the module needs"
 			return

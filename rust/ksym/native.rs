@@ -8,7 +8,9 @@ use crate::faults::{
     Point, //
 };
 use crate::sys;
+use core::ptr::NonNull;
 use kernel::bindings;
+use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::SetOnce;
@@ -56,8 +58,12 @@ impl KernelFns {
     }
 
     /// Maps `len` bytes, read-only and executable, full of traps and without a writable alias, at a
-    /// multiple of 2 MiB from `start` to `end`; null if there is no memory or no room. May sleep.
-    /// With larger leaves than a page if `large`. /proc/vmallocinfo names `caller`.
+    /// multiple of 2 MiB from `start` to `end`. May sleep. With larger leaves than a page if `large`.
+    /// /proc/vmallocinfo names `caller`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory or no room; `EAGAIN` if the memory is not as it has to be.
     ///
     /// # Safety
     ///
@@ -70,10 +76,13 @@ impl KernelFns {
         gfp: bindings::gfp_t,
         large: bool,
         caller: *const c_void,
-    ) -> *mut c_void {
+    ) -> Result<NonNull<u8>> {
         // SAFETY: The caller promises that the addresses are for such areas, and has a context that
         // may sleep.
-        unsafe { sys::arm64_exec_block_alloc(len, start, end, gfp, large, caller) }
+        let base = from_err_ptr(unsafe {
+            sys::arm64_exec_block_alloc(len, start, end, gfp, large, caller)
+        })?;
+        NonNull::new(base.cast()).ok_or(ENOMEM)
     }
 
     /// Does nothing: [`KernelFns::free_region`] unmaps.

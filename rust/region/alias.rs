@@ -22,10 +22,10 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// The number of aliases that are invalid, or invalid in part.
+/// The number of aliases that are invalid, or invalid in part, or about to become so.
 static INVALID: Atomic<usize> = Atomic::new(0);
 
-/// Returns the number of aliases that are invalid, or invalid in part.
+/// Returns the number of aliases that are invalid, or invalid in part, or about to become so.
 pub(crate) fn count_invalid() -> usize {
     INVALID.load(Relaxed)
 }
@@ -47,11 +47,13 @@ struct Run {
 /// - `runs` is memory of the region. Nobody but the owner of this value uses the alias of that
 ///   memory.
 /// - The first `invalid` runs are invalid, but for the time from [`Alias::expose`] to
-///   [`Alias::hide`]. `INVALID` counts this value if `invalid` is not 0.
+///   [`Alias::hide`].
+/// - `INVALID` counts this value if `counted`, as it is while a run is invalid.
 pub(super) struct Alias {
     kernel: &'static KernelFns,
     runs: KVVec<Run>,
     invalid: usize,
+    counted: bool,
 }
 
 impl Alias {
@@ -61,6 +63,16 @@ impl Alias {
             kernel,
             runs: KVVec::new(),
             invalid: 0,
+            counted: false,
+        }
+    }
+
+    /// Notes that the alias is about to become invalid. [`Alias::forget`] takes that back.
+    pub(super) fn announce(&mut self) {
+        if !self.counted {
+            // INVARIANT: It is counted from now on.
+            self.counted = true;
+            INVALID.fetch_add(1, Relaxed);
         }
     }
 
@@ -121,14 +133,14 @@ impl Alias {
         if self.runs.is_empty() {
             return Ok(());
         }
-        INVALID.fetch_add(1, Relaxed);
+        self.announce();
         for run in &self.runs {
             // INVARIANT: This run is the next one. If it is the first that fails, nothing is
             // invalid.
             let done = faults::at(Point::RegionAlias, ENOMEM).and_then(|()| self.set(run, false));
             if let Err(error) = done {
                 if self.invalid == 0 {
-                    INVALID.fetch_sub(1, Relaxed);
+                    self.forget();
                 }
                 return Err(error);
             }
@@ -137,13 +149,10 @@ impl Alias {
         Ok(())
     }
 
-    /// Notes that somebody else has made the alias invalid.
+    /// Notes that somebody else has made the alias invalid, which was announced.
     pub(super) fn note_invalid(&mut self) {
-        if self.invalid == 0 && !self.runs.is_empty() {
-            // INVARIANT: All runs are invalid.
-            self.invalid = self.runs.len();
-            INVALID.fetch_add(1, Relaxed);
-        }
+        // INVARIANT: All runs are invalid.
+        self.invalid = self.runs.len();
     }
 
     /// Makes the alias valid again. Allocates nothing; may sleep.
@@ -161,11 +170,12 @@ impl Alias {
         Ok(())
     }
 
-    /// Notes that somebody else has made the alias valid, or is about to.
+    /// Notes that all of the alias is valid.
     pub(super) fn forget(&mut self) {
-        if self.invalid > 0 {
-            // INVARIANT: No run is invalid.
-            self.invalid = 0;
+        // INVARIANT: No run is invalid.
+        self.invalid = 0;
+        if self.counted {
+            self.counted = false;
             INVALID.fetch_sub(1, Relaxed);
         }
     }

@@ -314,15 +314,20 @@ impl Service {
             if huge && !has_huge_memory {
                 continue;
             }
-            let Ok(region) = OpenRegion::new(self.kernel, &self.origins, attempt) else {
-                // There is memory, so that only room can be missing. A large image needs more room
-                // than a pack: its failure does not count.
-                let no_room = attempt.place == Place::Near && OpenRegion::has_huge_memory();
-                if no_room && size <= PACK_SIZE {
-                    self.books().note_near_full();
-                    return Ok(None);
+            let region = match OpenRegion::new(self.kernel, &self.origins, attempt) {
+                Ok(region) => region,
+                Err(error) => {
+                    // If there is memory, only room can be missing. A large image needs more room
+                    // than a pack: its failure does not count.
+                    let no_room = error == ENOMEM
+                        && attempt.place == Place::Near
+                        && OpenRegion::has_huge_memory();
+                    if no_room && size <= PACK_SIZE {
+                        self.books().note_near_full();
+                        return Ok(None);
+                    }
+                    continue;
                 }
-                continue;
             };
             if huge && !region.is_huge() {
                 continue;

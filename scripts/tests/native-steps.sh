@@ -33,6 +33,7 @@ check() {
 
 # apply SOURCE
 apply() {
+	rm -rf "$WORK/files" "$WORK/series"
 	python3 -B "$ROOT/native/apply.py" "$1" "$WORK/files" "$WORK/series"
 }
 

@@ -28,7 +28,12 @@ fi
 check "rmmod of the client succeeds" rmmod bpf_pack_client
 check "no image of the client is left" loop_until images_are 0
 # The client's images have up to 4 MiB (I12).
-check "interrupts were off for writing one page, and no more" \
-	test "$(status_value largest_poke_bytes)" -eq "$(page_size)"
+if is_native; then
+	skip_case "interrupts were off for writing one page, and no more" \
+		"this kernel writes, and the module takes its word for it"
+else
+	check "interrupts were off for writing one page, and no more" \
+		test "$(status_value largest_poke_bytes)" -eq "$(page_size)"
+fi
 check "rmmod succeeds" unload_pack
 finish_test

@@ -7,6 +7,8 @@ set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"
 
+# The test's start has it drained.
+mode_of_boot=$(status_value mode 2>/dev/null || true)
 start_test builtin
 is_builtin || skip_all "bpf_pack is no part of this kernel"
 need_tool run_progs
@@ -16,17 +18,22 @@ has_pack() {
 	[ "$(status_value regions_made)" -gt 0 ]
 }
 
-# boot_parameters - the kernel's command line has them, as module parameters.
-boot_parameters() {
-	[ "$(cat /sys/module/bpf_pack/parameters/near_packs)" -eq 16 ]
+# far - the parameters of the boot place all packs anywhere.
+far() {
+	grep -q 'bpf_pack.near_packs=0' /proc/cmdline || {
+		echo "this boot has no parameter of ours"
+		return 1
+	}
+	! grep '^pack .*near' "$STATUS" && grep '^pack .*far' "$STATUS"
 }
 
 check "the log of the boot says that the module serves the JIT" \
 	sh -c "dmesg | grep -q 'bpf_pack: serving the BPF JIT'"
 check "it made its first pack when it began" has_pack
-check "its parameters are there" boot_parameters
+check "it served before anybody asked for it" test "$mode_of_boot" = serve
 run_cases "draining" "$TOOLS/run_progs" --expect stock socket_filter xdp fentry
 check "it serves again" load_pack
 run_cases "serving" "$TOOLS/run_progs" --expect pack socket_filter xdp fentry
+check "its packs are where the kernel's command line says" far
 check "no image is left, and the books are right" unload_pack
 finish_test

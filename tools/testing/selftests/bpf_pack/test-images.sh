@@ -113,6 +113,13 @@ seen() {
 	grep -c "^image .* $1\$" "$WORK/seen"
 }
 
+# has_trampoline STATE - one is among the images in this state.
+has_trampoline() {
+	awk '$3 ~ /^bpf_trampoline_/ { print $1 }' /proc/kallsyms >"$WORK/trampolines"
+	[ -s "$WORK/trampolines" ] && list_images "$1" >"$WORK/images_in_state" &&
+		grep -i -F -f "$WORK/trampolines" "$WORK/images_in_state"
+}
+
 # ends_soon - reading the rest of the open file ends.
 ends_soon() {
 	cat <&3 >"$WORK/rest"
@@ -128,9 +135,9 @@ check "with programs the lines add up with status" loop_until add_up
 check "each program is in an image that is live" holds_all held
 if is_native; then
 	# The kernel itself passes on each copy; the hook on that function is not always called.
-	check "a trampoline is live, beside 40 programs" test "$(list_images live | wc -l)" -gt 40
+	check "a trampoline is live" has_trampoline live
 else
-	check "a trampoline is reserved" test "$(list_images reserved | wc -l)" -gt 0
+	check "a trampoline is reserved" has_trampoline reserved
 fi
 
 cat "$IMAGES" >"$WORK/text"

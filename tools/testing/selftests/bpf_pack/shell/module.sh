@@ -31,10 +31,11 @@ is_native() {
 	grep -q ' bpf_prog_pack_register$' /proc/kallsyms
 }
 
-# load_pack [PARAMETER=VALUE]... - a module that is built in serves from here on.
+# load_pack [PARAMETER=VALUE]... - a module that is built in serves from here on, and has the
+# parameters of its boot.
 load_pack() {
 	if is_builtin; then
-		control serve
+		[ $# -eq 0 ] && control serve
 		return
 	fi
 	insmod "$(module bpf_pack)" "$@"

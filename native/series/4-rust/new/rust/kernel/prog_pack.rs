@@ -30,6 +30,7 @@ use core::{
 /// - If [`ProgPack::finalize`] or [`ProgPack::copy`] succeeds, the image has exactly the bytes that
 ///   were given, and all CPUs fetch them: on return, or within a load of this task when
 ///   [`ProgPack::end_load`] returns.
+/// - No function fails because the implementation is leaving while it has an image of the JIT.
 /// - Each function says of an image of the kernel's own allocator that it is none of this one, and
 ///   leaves it alone. Of its own images it never says so.
 pub unsafe trait ProgPack: 'static {

@@ -8,6 +8,7 @@
  * linear map, whose alias becomes invalid in runs that are as long as the memory is
  * contiguous: an aligned run of 2 MiB splits no block of the linear map.
  */
+#include <linux/err.h>
 #include <linux/export.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
@@ -119,7 +120,8 @@ static void fill_with_traps(const struct vm_struct *area)
  * All of it is AARCH64_BREAK_FAULT and fetched as such by all CPUs: nobody has executed
  * there. Its address is a multiple of 2 MiB. Sleeps.
  *
- * Return: the address, or NULL.
+ * Return: the address; or an error: -ENOMEM if there is no memory or no room, -EAGAIN if the memory
+ * is not as @large wants it or its alias cannot be changed.
  */
 void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end, gfp_t gfp,
 			     bool large, const void *caller)
@@ -140,7 +142,7 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	addr = __vmalloc_node_range_noprof(size, SZ_2M, start, end, gfp | __GFP_ZERO, prot, flags,
 					   NUMA_NO_NODE, caller);
 	if (!addr)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	/* Unmapped before it is freed; and nothing in it could point to memory. */
 	kmemleak_no_scan(addr);
 	area = find_vm_area(addr);
@@ -157,11 +159,15 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	isb();
 	if (!set_alias(area, 0, area->nr_pages, false, &done))
 		return addr;
-	set_alias(area, 0, done, true, &undone);
 	forget(area);
+	/* Also the run that failed, which may be invalid in part. */
+	done += run_of(area, done);
+	/* The next owner of the pages would fault on them. */
+	if (WARN_ON(set_alias(area, 0, done, true, &undone)))
+		return ERR_PTR(-EAGAIN);
 free:
 	vfree(addr);
-	return NULL;
+	return ERR_PTR(-EAGAIN);
 }
 EXPORT_SYMBOL_GPL(arm64_exec_block_alloc);
 
