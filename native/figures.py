@@ -8,7 +8,11 @@ from pathlib import Path
 
 WAYS = {"none": "no allocator", "redirected": "redirected", "native": "native"}
 # What interrupts are counted for.
-CALLS = ["nothing for ten seconds", "1,000 programs of one function", "100 programs of 64 functions"]
+CALLS = [
+    "nothing for ten seconds",
+    "1,000 programs of one function",
+    "100 programs of 64 functions",
+]
 
 
 class Run:
