@@ -9,7 +9,9 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
 RECIPE_VERSION=1
-STEPS='install packs refused kernel new new_packs back disabled remove purge gone'
+STEPS='install packs refused kernel new new_packs back disabled remove purge gone autopkgtest'
+# A small ssh server, for autopkgtest, with what it needs that the system lacks.
+SSH='dropbear-bin libtomcrypt1 libtommath1'
 # The kernel that is installed beside the first one: another release.
 NEW=cloud-arm64
 # Seconds for a boot. It needs a fifth of that, but the host may be busy; "back" makes four
@@ -39,8 +41,10 @@ image, once, and boots it in QEMU for each STEP (default: all, in this order):
   remove     it was not loaded; the tools are removed, not purged
   purge      it was not loaded, by an old initramfs either; the packages are purged
   gone       the disk is as it was before
+  autopkgtest  a new copy of the disk: autopkgtest installs the packages and runs
+             debian/tests, by ssh
 
-install takes a new copy of the disk, the others go on with that of the last run. Output
+install takes a new copy of the disk, too, the others go on with that of the last run. Output
 and consoles are kept in build/deb/guest. A boot takes one to two minutes without KVM on an idle machine.
 USAGE
 }
@@ -61,9 +65,20 @@ release_of() {
 	esac
 }
 
+# nic STEP - QEMU's arguments for the network, which has nothing in reach.
+nic() {
+	case $1 in
+	autopkgtest)
+		printf '%s\n' -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$PORT-:22" \
+			-device virtio-net-pci,netdev=net,romfile=
+		;;
+	*) printf '%s\n' -nic none ;;
+	esac
+}
+
 # boot STEP - one boot, of the kernel and initramfs that are on the disk.
 boot() {
-	local step=$1 machine=() files=$OUT/boot file release
+	local step=$1 machine=() nic=() files=$OUT/boot file release
 	release=$(release_of "$step")
 	rm -rf "$files" && mkdir -p "$files"
 	# It may have been switched off.
@@ -74,9 +89,10 @@ boot() {
 	done
 	: >"$OUT/$step.console"
 	: >"$OUT/$step.output"
+	mapfile -t nic < <(nic "$step")
 	read -ra machine < <("$ROOT/scripts/vm" --show-machine --memory 1G)
 	timeout --foreground --kill-after=5 "$TIMEOUT" "$QEMU" "${machine[@]}" \
-		-display none -monitor none -no-reboot -nic none \
+		-display none -monitor none -no-reboot "${nic[@]}" \
 		-kernel "$files/vmlinuz" -initrd "$files/initrd.img" \
 		-append "console=ttyAMA0 root=/dev/vda rw panic=-1 log_buf_len=4M watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600 systemd.getty_auto=no guest_step=$step $(words "$step")" \
 		-drive "if=none,id=root,file=$OUT/disk,format=raw,cache=unsafe" -device virtio-blk-pci,drive=root \
@@ -84,11 +100,74 @@ boot() {
 		-serial "file:$OUT/$step.console" -serial "file:$OUT/$step.output" </dev/null
 }
 
+# free_port - a port of this machine that nobody listens on.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# in_guest COMMAND - by ssh.
+in_guest() {
+	ssh -q -i "$OUT/key" -p "$PORT" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+		-o ConnectTimeout=60 root@127.0.0.1 "$@"
+}
+
+# judge - what autopkgtest's summary says of each test: "NAME PASS", "NAME SKIP REASON" or another
+# verdict. The kernel of this system has a module, so that load has to pass.
+judge() {
+	local summary=$OUT/autopkgtest.run/summary name verdict rest
+	[ -s "$summary" ] || return 0
+	while read -r name verdict rest; do
+		case $name-$verdict in
+		*-PASS) echo "ok - autopkgtest: $name" ;;
+		load-*) echo "not ok - autopkgtest: $name $verdict $rest" ;;
+		*-SKIP) echo "ok - autopkgtest: $name # SKIP $rest" ;;
+		*) echo "not ok - autopkgtest: $name $verdict $rest" ;;
+		esac
+	done <"$summary"
+}
+
+# with_autopkgtest - a boot, and autopkgtest meanwhile, of the debian/tests of this source.
+with_autopkgtest() {
+	local guest status=0 booted=0
+	PORT=$(free_port)
+	rm -rf "$OUT/autopkgtest.run" "$OUT/autopkgtest.source" && mkdir -p "$OUT/autopkgtest.source"
+	tar -xf "$(echo "$BUILD"/packages/bpf-pack_*.tar.xz)" -C "$OUT/autopkgtest.source" --strip-components=1 --wildcards '*/debian'
+	boot autopkgtest 2>"$OUT/autopkgtest.stderr" &
+	guest=$!
+	until grep -q '^# ssh' "$OUT/autopkgtest.output" 2>/dev/null; do
+		kill -0 "$guest" 2>/dev/null || { wait "$guest"; return; }
+		sleep 2
+	done
+	say "debian: autopkgtest runs"
+	# Its own times are for machines with KVM.
+	autopkgtest --timeout-factor=20 --output-dir="$OUT/autopkgtest.run" --no-built-binaries \
+		"$BUILD"/packages/bpf-pack-*.deb "$OUT/autopkgtest.source//" \
+		-- ssh --login root --hostname 127.0.0.1 --port "$PORT" --identity "$OUT/key" --timeout-ssh 600 \
+		--capability isolation-machine >"$OUT/autopkgtest.log" 2>&1 || status=$?
+	in_guest touch /run/autopkgtest-is-over || kill "$guest"
+	wait "$guest" || booted=$?
+	{
+		# 2: at least one test was skipped.
+		case $status in
+		0 | 2) echo "ok - autopkgtest: it came to its end" ;;
+		*)
+			echo "not ok - autopkgtest: its exit status is $status"
+			tail -n 40 "$OUT/autopkgtest.log" | sed 's/^/# /'
+			;;
+		esac
+		judge
+	} >>"$OUT/autopkgtest.output"
+	return "$booted"
+}
+
 # run_step STEP
 run_step() {
 	local step=$1 status=0
 	say "debian: $step"
-	boot "$step" 2>"$OUT/$step.stderr" || status=$?
+	case $step in
+	autopkgtest) with_autopkgtest || status=$? ;;
+	*) boot "$step" 2>"$OUT/$step.stderr" || status=$? ;;
+	esac
 	tr -d '\r' <"$OUT/$step.output"
 	! grep -q '^not ok' "$OUT/$step.output" || failed=1
 	if [ "$status" -eq 0 ] && grep -q "^# end of $step" "$OUT/$step.output"; then
@@ -107,6 +186,10 @@ make_steps() {
 	local dir=$OUT/steps
 	rm -rf "$dir" "$OUT/steps.img" && mkdir -p "$dir/kernel" "$dir/new"
 	cp "$ROOT/tools/deb/steps.sh" "$ROOT/debian/tests/load" "$dir/"
+	rm -f "$OUT/key" "$OUT/key.pub"
+	ssh-keygen -q -t ed25519 -N '' -f "$OUT/key"
+	mkdir -p "$dir/ssh"
+	cp "$OUT/key.pub" "$OUT"/debs/*.deb "$dir/ssh/"
 	cp "$BUILD"/packages/bpf-pack-modules-"$RELEASE"_*.deb "$BUILD"/packages/bpf-pack-tools_*.deb "$dir/"
 	cp "$BUILD"/packages/bpf-pack-modules-"$NEW_RELEASE"_*.deb "$dir/new/"
 	xargs -d '\n' cp -t "$dir/kernel/" <"$OUT/kernel"
@@ -119,7 +202,7 @@ inside() {
 	local step
 	make_steps
 	for step in "$@"; do
-		[ "$step" != install ] || cp --sparse=always "$BUILD/guest.img" "$OUT/disk"
+		case $step in install | autopkgtest) cp --sparse=always "$BUILD/guest.img" "$OUT/disk" ;; esac
 		run_step "$step" || break
 	done
 	[ "$failed" -eq 0 ]
@@ -155,6 +238,9 @@ main() {
 			"$ROOT/scripts/deb" --run-alone bash "$ROOT/tools/deb/make-root" "$BUILD/deb/guest.img" "$(cat "$KIT/release")"
 		echo "$want" >"$BUILD/deb/guest-ready"
 	fi
+	# shellcheck disable=SC2016,SC2086 # expanded there; a list of words
+	step "download an ssh server" "check that the package mirror is in reach" \
+		"$ROOT/scripts/deb" --run sh -c 'mkdir -p "$0" && cd "$0" && rm -f ./*.deb && apt-get -q download "$@"' "$OUT/debs" ${SSH// /:arm64 }:arm64
 	"$ROOT/scripts/deb" --run "$0" _inside "$@"
 }
 

@@ -257,6 +257,21 @@ step_gone() {
 	check "the disk is as it was before" diff "$KEPT/before" "$KEPT/after"
 }
 
+# autopkgtest runs on the host and installs the packages itself.
+step_autopkgtest() {
+	check "an ssh server installs" dpkg -i "$HERE"/ssh/*.deb
+	install -D -m 600 "$HERE/ssh/key.pub" /root/.ssh/authorized_keys
+	printf '%s\n' '[Match]' 'Type=ether' '[Network]' 'Address=10.0.2.15/24' >/etc/systemd/network/guest.network
+	check "the network is up" systemctl restart systemd-networkd
+	check "it listens" dropbear -R -s -p 22
+	echo "# ssh"
+	until [ -e /run/autopkgtest-is-over ]; do
+		sleep 1
+	done
+	check "the module is loaded" loaded
+	check "no complaint" healthy
+}
+
 STEP=$1
 mkdir -p "$KEPT"
 "step_$STEP"
