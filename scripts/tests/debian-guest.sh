@@ -232,7 +232,7 @@ main() {
 	"$ROOT/scripts/deb" arm64 "$NEW" >/dev/null
 	mkdir -p "$OUT"
 	"$ROOT/scripts/kit" --packages "$NEW" >"$OUT/kernel"
-	want="$RECIPE_VERSION $(cat "$KIT/version") $(cat "$ROOT"/tools/deb/{make-root,guest/etc/systemd/system/*,guest/usr/local/sbin/*} | sha256sum)"
+	want="$RECIPE_VERSION $(cat "$KIT/version") $(cat "$ROOT"/tools/deb/{make-root,foreign.sh,guest/etc/systemd/system/*,guest/usr/local/sbin/*} | sha256sum)"
 	if [ "$(cat "$BUILD/deb/guest-ready" 2>/dev/null)" != "$want" ]; then
 		step "make a Debian system for arm64" "check that the package mirror is in reach, free 3 GB of disk" \
 			"$ROOT/scripts/deb" --run-alone bash "$ROOT/tools/deb/make-root" "$BUILD/deb/guest.img" "$(cat "$KIT/release")"

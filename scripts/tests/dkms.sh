@@ -135,6 +135,16 @@ refusals() {
 	says "libmacros.so of another machine" 'libmacros.so is for another machine than rustc; build'
 }
 
+# signs - without openssl, DKMS makes no key, says so in one line of many, and does not sign.
+signs() {
+	dpkg-deb -f "$(echo "$BUILD"/packages/bpf-pack-dkms_*.deb)" Depends >"$OUT/output"
+	if tr ',' '\n' <"$OUT/output" | grep -qE '^ *openssl( |$)'; then
+		result ok "the package depends on openssl, with which DKMS signs"
+	else
+		result "not ok" "the package depends on openssl, with which DKMS signs"
+	fi
+}
+
 # with_dkms HEADERS SOURCE RELEASE COMMAND [ARGUMENT...] - a command of DKMS on a machine with
 # these headers.
 with_dkms() {
@@ -232,6 +242,7 @@ inside() {
 	VERSION=${INSTALLED##*-}
 	TREE=$OUT/dkms
 	refusals
+	signs
 	headers "$OUT/headers"
 	skipped
 	builds "DKMS builds it with distributed metadata" "$KIT/obj" ''
