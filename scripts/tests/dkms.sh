@@ -112,6 +112,8 @@ refusals() {
 	says "another compiler" 'has the version 12, the kernel was built with 14; install'
 	rm "$OUT/bin/flex"
 	says "no flex" 'program flex is missing; install it .Debian: apt install flex'
+	rm "$OUT/bin/python3"
+	says "no python3" 'program python3 is missing; install it .Debian: apt install python3'
 	fake cc ""
 	sed -i 2i'! grep -q openssl; exit' "$OUT/bin/cc"
 	says "no headers of OpenSSL" 'OpenSSL are missing; install them .Debian: apt install libssl-dev'

@@ -263,6 +263,7 @@ step_autopkgtest() {
 	install -D -m 600 "$HERE/ssh/key.pub" /root/.ssh/authorized_keys
 	printf '%s\n' '[Match]' 'Type=ether' '[Network]' 'Address=10.0.2.15/24' >/etc/systemd/network/guest.network
 	check "the network is up" systemctl restart systemd-networkd
+	mkdir -p /etc/dropbear
 	check "it listens" dropbear -R -s -p 22
 	echo "# ssh"
 	until [ -e /run/autopkgtest-is-over ]; do
