@@ -134,8 +134,10 @@ with_autopkgtest() {
 	tar -xf "$(echo "$BUILD"/packages/bpf-pack_*.tar.xz)" -C "$OUT/autopkgtest.source" --strip-components=1 --wildcards '*/debian'
 	boot autopkgtest 2>"$OUT/autopkgtest.stderr" &
 	guest=$!
+	# shellcheck disable=SC2064 # this guest
+	trap "pkill -P $guest" EXIT
 	until grep -q '^# ssh' "$OUT/autopkgtest.output" 2>/dev/null; do
-		kill -0 "$guest" 2>/dev/null || { wait "$guest"; return; }
+		kill -0 "$guest" 2>/dev/null || { trap - EXIT; wait "$guest"; return; }
 		sleep 2
 	done
 	say "debian: autopkgtest runs"
@@ -144,8 +146,9 @@ with_autopkgtest() {
 		"$BUILD"/packages/bpf-pack-*.deb "$OUT/autopkgtest.source//" \
 		-- ssh --login root --hostname 127.0.0.1 --port "$PORT" --identity "$OUT/key" --timeout-ssh 600 \
 		--capability isolation-machine >"$OUT/autopkgtest.log" 2>&1 || status=$?
-	in_guest touch /run/autopkgtest-is-over || kill "$guest"
+	in_guest touch /run/autopkgtest-is-over || pkill -P "$guest"
 	wait "$guest" || booted=$?
+	trap - EXIT
 	{
 		# 2: at least one test was skipped.
 		case $status in
