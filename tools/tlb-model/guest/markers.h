@@ -20,7 +20,7 @@
 #define tlb_region_start(id)		tlb_hint(0x70, id, 0, 0)
 /* Stops the innermost region and prints its line. */
 #define tlb_region_stop()		tlb_hint(0x71, 0, 0, 0)
-/* Gives the bytes from LOW to HIGH - 1 a class: bpf (SLOT 0 to 7) or aux (8 to 15). */
+/* Gives the bytes from LOW to HIGH - 1 a class: aux (SLOT 8 to 15) or bpf (0 to 7, 16 to 63). */
 #define tlb_class_range(slot, low, high) tlb_hint(0x72, slot, low, high)
 /* Empties the modelled TLBs of all CPUs. */
 #define tlb_flush()			tlb_hint(0x73, 0, 0, 0)

@@ -56,7 +56,7 @@ macro_rules! counters {
 /// Address classes of instruction fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The guest's class ranges in slots 0 to 7.
+    /// The guest's class ranges in slots that are not of class aux.
     Bpf,
     /// Other addresses of the upper half.
     Kernel,

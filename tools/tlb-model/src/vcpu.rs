@@ -11,9 +11,9 @@ use crate::tlb::{Entry, FullyAssociative, Kill, SetAssociative};
 use crate::walk::{coalesces, sign_extend, walk, Regime, Walk, HALF_BIT};
 
 /// Number of class ranges that the guest can set.
-pub const RANGE_SLOTS: usize = 16;
-/// Range slots below this are of class BPF, the others of class aux.
-const BPF_SLOTS: usize = 8;
+pub const RANGE_SLOTS: usize = 64;
+/// These range slots are of class aux, the others of class BPF.
+const AUX_SLOTS: core::ops::Range<usize> = 8..16;
 
 /// A range of virtual addresses: the first page, and the page after the last.
 type Range = (u64, u64);
@@ -46,8 +46,8 @@ pub struct Vcpu {
     class_since: u64,
     /// The page of the latest data access; `None` after an event that may change a translation.
     data_page: Option<u64>,
-    /// The class ranges that the guest has set.
-    ranges: [Range; RANGE_SLOTS],
+    /// The class ranges that the guest has set, up to the last one that it ever did.
+    ranges: Vec<Range>,
     /// The counters that do not depend on a model.
     counts: CpuCounts,
     /// The models.
@@ -103,7 +103,7 @@ impl Vcpu {
             class: Class::Kernel,
             class_since: 0,
             data_page: None,
-            ranges: [(0, 0); RANGE_SLOTS],
+            ranges: Vec::new(),
             counts: CpuCounts::default(),
             models: options
                 .models
@@ -190,10 +190,10 @@ impl Vcpu {
     fn classify(&self, va: u64) -> Class {
         for (slot, &(first, end)) in self.ranges.iter().enumerate() {
             if (first..end).contains(&(va >> 12)) {
-                return if slot < BPF_SLOTS {
-                    Class::Bpf
-                } else {
+                return if AUX_SLOTS.contains(&slot) {
                     Class::Aux
+                } else {
+                    Class::Bpf
                 };
             }
         }
@@ -224,16 +224,16 @@ impl Vcpu {
         } else {
             (0, 0)
         };
-        match usize::try_from(slot)
-            .ok()
-            .and_then(|i| self.ranges.get_mut(i))
-        {
-            Some(at) => {
-                *at = range;
-                true
-            }
-            None => false,
+        let Some(slot) = usize::try_from(slot).ok().filter(|&at| at < RANGE_SLOTS) else {
+            return false;
+        };
+        if self.ranges.len() <= slot {
+            self.ranges.resize(slot + 1, (0, 0));
         }
+        if let Some(at) = self.ranges.get_mut(slot) {
+            *at = range;
+        }
+        true
     }
 
     /// Counts a TLBI that this CPU executes, and returns the entries that it removes.

@@ -268,7 +268,7 @@ fn instructions_go_to_the_class_that_ran() {
     let (mut vcpu, mut guest) = cpu(&[]);
     assert!(vcpu.set_range(0, HIGH + 0x1010, HIGH + 0x2001));
     assert!(vcpu.set_range(8, 0x9000, 0xa000));
-    assert!(!vcpu.set_range(16, 0, 1));
+    assert!(!vcpu.set_range(64, 0, 1));
     vcpu.fetch(&mut guest, HIGH, 0);
     vcpu.fetch(&mut guest, HIGH + 0x1000, 10);
     vcpu.fetch(&mut guest, HIGH + 0x2fff, 30);
@@ -284,6 +284,12 @@ fn instructions_go_to_the_class_that_ran() {
     vcpu.fetch(&mut guest, HIGH + 0x1000, 210);
     vcpu.settle(211);
     assert_eq!(vcpu.counts().insns[Class::Kernel as usize], 51);
+    // The last slot is of class BPF, as the first.
+    assert!(vcpu.set_range(63, HIGH + 0x1000, HIGH + 0x2000));
+    vcpu.fetch(&mut guest, HIGH + 0x3000, 220);
+    vcpu.fetch(&mut guest, HIGH + 0x1000, 230);
+    vcpu.settle(237);
+    assert_eq!(vcpu.counts().insns[Class::Bpf as usize], 57);
 }
 
 #[test]
