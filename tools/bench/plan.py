@@ -25,6 +25,14 @@ LAYOUTS = {
     "base": "the module with leaf=2: packs of 4 KiB pages",
     "page": "A: emulated historical scheme, a page per program (the module with align=4096 leaf=2)",
     "timed": "C near in its test build, which measures how long it holds its lock",
+    "both": "the module, and after it the stock kernel, in one guest",
+}
+
+# What QEMU calls the CPU models, where that is longer.
+CPUS = {
+    "max": "max,pauth-impdef=on",
+    # With the identity of a Neoverse N3, which the kernel knows to have BBM level 3.
+    "max-bbml3": "max,pauth-impdef=on,midr=0x410fd8e0",
 }
 
 # What a guest is for. The report picks its guests by this.
@@ -33,6 +41,7 @@ PURPOSES = {
     "huge": "direct calls beside 100,000 live images",
     "fleet": "10,000 live programs with short-lived ones among them",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
+    "linear": "leaves of the linear map, on a CPU with BBM level 3",
     "sensitivity": "coalescing and data accesses in the model",
     "pages_16k": "the kernel with 16 KiB pages",
     "compiler": "the original workload beside a compiler",
@@ -49,6 +58,7 @@ SUITES = {
     "calls": (25, "calls of helpers, a program at a function's entry"),
     "hardware": (25, "the original workload beside the compiler, counted by the machine"),
     "compiler1": (40, "the original workload beside a compiler of one small file"),
+    "linear1": (40, "the linear map before and after 1 and 10 packs"),
     "smp": (45, "loads, frees and direct calls on several CPUs"),
     "holds": (60, "many images made and freed"),
     "syncs": (60, "loads of many functions, from several CPUs at once, 10,000 frees"),
@@ -58,6 +68,7 @@ SUITES = {
     "fleet": (130, "10,000 live programs with short-lived ones among them"),
     "compiler": (180, "the original workload beside a compiler of three files"),
     "huge": (200, "direct calls beside 100,000 live images"),
+    "linear": (300, "the linear map before and after up to 50 packs, fragmented memory, too"),
     "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
 }
 
@@ -80,6 +91,8 @@ class Guest:
     suite: str
     cpu: str = "neoverse-n1"
     cpus: int = 1
+    # As QEMU takes it.
+    memory: str = "1G"
     # The kernel.
     flavour: str = "arm64"
     # Whether the kernel is at a random place; the same place in every run.
@@ -109,14 +122,15 @@ class Guest:
         """The machine, as arguments of scripts/vm."""
         if self.purpose == "hardware":
             return ["--cpus", str(self.cpus)]
-        qemu = ["-cpu", "max,pauth-impdef=on" if self.cpu == "max" else self.cpu]
+        size = [] if self.memory == "1G" else ["--memory", self.memory]
+        qemu = ["-cpu", CPUS.get(self.cpu, self.cpu)]
         if self.cpus > 1:
             choice = ["--cpus", str(self.cpus)]
             qemu += ["-M", machine_type(random=False), "-accel", "tcg,thread=multi"]
         else:
             choice = ["--repeatable"]
             qemu += ["-M", machine_type(random=True)] if self.kaslr else []
-        return choice + [word for argument in qemu for word in ("--qemu-arg", argument)]
+        return choice + size + [word for argument in qemu for word in ("--qemu-arg", argument)]
 
 
 def machine_type(random: bool) -> str:
@@ -198,6 +212,12 @@ def syncs_guests(full: bool) -> list[Guest]:
     ]
 
 
+def linear_guest(full: bool) -> Guest:
+    """A linear map with blocks, which the kernel has on no other CPU model."""
+    suite = "linear" if full else "linear1"
+    return Guest("linear", "linear", "both", suite, cpu="max-bbml3", memory="4G", models=())
+
+
 def hardware_guests() -> list[Guest]:
     """Stock and module in turn, counted by the machine itself."""
     return [
@@ -227,6 +247,7 @@ def guests(full: bool, hardware: bool) -> list[Guest]:
         Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True, models=models)
         for layout in ["stock", "near", "far"]
     ]
+    planned.append(linear_guest(full))
     planned += syncs_guests(full) + parallel_guests(full, models)
     return planned + (hardware_guests() if full and hardware else [])
 
@@ -246,11 +267,11 @@ def write(planned: list[Guest]) -> str:
 
 
 def read(path: pathlib.Path) -> list[Guest]:
-    """A plan that write() wrote."""
+    """A plan that write() wrote. A field that an older one lacks has its default."""
     names = [field.name for field in dataclasses.fields(Guest)]
     planned = []
     for line in map(json.loads, path.read_text().splitlines()):
-        fields = {name: line[name] for name in names}
+        fields = {name: line[name] for name in names if name in line}
         planned.append(Guest(**(fields | {"models": tuple(line["models"])})))
     return planned
 

@@ -216,6 +216,16 @@ SPOILED: dict[str, tuple[str, Change, str]] = {
         where(drop, line="syncs", what="free"),
         "synchronisations of a free: not in the same guests",
     ),
+    "a linear map of one side only": (
+        "linear.guest",
+        where(drop, line="linear", side="stock", packs=10),
+        "linear: 10 packs, fresh memory: not both sides",
+    ),
+    "a linear map with nothing to split": (
+        "linear.guest",
+        where(put(runs=[0, 0]), line="linear"),
+        "linear: a linear map without runs of 32 MiB has nothing to split",
+    ),
     "no guest twice": ("plan", where(drop, name="near-again"), "no guest was run twice"),
     "a layout that is missing": (
         "plan",
@@ -402,6 +412,18 @@ class Worse(Runs):
         name = "original workload beside a compiler"
         self.assert_named(added, name, "kernel walks, n1/random=1", 10**8)
 
+    def test_linear(self) -> None:
+        """worse: leaves and split blocks of the linear map; a run without them says so"""
+        change = where(put(split=[8, 18], leaves=[1120, 9999]), line="linear", side="module")
+        added = self.grown(["linear.guest"], change)
+        name = "10 packs, fresh memory"
+        self.assert_named(added, name, "2 MiB blocks that are split more in the linear map", 10)
+        self.assert_named(added, name, "leaves more in the linear map", 8879)
+        edit(self.runs / "plan", where(drop, name="linear"))
+        data = subjects.collect(self.runs)
+        self.assertIn("the run is older than this part of the plan", subjects.report(data))
+        self.assertIn("this run is older", " ".join(why for _, why in data["not_run"]))
+
     def test_others(self) -> None:
         """worse: holds, fragmentation, calls, memory"""
         hold = where(put(instructions=10**7), line="hold")
@@ -568,11 +590,21 @@ class Plan(unittest.TestCase):
             path.write_text(plan.write(planned))
             self.assertEqual(plan.read(path), planned)
 
+    def test_older(self) -> None:
+        """a field that an older plan lacks has its default"""
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "plan"
+            path.write_text(plan.write(plan.guests(full=False, hardware=False)[:1]))
+            edit(path, where(lambda line: line.pop("memory") and None))
+            self.assertEqual([guest.memory for guest in plan.read(path)], ["1G"])
+
     def test_machines(self) -> None:
         """one CPU repeats, several do not, KASLR has random numbers"""
         for guest in plan.guests(full=True, hardware=True):
             machine = " ".join(guest.machine)
-            self.assertEqual("--repeatable" in machine, guest.cpus == 1 and bool(guest.models))
+            repeatable = guest.cpus == 1 and guest.purpose != "hardware"
+            self.assertEqual("--repeatable" in machine, repeatable)
+            self.assertEqual("--memory" in machine, guest.memory != "1G")
             self.assertEqual("dtb-randomness=on" in machine, guest.kaslr)
 
 

@@ -28,6 +28,7 @@ sleep 15
 layout=$(word layout)
 case $layout in
 stock) ;;
+both) ;;
 near) insert bpf_pack.ko ;;
 timed) insert bpf_pack_test.ko origin=0 ;;
 far) insert bpf_pack.ko near_packs=0 ;;
@@ -241,15 +242,47 @@ holds_suite() {
 	direct random 10000 20000 1
 }
 
+# linear_map NUMBERS [LONG] - leaves of the linear map with these numbers of packs, first of the
+# module, then of the stock allocator. A self-test counts them; its table becomes JSON lines.
+linear_map() {
+	LINEAR_PACKS=$1 LINEAR_LONG=${2:-} sh linear/test-linear.sh >linear.ktap || {
+		cat linear.ktap
+		exit 1
+	}
+	awk -F' [|] ' '
+		function pair(text, ends) {
+			return split(text, ends, " to ") == 2 ? ends[1] "," ends[2] : text "," text
+		}
+		$1 == "# side" { table = 1; next }
+		!/^# / { table = 0 }
+		table {
+			printf "{\"line\":\"linear\",\"side\":\"%s\",\"memory\":\"%s\",\"packs\":%d,",
+				substr($1, 3), $2, $3
+			printf "\"leaves\":[%s],\"split\":[%s],\"runs\":[%s],\"gib_blocks\":[%s]}\n",
+				pair($4), pair($5), pair($6), pair($7)
+		}' linear.ktap
+	grep -e '^# Totals' -e '# SKIP' linear.ktap
+}
+
+# linear1_suite - the short one.
+linear1_suite() {
+	linear_map 1,10
+}
+
+# linear_suite - fragmented memory, too.
+linear_suite() {
+	linear_map 1,10,50 long
+}
+
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | linear | linear1) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2
 	;;
 esac
 ./memory.sh end
-[ "$layout" = stock ] || sed 's/^/status /' /sys/kernel/debug/bpf_pack/status
+[ ! -e /sys/kernel/debug/bpf_pack/status ] || sed 's/^/status /' /sys/kernel/debug/bpf_pack/status
 echo '{"line":"end"}'

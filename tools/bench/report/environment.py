@@ -26,6 +26,7 @@ LEFT_OUT = {
     "misses of 100,000 live programs": "that number of images is measured with direct calls only",
 }
 ONLY_FULL = "only in the full run"
+OLDER = "this run is older than that part of the plan"
 # The commands of the plans.
 COMMANDS = {"quick": "make bench-quick", "full": "make bench"}
 
@@ -118,7 +119,13 @@ def not_run(runs: Runs) -> list[tuple[str, str]]:
     have = {run.guest.purpose for run in runs.all}
     full = plan.guests(full=True, hardware=False)
     purposes = dict.fromkeys(guest.purpose for guest in full)
-    missing = [(plan.PURPOSES[one], ONLY_FULL) for one in purposes if one not in have]
+    # What the plans have today and an older run has not.
+    quick = {guest.purpose for guest in plan.guests(full=False, hardware=False)}
+    missing = [
+        (plan.PURPOSES[one], OLDER if one in quick else ONLY_FULL)
+        for one in purposes
+        if one not in have
+    ]
     for what, text in [
         ("suite", lambda suite: plan.SUITES[suite][1]),
         ("layout", lambda layout: f"the layout {layout}"),

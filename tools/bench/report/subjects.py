@@ -22,6 +22,7 @@ from . import (
     holds,
     insmod,
     interrupts,
+    linear,
     loads,
     memory,
     misses,
@@ -47,6 +48,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "syncs": syncs,
     "calls": calls,
     "memory": memory,
+    "linear": linear,
     "hardware": hardware,
 }
 TITLE = (
