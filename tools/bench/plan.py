@@ -40,6 +40,7 @@ PURPOSES = {
     "main": "misses, costs, memory",
     "huge": "direct calls beside 100,000 live images",
     "fleet": "10,000 live programs with short-lived ones among them",
+    "attach": "programs at the entry of 1,000 functions",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
     "linear": "leaves of the linear map, on a CPU with BBM level 3",
     "sensitivity": "coalescing and data accesses in the model",
@@ -65,6 +66,7 @@ SUITES = {
     "sense": (80, "few scenarios"),
     "k16": (80, "few scenarios for another page size"),
     "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
+    "attach": (150, "programs at the entry of 1,000 functions"),
     "fleet": (130, "10,000 live programs with short-lived ones among them"),
     "compiler": (180, "the original workload beside a compiler of three files"),
     "huge": (200, "direct calls beside 100,000 live images"),
@@ -183,6 +185,7 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
         guests += [
             Guest(f"{layout}-huge", "huge", layout, "huge"),
             Guest(f"{layout}-fleet", "fleet", layout, "fleet", models=FLEET),
+            Guest(f"{layout}-attach", "attach", layout, "attach", kaslr=True),
             Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),
             Guest(f"{layout}-sense", "sensitivity", layout, "sense", models=SENSITIVITY),
             Guest(f"{layout}-16k", "pages_16k", layout, "k16", flavour="arm64-16k", models=models),
@@ -190,12 +193,12 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
     return guests
 
 
-def parallel_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
+def parallel_guests(full: bool) -> list[Guest]:
     """Interrupts between CPUs need several CPUs, and then nothing repeats."""
     return [
         Guest(
             f"{layout}-smp{cpus}-{turn}", "parallel", layout, "smp",
-            cpus=cpus, turn=turn, models=models,
+            cpus=cpus, turn=turn,
         )
         for cpus in ([2, 4, 8] if full else [2])
         for turn in ([1, 2, 3] if full else [1])
@@ -244,11 +247,11 @@ def guests(full: bool, hardware: bool) -> list[Guest]:
         planned += full_guests(models)
     planned += [Guest(f"{layout}-holds", "holds", layout, "holds") for layout in ["stock", "timed"]]
     planned += [
-        Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True, models=models)
+        Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True)
         for layout in ["stock", "near", "far"]
     ]
     planned.append(linear_guest(full))
-    planned += syncs_guests(full) + parallel_guests(full, models)
+    planned += syncs_guests(full) + parallel_guests(full)
     return planned + (hardware_guests() if full and hardware else [])
 
 

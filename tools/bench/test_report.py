@@ -445,6 +445,7 @@ class Worse(Runs):
 
 # Whose files stand in for those of a guest that only the full plan has, by its purpose.
 STAND_INS = {
+    "attach": "{layout}-kaslr",
     "compiler": "{layout}-compiler",
     "fleet": "{layout}",
     "huge": "{layout}",
@@ -465,6 +466,29 @@ def add_short_lived(path: pathlib.Path) -> None:
             lines.append(line | {"at": "after"})
         lines.append(line)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def add_lines(path: pathlib.Path, added: Callable[[list[dict]], list[dict]]) -> None:
+    """Puts lines before those of a guest, whose regions they may have."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in added(lines) + lines))
+
+
+def attached_to(direct: int) -> Callable[[list[dict]], list[dict]]:
+    """Programs at functions, so many of which are reached directly; from calls of one function."""
+
+    def added(lines: list[dict]) -> list[dict]:
+        calls = {line["what"]: line for line in lines if line["line"] == "entry"}
+        calls["others"] = calls.pop("after")
+        found = [line | {"line": "attached_call", "what": what} for what, line in calls.items()]
+        line = {"line": "attached", "region": calls["with"]["region"], "functions": 1000}
+        found.append(line | {"direct": direct, "trampolines": 1000, "refused": 3})
+        for line in lines:
+            if line["line"] == "memory" and line["at"] == "start":
+                found += [line | {"at": "before_attach"}, line | {"at": "attached"}]
+        return found
+
+    return added
 
 
 class Full(Runs):
@@ -498,6 +522,9 @@ class Full(Runs):
             shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
         if guest.purpose == "fleet" and not guest.repeats:
             add_short_lived(self.runs / f"{guest.name}.guest")
+        if guest.purpose == "attach":
+            direct = 1000 if guest.layout == "near" else 0
+            add_lines(self.runs / f"{guest.name}.guest", attached_to(direct))
         if guest.purpose == "huge":
             edit(self.runs / f"{guest.name}.guest", where(put(live=100000), line="direct"))
 
@@ -536,6 +563,33 @@ class Full(Runs):
         edit(self.runs / "near-fleet.guest", where(drop, line="churn"))
         status, said = self.run_command()
         self.assertEqual((status, "near-fleet: no short-lived programs" in said), (1, True), said)
+
+    def change_guest(self, guest: str, change: Change) -> list[tuple]:
+        """The figures that a change of a guest's lines adds to the list."""
+        before = subjects.collect(self.runs)["worse"]
+        edit(self.runs / f"{guest}.guest", change)
+        data = subjects.collect(self.runs)
+        added = [one for one in data["worse"] if one not in before]
+        for one in added:
+            self.assertIn(f"| {one['where']} | {one['what']} | ", subjects.report(data))
+        return [(one["what"], one["stock"], one["module"]) for one in added]
+
+    def test_attach(self) -> None:
+        """worse: trampolines that are not reached directly; no report without these"""
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertIn("with KASLR: reached directly: 0 % → 100 %", text)
+        self.assertIn("| trampolines that are reached directly | 0 | 1,000 |", text)
+        edit(self.runs / "stock-attach.guest", where(put(direct=999), line="attached"))
+        added = self.change_guest("near-attach", where(put(direct=900), line="attached"))
+        self.assertEqual(added, [("trampolines that are not reached directly", 1, 100)])
+        change = where(put(packs=77), line="memory", at="attached", who="module")
+        self.assertIn(
+            "packs reserved while attached",
+            [what for what, _, _ in self.change_guest("near-attach", change)],
+        )
+        edit(self.runs / "near-attach.guest", where(put(trampolines=999), line="attached"))
+        status, said = self.run_command()
+        self.assertEqual((status, "1000 functions, 999 trampolines" in said), (1, True), said)
 
     def test_hardware_missing(self) -> None:
         """no report of a machine that did not count"""

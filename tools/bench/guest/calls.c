@@ -6,79 +6,11 @@
  *
  * Regions are numbered from ID on, and each has one JSON line.
  */
+#include "btf.h"
 #include "text_pages.h"
 
 #define RUNS 1000
 #define FUNCTION "__arm64_sys_getpid"
-
-/* The parts of the kernel's type information (BTF) that lead to a function. */
-#define BTF_KIND(info) ((info) >> 24 & 0x1f)
-#define BTF_COUNT(info) ((info) & 0xffff)
-#define KIND_FUNC 12
-
-struct btf {
-	uint16_t magic;
-	uint8_t version, flags;
-	uint32_t header, types_at, types_bytes, names_at, names_bytes;
-};
-
-struct btf_type {
-	uint32_t name, info, size;
-};
-
-/* after - the number of bytes that follow a type of this kind. */
-static unsigned int after(uint32_t info)
-{
-	switch (BTF_KIND(info)) {
-	case 1:		/* integer */
-	case 14:	/* variable */
-	case 17:	/* declaration tag */
-		return 4;
-	case 3:		/* array */
-		return 12;
-	case 4:		/* structure */
-	case 5:		/* union */
-	case 15:	/* section */
-	case 19:	/* enumeration of 64 bits */
-		return 12 * BTF_COUNT(info);
-	case 6:		/* enumeration */
-	case 13:	/* prototype */
-		return 8 * BTF_COUNT(info);
-	default:
-		return 0;
-	}
-}
-
-/* function_id - the number of the kernel's function @name. */
-static unsigned int function_id(const char *name)
-{
-	static const char path[] = "/sys/kernel/btf/vmlinux";
-	static unsigned char data[32 << 20];
-	const struct btf *btf = (const void *)data;
-	const unsigned char *at, *end;
-	unsigned int id = 1;
-	FILE *file = fopen(path, "r");
-	size_t bytes;
-
-	if (!file)
-		err(1, "%s", path);
-	bytes = fread(data, 1, sizeof(data), file);
-	fclose(file);
-	if (bytes < sizeof(*btf) || bytes == sizeof(data) || btf->magic != 0xeb9f)
-		errx(1, "%s: not understood", path);
-	at = data + btf->header + btf->types_at;
-	end = at + btf->types_bytes;
-	while (at < end) {
-		const struct btf_type *type = (const void *)at;
-
-		if (BTF_KIND(type->info) == KIND_FUNC &&
-		    !strcmp((char *)data + btf->header + btf->names_at + type->name, name))
-			return id;
-		at += sizeof(*type) + after(type->info);
-		id++;
-	}
-	errx(1, "%s: no function %s", path, name);
-}
 
 /* helpers - loads a program that calls @calls helpers, which the JIT does not inline. */
 static struct program helpers(unsigned int calls)
@@ -139,28 +71,14 @@ static void measure_getpid(unsigned long id, const char *what)
 /* attach - attaches an empty program to the entry of FUNCTION, until the result is closed. */
 static int attach(unsigned long id)
 {
-	struct bpf_insn insns[] = {
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-	};
-	union bpf_attr attr = { 0 };
-	int program, link;
+	int program = load_tracing(function_id(FUNCTION), BPF_TRACE_FENTRY), link;
 
-	attr.prog_type = BPF_PROG_TYPE_TRACING;
-	attr.expected_attach_type = BPF_TRACE_FENTRY;
-	attr.attach_btf_id = function_id(FUNCTION);
-	attr.insns = (unsigned long)insns;
-	attr.insn_cnt = sizeof(insns) / sizeof(*insns);
-	attr.license = (unsigned long)"GPL";
-	program = bpf(BPF_PROG_LOAD, &attr);
 	if (program < 0)
 		err(1, "BPF_PROG_LOAD for " FUNCTION);
-	memset(&attr, 0, sizeof(attr));
-	attr.raw_tracepoint.prog_fd = program;
 	rest(100);
 	after_tick();
 	tlb_region_start(id);
-	link = bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
+	link = attach_program(program);
 	tlb_region_stop();
 	if (link < 0)
 		err(1, "attaching to " FUNCTION);

@@ -146,6 +146,11 @@ fleet_suite() {
 	sleep 3
 }
 
+# attach_suite - a trampoline for each of many functions.
+attach_suite() {
+	./attach 5000 1000
+}
+
 # sense_suite - scenarios for models with more details.
 sense_suite() {
 	# shellcheck disable=SC2046
@@ -277,7 +282,7 @@ linear_suite() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | linear | linear1) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | attach | linear | linear1) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

@@ -11,6 +11,7 @@ import pathlib
 from types import ModuleType
 
 from . import (
+    attach,
     calls,
     compare,
     compiler,
@@ -47,6 +48,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "interrupts": interrupts,
     "syncs": syncs,
     "calls": calls,
+    "attach": attach,
     "memory": memory,
     "linear": linear,
     "hardware": hardware,
