@@ -414,11 +414,11 @@ class Worse(Runs):
 
     def test_linear(self) -> None:
         """worse: leaves and split blocks of the linear map; a run without them says so"""
-        change = where(put(split=[8, 18], leaves=[1120, 9999]), line="linear", side="module")
+        change = where(put(split=[0, 7777], leaves=[0, 10**6]), line="linear", side="module")
         added = self.grown(["linear.guest"], change)
         name = "10 packs, fresh memory"
-        self.assert_named(added, name, "2 MiB blocks that are split more in the linear map", 10)
-        self.assert_named(added, name, "leaves more in the linear map", 8879)
+        self.assert_named(added, name, "2 MiB blocks that are split more in the linear map", 7777)
+        self.assert_named(added, name, "leaves more in the linear map", 10**6)
         edit(self.runs / "plan", where(drop, name="linear"))
         data = subjects.collect(self.runs)
         self.assertIn("the run is older than this part of the plan", subjects.report(data))
@@ -557,9 +557,12 @@ class Full(Runs):
         data = subjects.collect(self.runs)
         added = [one for one in data["worse"] if one not in before["worse"]]
         self.assertEqual([one["module"] for one in added], [10**7])
-        self.assertIn(
-            "| after the short-lived ones |  | packs | 1 | 2 | 1 |", subjects.report(data)
-        )
+        text = subjects.report(data)
+        self.assertIn("| after the short-lived ones |  | packs | 1 | 2 | 1 |", text)
+        row = next(row for row in data["subjects"]["fleet"]["rows"] if row["hot"] == 1000)
+        sides = [row["layouts"][layout]["models"] for layout in ("stock", "near")]
+        misses = " → ".join(f"{side['bpf misses, n1/lru']:,}" for side in sides)
+        self.assertIn(f"1,000 of them hot: bpf misses, n1/lru {misses}; bpf walks", text)
         edit(self.runs / "near-fleet.guest", where(drop, line="churn"))
         status, said = self.run_command()
         self.assertEqual((status, "near-fleet: no short-lived programs" in said), (1, True), said)
@@ -587,6 +590,11 @@ class Full(Runs):
             "packs reserved while attached",
             [what for what, _, _ in self.change_guest("near-attach", change)],
         )
+        number = region_of(self.runs, "near-attach", line="attached_call", what="with")
+        edit(self.runs / "near-attach.json", where(more("insns", 99000), region=number))
+        what = "instructions added to a call"
+        added = [one for one in subjects.collect(self.runs)["worse"] if one["what"] == what]
+        self.assertIn("1,000 functions with an empty program", [one["where"] for one in added])
         edit(self.runs / "near-attach.guest", where(put(trampolines=999), line="attached"))
         status, said = self.run_command()
         self.assertEqual((status, "1000 functions, 999 trampolines" in said), (1, True), said)

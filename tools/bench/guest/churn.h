@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Short-lived programs, as a machine with many services has them: a socket filter that
- * takes the place of another and sees one packet, and now and then a process with a
- * filter of system calls, which ends at once.
+ * takes the place of another and sees one packet, now and then a process with a filter of
+ * system calls, which ends at once, and now and then an iterator, as tools load it that list
+ * what the kernel has.
  */
 #ifndef BENCH_CHURN_H
 #define BENCH_CHURN_H
@@ -13,12 +14,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "program.h"
+#include "btf.h"
 
 /* Socket filters that live at a time. */
 #define FILTERS 64
 /* One in so many is a filter of system calls. */
 #define SECCOMP_EVERY 16
+/* And one in so many, never the same one, is an iterator. */
+#define ITERATOR_EVERY 32
 #define PACKET 64
 
 #define LOAD_WORD BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0)
@@ -58,6 +61,35 @@ static inline void filter_calls(void)
 		errx(1, "a process with a seccomp filter failed");
 }
 
+/* iterate - loads a program that sees each of the kernel's maps, runs it, and is gone. */
+static inline void iterate(void)
+{
+	static unsigned int id;
+	union bpf_attr attr = { 0 };
+	int program, link, iterator;
+	char text[16];
+
+	if (!id)
+		id = function_id("bpf_iter_bpf_map");
+	program = load_tracing(id, BPF_TRACE_ITER);
+	if (program < 0)
+		err(1, "an iterator");
+	attr.link_create.prog_fd = program;
+	attr.link_create.attach_type = BPF_TRACE_ITER;
+	link = bpf(BPF_LINK_CREATE, &attr);
+	if (link < 0)
+		err(1, "BPF_LINK_CREATE");
+	memset(&attr, 0, sizeof(attr));
+	attr.iter_create.link_fd = link;
+	iterator = bpf(BPF_ITER_CREATE, &attr);
+	/* The program prints nothing. */
+	if (iterator < 0 || read(iterator, text, sizeof(text)))
+		err(1, "an iterator's run");
+	close(iterator);
+	close(link);
+	close(program);
+}
+
 /* churn - loads short-lived programs; each frees one of before. */
 static inline void churn(unsigned int count)
 {
@@ -66,6 +98,8 @@ static inline void churn(unsigned int count)
 	for (; count; count--, number++) {
 		if (number % SECCOMP_EVERY == SECCOMP_EVERY - 1)
 			filter_calls();
+		else if (number % ITERATOR_EVERY == ITERATOR_EVERY - 2)
+			iterate();
 		else
 			filter_packets(number % FILTERS, 1 + number % (PACKET - 1));
 	}
