@@ -40,6 +40,7 @@ PURPOSES = {
     "main": "misses, costs, memory",
     "huge": "direct calls beside 100,000 live images",
     "fleet": "10,000 live programs with short-lived ones among them",
+    "many": "100,000 live programs",
     "attach": "programs at the entry of 1,000 functions",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
     "linear": "leaves of the linear map, on a CPU with BBM level 3",
@@ -59,7 +60,7 @@ SUITES = {
     "calls": (25, "calls of helpers, a program at a function's entry"),
     "hardware": (25, "the original workload beside the compiler, counted by the machine"),
     "compiler1": (40, "the original workload beside a compiler of one small file"),
-    "linear1": (40, "the linear map before and after 1 and 10 packs"),
+    "linear1": (20, "the linear map before and after 1 and 10 packs"),
     "smp": (45, "loads, frees and direct calls on several CPUs"),
     "holds": (60, "many images made and freed"),
     "syncs": (60, "loads of many functions, from several CPUs at once, 10,000 frees"),
@@ -71,6 +72,7 @@ SUITES = {
     "compiler": (180, "the original workload beside a compiler of three files"),
     "huge": (200, "direct calls beside 100,000 live images"),
     "linear": (300, "the linear map before and after up to 50 packs, fragmented memory, too"),
+    "many": (500, "loads of 100,000 programs, some of which run"),
     "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
 }
 
@@ -184,6 +186,7 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
     for layout in ["stock", "near"]:
         guests += [
             Guest(f"{layout}-huge", "huge", layout, "huge"),
+            Guest(f"{layout}-many", "many", layout, "many", memory="3G"),
             Guest(f"{layout}-fleet", "fleet", layout, "fleet", models=FLEET),
             Guest(f"{layout}-attach", "attach", layout, "attach", kaslr=True),
             Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),

@@ -449,6 +449,7 @@ STAND_INS = {
     "compiler": "{layout}-compiler",
     "fleet": "{layout}",
     "huge": "{layout}",
+    "many": "{layout}",
     "parallel": "{layout}-smp2-1",
     "syncs": "{layout}-syncs-1",
 }
@@ -472,6 +473,17 @@ def add_lines(path: pathlib.Path, added: Callable[[list[dict]], list[dict]]) -> 
     """Puts lines before those of a guest, whose regions they may have."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in added(lines) + lines))
+
+
+def many_loads(lines: list[dict]) -> list[dict]:
+    """Loads beside few and many programs, from those of other programs."""
+    regions = [line["region"] for line in lines if line["line"] == "load_free"][:4]
+    found = [
+        {"line": "many", "region": region, "beside": beside + turn}
+        for beside in [0, 10000, 99996]
+        for turn, region in enumerate(regions)
+    ]
+    return [*found, {"line": "loaded", "mix": "many", "live": 100000, "bytes": 25600000}]
 
 
 def attached_to(direct: int) -> Callable[[list[dict]], list[dict]]:
@@ -522,6 +534,8 @@ class Full(Runs):
             shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
         if guest.purpose == "fleet" and not guest.repeats:
             add_short_lived(self.runs / f"{guest.name}.guest")
+        if guest.purpose == "many":
+            add_lines(self.runs / f"{guest.name}.guest", many_loads)
         if guest.purpose == "attach":
             direct = 1000 if guest.layout == "near" else 0
             add_lines(self.runs / f"{guest.name}.guest", attached_to(direct))
@@ -534,7 +548,7 @@ class Full(Runs):
         found = data["subjects"]
         self.assertEqual(
             [name for name in found["misses"] if name != "sizes"],
-            ["main", "fleet", "newer_cpu", "sensitivity", "pages_16k"],
+            ["main", "fleet", "many", "newer_cpu", "sensitivity", "pages_16k"],
         )
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4, 8})
@@ -598,6 +612,20 @@ class Full(Runs):
         edit(self.runs / "near-attach.guest", where(put(trampolines=999), line="attached"))
         status, said = self.run_command()
         self.assertEqual((status, "1000 functions, 999 trampolines" in said), (1, True), said)
+
+    def test_many(self) -> None:
+        """worse: a load beside 100,000 programs, their packs; no report without these"""
+        change = where(put(packs=50), line="memory", at="loaded", who="module")
+        added = self.change_guest("near-many", change)
+        self.assertIn("packs", [what for what, _, _ in added])
+        number = region_of(self.runs, "near-many", line="many", beside=99999)
+        edit(self.runs / "near-many.json", where(put(insns=77), region=number))
+        data = subjects.collect(self.runs)
+        loads = data["subjects"]["many"]["layouts"]["near"]["loads"]
+        self.assertEqual((set(loads), loads[99996]["insns"][0]), ({0, 10000, 99996}, 77))
+        edit(self.runs / "near-many.guest", where(drop, line="many", beside=10001))
+        status, said = self.run_command()
+        self.assertEqual((status, "near-many: loads of many programs" in said), (1, True), said)
 
     def test_hardware_missing(self) -> None:
         """no report of a machine that did not count"""

@@ -8,7 +8,8 @@
  * "warm" (default), "flush" (an empty model before each system call), "evict64"
  * and "evict2000" (calls into 64 or 2000 pages of user code before each round),
  * "churn64" (64 short-lived programs before each round, see churn.h). In the mix "fleet"
- * short-lived programs are loaded between the others, too.
+ * short-lived programs are loaded between the others, too. In the mix "many" some loads are
+ * regions, numbered from ID + TIMED on.
  *
  * A round runs each hot program once, in order of loading, CHAIN of them in one
  * system call. The first round is not counted. Each scenario is a region, numbered
@@ -19,7 +20,12 @@
 #include "churn.h"
 #include "text_pages.h"
 
-#define MAX_LIVE 20000
+#define MAX_LIVE 100000
+#define TIMED 50
+/* Loads in a row that are regions. */
+#define IN_A_ROW 4
+/* Bytes of each program of the mix "many". */
+#define SMALL 256
 
 static struct bpf_insn insns[MAX_INSNS];
 static struct program images[MAX_LIVE], sorted[MAX_LIVE];
@@ -47,6 +53,8 @@ static unsigned int size(const char *mix, unsigned int index)
 {
 	unsigned int bytes;
 
+	if (!strcmp(mix, "many"))
+		return SMALL;
 	if (!strcmp(mix, "large"))
 		return large[index * 3 % 5];
 	if (strcmp(mix, "realistic") && strcmp(mix, "fleet"))
@@ -75,10 +83,30 @@ static unsigned int mean(void)
 	return total / RECORDED;
 }
 
-static void load_all(const char *mix)
+/* load_timed - loads a program in a region, beside so many live ones. */
+static int load_timed(unsigned long id, unsigned int n, unsigned int beside)
 {
-	bool fleet = !strcmp(mix, "fleet");
-	unsigned int base = shortest(map), wide, narrow, i;
+	int fd;
+
+	after_tick();
+	tlb_region_start(id);
+	fd = load(insns, n);
+	tlb_region_stop();
+	printf("{\"line\":\"many\",\"region\":%lu,\"beside\":%u}\n", id, beside);
+	return fd;
+}
+
+/* is_timed - whether the load of program number @index is a region: the first and the last ones. */
+static bool is_timed(unsigned int index)
+{
+	return index < IN_A_ROW || index >= live - IN_A_ROW ||
+	       (index >= live / 10 && index < live / 10 + IN_A_ROW);
+}
+
+static void load_all(const char *mix, unsigned long timed)
+{
+	bool fleet = !strcmp(mix, "fleet"), many = !strcmp(mix, "many");
+	unsigned int base = shortest(map), wide, narrow, n, i;
 
 	/*
 	 * shortest() freed a program, whose memory is free after a grace period. Without
@@ -91,7 +119,8 @@ static void load_all(const char *mix)
 		if (fleet)
 			churn(1);
 		fillers(wanted, base, &wide, &narrow);
-		images[i] = inspect(load(insns, assemble(insns, map, wide, narrow)));
+		n = assemble(insns, map, wide, narrow);
+		images[i] = inspect(many && is_timed(i) ? load_timed(timed++, n, i) : load(insns, n));
 		if (images[i].length != wanted)
 			errx(1, "program %u has %u bytes, not %u", i, images[i].length, wanted);
 		bytes += images[i].length;
@@ -204,8 +233,8 @@ int main(int argc, char **argv)
 	if (live < 1 || live > MAX_LIVE)
 		errx(2, "1 to %u programs", MAX_LIVE);
 	allow_files(MAX_LIVE + 64);
-	map = create_array(MAX_LIVE);
-	load_all(argv[2]);
+	map = create_array(live);
+	load_all(argv[2], id + TIMED);
 	memcpy(sorted, images, live * sizeof(*images));
 	stretches = classify(sorted, live);
 	rest(2500);

@@ -146,6 +146,11 @@ fleet_suite() {
 	sleep 3
 }
 
+# many_suite - as many programs as an allocator may ever have; some of them run.
+many_suite() {
+	./hot 2800 many 100000 20 100 1000 1000/dense
+}
+
 # attach_suite - a trampoline for each of many functions.
 attach_suite() {
 	./attach 5000 1000
@@ -282,7 +287,7 @@ linear_suite() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | attach | linear | linear1) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | attach | linear | linear1) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

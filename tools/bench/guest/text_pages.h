@@ -10,7 +10,9 @@
 #define SWEEP 2000
 /* Images that are further apart than this belong to two stretches of program memory. */
 #define GAP (64 * 1024UL)
-#define SLOTS 8
+#define SLOTS 56
+/* The model's numbers of these slots: those from 8 to 15 are of another class. */
+#define SLOT(n) ((n) < 8 ? (n) : (n) + 8)
 
 /* page_size - bytes of a base page of this kernel. */
 static inline unsigned long page_size(void)
@@ -31,6 +33,7 @@ static inline int by_address(const void *a, const void *b)
  */
 static inline unsigned int classify(struct program *sorted, unsigned int live)
 {
+	static unsigned int before;
 	unsigned int slot = 0, i;
 	unsigned long low, high;
 
@@ -44,15 +47,16 @@ static inline unsigned int classify(struct program *sorted, unsigned int live)
 		}
 		if (slot == SLOTS)
 			errx(1, "images in more than %u places", SLOTS);
-		tlb_class_range(slot, low, high);
+		tlb_class_range(SLOT(slot), low, high);
 		slot++;
 		if (i < live) {
 			low = sorted[i].address;
 			high = low + sorted[i].length;
 		}
 	}
-	for (i = slot; i < SLOTS; i++)
-		tlb_class_range(i, 0, 0);
+	for (i = slot; i < before; i++)
+		tlb_class_range(SLOT(i), 0, 0);
+	before = slot;
 	return slot;
 }
 

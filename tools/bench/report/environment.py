@@ -20,7 +20,6 @@ LEFT_OUT = {
     "1,000 and 10,000 large programs": (
         "they give the verifier too much work under emulation: 160 were run"
     ),
-    "misses of 100,000 live programs": "that number of images is measured with direct calls only",
 }
 ONLY_FULL = "only in the full run"
 OLDER = "this run is older than that part of the plan"

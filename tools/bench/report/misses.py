@@ -11,6 +11,7 @@ from .text import SHORT, in_order, number, section as titled, table
 TITLES = {
     "main": "",
     "fleet": "A fleet's programs",
+    "many": "100,000 programs",
     "newer_cpu": "-cpu max",
     "sensitivity": "Sensitivity",
     "pages_16k": "Kernel with 16 KiB pages",

@@ -25,6 +25,7 @@ from . import (
     interrupts,
     linear,
     loads,
+    many,
     memory,
     misses,
     original,
@@ -38,6 +39,7 @@ from .text import section as titled, table, tenths
 SUBJECTS: dict[str, ModuleType] = {
     "misses": misses,
     "fleet": fleet,
+    "many": many,
     "original": original,
     "compiler": compiler,
     "loads": loads,
