@@ -12,7 +12,9 @@ use crate::counting::numbered;
 use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::geometry::Rank;
+use crate::geometry::SlotRange;
 use crate::pack::Pack;
+use crate::pool::Lead;
 use crate::pool::Pool;
 use crate::pool::Slot;
 use crate::runs::Summary;
@@ -89,7 +91,9 @@ where
         || Flaw::of_pool("no batch is under way but ranges are syncing, or the reverse"),
     )?;
     check_index(pool)?;
-    check_lead(pool)?;
+    for (slots, lead) in pool.internals().leads.into_iter().flatten() {
+        check_lead(pool, slots, lead)?;
+    }
     check_list(pool, pool.internals().retired(), RangeState::Retired)?;
     check_list(pool, pool.internals().syncing(), RangeState::Syncing)?;
     let last = pool.internals().retired().last();
@@ -129,22 +133,22 @@ where
     Ok(())
 }
 
-/// Checks that nothing that goes to the lead could go to a pack before it.
-fn check_lead<S, L>(pool: &Pool<S, L>) -> Result<(), Flaw>
+/// Checks that nothing that goes to a lead could go to a pack before it.
+fn check_lead<S, L>(pool: &Pool<S, L>, slots: SlotRange, lead: Lead) -> Result<(), Flaw>
 where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    let Some(lead) = pool.internals().lead else {
-        return Ok(());
-    };
     let leading = pool.id_of_slot(lead.slot).and_then(|id| pool.pack(id));
     let rank = leading.map(Pack::rank);
     let rank = rank
-        .filter(|rank| lead.among.contains(*rank))
-        .ok_or(Flaw::of_pack("the lead is no pack of its ranks", lead.slot))?;
+        .filter(|rank| lead.among.contains(*rank) && slots.contains(lead.slot))
+        .ok_or(Flaw::of_pack(
+            "the lead is no pack of its ranks and slots",
+            lead.slot,
+        ))?;
     for (id, pack) in pool.occupied() {
-        let before = (pack.rank(), id.slot()) < (rank, lead.slot);
+        let before = slots.contains(id.slot()) && (pack.rank(), id.slot()) < (rank, lead.slot);
         ensure(
             !before || !lead.among.contains(pack.rank()) || pack.hole_bound().get() < lead.least,
             || Flaw::of_pack("a pack before the lead may have room", id.slot()),

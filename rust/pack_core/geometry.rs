@@ -251,6 +251,14 @@ impl RankSet {
         Self(self.0 | rank.bit())
     }
 
+    /// Returns the ranks that are in both sets.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        // INVARIANT: A bit that is set in both is below the count.
+        Self(self.0 & other.0)
+    }
+
     /// Tells whether `rank` is in the set.
     #[inline]
     pub const fn contains(self, rank: Rank) -> bool {
@@ -268,6 +276,30 @@ impl RankSet {
             left &= left.wrapping_sub(1);
             rank
         })
+    }
+}
+
+/// Slots of a pool that are neighbours. The caller puts packs there that have something in common,
+/// such as the memory node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotRange {
+    /// The first slot.
+    pub start: u32,
+    /// The number after that of the last slot.
+    pub end: u32,
+}
+
+impl SlotRange {
+    /// Every slot.
+    pub const ALL: Self = Self {
+        start: 0,
+        end: u32::MAX,
+    };
+
+    /// Tells whether `slot` is one of them.
+    #[inline]
+    pub const fn contains(self, slot: u32) -> bool {
+        self.start <= slot && slot < self.end
     }
 }
 
@@ -410,7 +442,28 @@ mod tests {
             );
             assert_eq!(set == RankSet::NONE, wanted.is_empty());
         }
+        for bits in 0..1u32 << (2 * Rank::COUNT) {
+            let set = |bits: u32| {
+                let ranks = Rank::all().filter(|rank| bits & (1 << rank.get()) != 0);
+                ranks.fold(RankSet::NONE, RankSet::with)
+            };
+            let (one, two) = (bits, bits >> Rank::COUNT);
+            assert_eq!(set(one).and(set(two)), set(one & two));
+        }
         const TWO: RankSet = RankSet::NONE.with(Rank::BEST).with(Rank::BEST);
         assert_eq!(TWO.iter().collect::<Vec<_>>(), [Rank::BEST]);
+    }
+
+    #[test]
+    fn ranges_of_slots() {
+        let some = SlotRange { start: 2, end: 4 };
+        let has = |range: SlotRange| {
+            (0..6)
+                .filter(|slot| range.contains(*slot))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(has(some), [2, 3]);
+        assert_eq!(has(SlotRange { start: 4, end: 2 }), []);
+        assert_eq!(has(SlotRange::ALL).len(), 6);
     }
 }

@@ -148,6 +148,7 @@ pub use geometry::ChunkRange;
 pub use geometry::PackId;
 pub use geometry::Rank;
 pub use geometry::RankSet;
+pub use geometry::SlotRange;
 pub use geometry::CHUNK_SIZE;
 pub use geometry::MAX_CHUNKS;
 pub use geometry::PACK_CHUNKS;

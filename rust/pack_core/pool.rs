@@ -10,6 +10,7 @@ use crate::geometry::ChunkCount;
 use crate::geometry::PackId;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 use crate::pack::Pack;
 use crate::stats::PackStats;
 use crate::stats::PoolStats;
@@ -62,12 +63,12 @@ impl<S> core::fmt::Debug for AddError<S> {
     }
 }
 
-/// The pack in which the last image was placed at the first place that there was.
+/// The pack in which the last image was placed at the first place that there was in some slots.
 ///
 /// # Invariants
 ///
-/// The pack in `slot` has a rank of `among`. Of the packs of these ranks that a reservation tries
-/// before it, none has a bound of `least` chunks or more.
+/// The pack in `slot`, one of these slots, has a rank of `among`. Of the packs of these ranks and in
+/// these slots that a reservation tries before it, none has a bound of `least` chunks or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lead {
     pub(crate) slot: u32,
@@ -91,8 +92,10 @@ pub struct Pool<S, L> {
     slots: L,
     /// The index across packs.
     holes: Tournament<S>,
-    /// Where most images go, without a look at the index.
+    /// Where most images go, without a look at the index. Any slot would do.
     lead: Option<Lead>,
+    /// The same for images that only go to these slots.
+    lead_within: Option<(SlotRange, Lead)>,
     packs: usize,
     /// The first slot on the list of packs with retired ranges: the one that has waited longest.
     first_retired: Option<u32>,
@@ -110,7 +113,7 @@ pub struct Pool<S, L> {
 pub(crate) struct Internals<'a, S> {
     pub(crate) slots: &'a [Slot<S>],
     pub(crate) holes: &'a Tournament<S>,
-    pub(crate) lead: Option<Lead>,
+    pub(crate) leads: [Option<(SlotRange, Lead)>; 2],
     pub(crate) last_retired: Option<u32>,
     pub(crate) is_batch_under_way: bool,
     first_retired: Option<u32>,
@@ -167,6 +170,7 @@ where
             slots,
             holes,
             lead: None,
+            lead_within: None,
             packs: 0,
             first_retired: None,
             last_retired: None,
@@ -212,7 +216,20 @@ where
     // The crate has no allocator to box the pack with: the error has it by value.
     #[allow(clippy::result_large_err)]
     pub fn add(&mut self, pack: Pack<S>) -> Result<PackId, AddError<S>> {
-        let vacant = numbered(self.slots.iter_mut()).find(|(_, slot)| slot.pack.is_none());
+        self.add_within(pack, SlotRange::ALL)
+    }
+
+    /// Adds a pack, in the first vacant slot of `slots`. If there is none, in the first vacant slot.
+    /// O(slots).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::add`].
+    #[allow(clippy::result_large_err)]
+    pub fn add_within(&mut self, pack: Pack<S>, slots: SlotRange) -> Result<PackId, AddError<S>> {
+        let vacant = numbered(self.slots.iter_mut()).filter(|(_, slot)| slot.pack.is_none());
+        // The first of the lowest key.
+        let vacant = vacant.min_by_key(|(index, _)| !slots.contains(*index));
         let Some((index, slot)) = vacant else {
             return Err(AddError {
                 error: Error::Full,
@@ -224,7 +241,7 @@ where
         // pool.
         self.holes
             .update(index, pack.rank(), pack.hole_bound().get());
-        self.lead = None;
+        (self.lead, self.lead_within) = (None, None);
         self.packs = self.packs.saturating_add(1);
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))
@@ -257,7 +274,7 @@ where
         // is on no list because it has no range.
         slot.generation = slot.generation.wrapping_add(1);
         self.holes.update(index, pack.rank(), 0);
-        self.lead = None;
+        (self.lead, self.lead_within) = (None, None);
         self.packs = self.packs.saturating_sub(1);
         Some((id, pack))
     }
@@ -314,12 +331,21 @@ where
         &mut self.lead
     }
 
+    /// Sets the lead within slots, for tests to damage.
+    #[cfg(test)]
+    pub(crate) fn lead_within_mut(&mut self) -> &mut Option<(SlotRange, Lead)> {
+        &mut self.lead_within
+    }
+
     /// Returns the pool's records about its packs.
     pub(crate) fn internals(&self) -> Internals<'_, S> {
         Internals {
             slots: &self.slots,
             holes: &self.holes,
-            lead: self.lead,
+            leads: [
+                self.lead.map(|lead| (SlotRange::ALL, lead)),
+                self.lead_within,
+            ],
             last_retired: self.last_retired,
             is_batch_under_way: self.under_way.is_some(),
             first_retired: self.first_retired,

@@ -207,6 +207,32 @@ fn the_lead_is_checked() {
 }
 
 #[test]
+fn the_lead_within_slots_is_checked() {
+    let sound = |start, end, least| {
+        let mut pool = pool(4);
+        for chunks in [100, 10, 100, 100] {
+            pool.add(pack(chunks, 0)).unwrap();
+        }
+        let slots = SlotRange { start: 1, end: 4 };
+        let image = pool.reserve_within(20 * 64, ChunkCount::ONE, RankSet::ALL, slots, None);
+        assert_eq!(image.unwrap().pack.slot(), 2);
+        let (of, lead) = pool.lead_within_mut().as_mut().unwrap();
+        assert_eq!((*of, lead.slot, lead.least), (slots, 2, 20));
+        (*of, lead.least) = (SlotRange { start, end }, least);
+        pool
+    };
+    assert_eq!(check_invariants(&sound(1, 4, 11)), Ok(()));
+    assert_eq!(check_invariants(&sound(2, 3, 1)), Ok(()));
+    // The second pack has room, or the first, or the lead is in none of the slots.
+    for (start, end, least) in [(1, 4, 10), (0, 4, 11), (1, 2, 20), (3, 4, 20)] {
+        assert!(
+            check_invariants(&sound(start, end, least)).is_err(),
+            "{start}"
+        );
+    }
+}
+
+#[test]
 fn the_bound_of_the_holes_is_checked() {
     for by in [1, u32::MAX] {
         let (mut pool, _batch) = one_of_each();

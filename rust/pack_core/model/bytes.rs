@@ -7,6 +7,7 @@ use super::op::Limits;
 use super::op::Op;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 
 /// The slots of a pool and the most chunks of its packs, by the first byte. One word of a bitmap
 /// and its neighbours, several words, many small packs.
@@ -98,6 +99,15 @@ impl<'a> Bytes<'a> {
         let ranks = Rank::all().filter(chosen);
         Some(ranks.fold(RankSet::NONE, RankSet::with))
     }
+
+    /// Takes slots to choose from.
+    fn slots(&mut self) -> Option<SlotRange> {
+        let byte = self.byte()?;
+        Some(SlotRange {
+            start: u32::from(byte % 8),
+            end: u32::from(byte / 8),
+        })
+    }
 }
 
 impl Iterator for Bytes<'_> {
@@ -120,6 +130,7 @@ impl Bytes<'_> {
             0 => Op::Add {
                 chunks: self.up_to(self.limits.chunks)?,
                 rank: self.byte()?,
+                slots: SlotRange::ALL,
             },
             1 => Op::TakeEmpty {
                 keep: self.byte()? % 4,
@@ -156,10 +167,15 @@ impl Bytes<'_> {
             },
             13 => Op::Age,
             14 => Op::Stale,
-            15 | 16 => Op::Meddle {
+            15 => Op::Meddle {
                 slot: self.up_to(self.limits.slots)?,
                 start: self.up_to(self.limits.chunks)?,
                 count: u32::from(self.byte()? % 8),
+            },
+            16 => Op::ReserveWithin {
+                size: self.size()?,
+                among: self.ranks()?,
+                slots: self.slots()?,
             },
             17..=19 => Op::BeginWrite {
                 nth: self.number()?,

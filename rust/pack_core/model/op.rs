@@ -5,6 +5,7 @@
 use super::random::Random;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 
 /// One operation of a [`Trial`](super::Trial).
 ///
@@ -15,11 +16,14 @@ use crate::geometry::RankSet;
 pub enum Op {
     /// Adds a pack of `chunks` chunks and of rank `rank` % [`Rank::COUNT`](crate::Rank::COUNT). The
     /// higher `rank` is, the higher is the pack's origin. The highest ones are packs for one image.
+    /// It goes to one of `slots` if one is vacant.
     Add {
         /// Chunks in the pack.
         chunks: u32,
         /// Its rank.
         rank: u8,
+        /// The slots to choose from.
+        slots: SlotRange,
     },
     /// Removes a pack if more than `keep` are empty.
     TakeEmpty {
@@ -41,6 +45,15 @@ pub enum Op {
         size: u32,
         /// The number of a chunk, modulo the number of chunks.
         from: u32,
+    },
+    /// Reserves `size` bytes in a pack in one of `slots`.
+    ReserveWithin {
+        /// The size in bytes.
+        size: u32,
+        /// The ranks to choose from.
+        among: RankSet,
+        /// The slots to choose from.
+        slots: SlotRange,
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range, sometimes none, sometimes too many,
     /// and begins to write to it.
@@ -203,6 +216,7 @@ impl Generator {
                 } else {
                     0
                 },
+                slots: self.slots(),
             },
             17..=23 => Op::BeginWrite { nth },
             24..=36 => Op::Finalize { nth },
@@ -217,6 +231,11 @@ impl Generator {
                 from: nth,
             },
             _ if self.random.below(16) >= self.filling => Op::BeginRetire { nth },
+            59..=66 if self.limits.any_rank => Op::ReserveWithin {
+                size: self.size(),
+                among: self.ranks(),
+                slots: self.slots(),
+            },
             _ => Op::Reserve {
                 size: self.size(),
                 align: match self.random.below(4) {
@@ -243,6 +262,27 @@ impl Generator {
             }
         }
         ranks
+    }
+
+    /// Returns slots to choose from: one of two halves, or, if there are no ranks either, all of them.
+    fn slots(&mut self) -> SlotRange {
+        let half = self.limits.slots / 2;
+        match self.random.below(8) {
+            _ if !self.limits.any_rank => SlotRange::ALL,
+            0..=2 => SlotRange {
+                start: 0,
+                end: half,
+            },
+            3..=5 => SlotRange {
+                start: half,
+                end: self.limits.slots,
+            },
+            6 => SlotRange {
+                start: self.random.below(self.limits.slots),
+                end: self.random.below(self.limits.slots),
+            },
+            _ => SlotRange::ALL,
+        }
     }
 
     /// Returns a random number.

@@ -11,6 +11,7 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 use crate::state::RangeState;
 use crate::stats::Tallies;
 use crate::stats::Tally;
@@ -151,9 +152,11 @@ where
             .unwrap_or(&mut [])
     }
 
-    /// Puts a pack into the first vacant slot and returns that slot.
-    pub fn add(&mut self, pack: ShadowPack) -> Option<u32> {
-        let (slot, entry) = numbered(self.packs.iter_mut()).find(|(_, entry)| entry.is_none())?;
+    /// Puts a pack into the first vacant slot of `slots`, or else into the first vacant slot, and
+    /// returns that slot.
+    pub fn add(&mut self, pack: ShadowPack, slots: SlotRange) -> Option<u32> {
+        let vacant = numbered(self.packs.iter_mut()).filter(|(_, entry)| entry.is_none());
+        let (slot, entry) = vacant.min_by_key(|(slot, _)| (!slots.contains(*slot), *slot))?;
         *entry = Some(pack);
         Some(slot)
     }
@@ -174,17 +177,18 @@ where
     }
 
     /// Returns the range of the first fit for `count` chunks: in the best rank in `among`, then in
-    /// the lowest slot, then at the lowest multiple of `align`: not before `from` (or the pack's
+    /// the lowest slot of `slots`, then at the lowest multiple of `align`: not before `from` (or the pack's
     /// origin), or anywhere.
     pub fn first_fit(
         &self,
         count: ChunkCount,
         align: ChunkCount,
         among: RankSet,
+        slots: SlotRange,
         from: Option<u32>,
     ) -> Option<(u32, ChunkRange)> {
         for rank in Rank::all().filter(|rank| among.contains(*rank)) {
-            let packs = self.packs();
+            let packs = self.packs().filter(|(slot, _)| slots.contains(*slot));
             for (slot, pack) in packs.filter(|(_, pack)| pack.rank == rank && !pack.taken) {
                 let from = match from {
                     Some(from) => from.checked_rem(pack.chunks.get()).unwrap_or(0),

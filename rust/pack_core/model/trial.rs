@@ -90,13 +90,23 @@ where
     /// [`Failure::Differs`] if their answers differ.
     pub fn step(&mut self, op: Op) -> Result<(), Failure> {
         match op {
-            Op::Add { chunks, rank } => self.add(ChunkCount::new(chunks), rank),
+            Op::Add {
+                chunks,
+                rank,
+                slots,
+            } => self.add(ChunkCount::new(chunks), rank, slots),
             Op::TakeEmpty { keep } => self.take_empty(usize::from(keep)),
             // CAST: `usize` has at least 32 bits.
-            Op::Reserve { size, align, among } => self.reserve(size as usize, align, among, None),
+            Op::Reserve { size, align, among } => {
+                self.reserve(size as usize, align, among, None, None)
+            }
             // CAST: `usize` has at least 32 bits.
             Op::ReserveFrom { size, from } => {
-                self.reserve(size as usize, 0, RankSet::ALL, Some(from))
+                self.reserve(size as usize, 0, RankSet::ALL, None, Some(from))
+            }
+            // CAST: `usize` has at least 32 bits.
+            Op::ReserveWithin { size, among, slots } => {
+                self.reserve(size as usize, 0, among, Some(slots), None)
             }
             Op::BeginImage { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
                 Some((slot, range)) => {
@@ -330,7 +340,7 @@ where
         let Some(largest) = open.map(|(_, pack)| pack.chunks).max() else {
             return Ok(());
         };
-        self.reserve(largest.bytes(), 0, RankSet::ALL, None)?;
+        self.reserve(largest.bytes(), 0, RankSet::ALL, None, None)?;
         let reserved = self
             .shadow
             .nth(RangeState::Reserved, 0)

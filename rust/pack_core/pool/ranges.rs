@@ -13,6 +13,7 @@ use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 use crate::pack::Pack;
 use crate::state::RangeState;
 use crate::state::Taken;
@@ -52,7 +53,7 @@ where
         align: ChunkCount,
         among: RankSet,
     ) -> Result<Reserved, Error> {
-        self.reserve_in(size, align, among, None)
+        self.reserve_in(size, align, among, None, None)
     }
 
     /// Reserves chunks like [`Pool::reserve`], but in its pack at the lowest place not before
@@ -69,7 +70,24 @@ where
         among: RankSet,
         from: u32,
     ) -> Result<Reserved, Error> {
-        self.reserve_in(size, align, among, Some(from))
+        self.reserve_in(size, align, among, None, Some(from))
+    }
+
+    /// Reserves chunks like [`Pool::reserve`], or like [`Pool::reserve_from`] with a `from`, but only
+    /// in packs that are in `slots`. The cost is the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::reserve`]. [`Error::NeedPack`] says nothing about packs in other slots.
+    pub fn reserve_within(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+        slots: SlotRange,
+        from: Option<u32>,
+    ) -> Result<Reserved, Error> {
+        self.reserve_in(size, align, among, Some(slots), from)
     }
 
     /// Reserves chunks like [`Pool::reserve`] with an alignment of 1, but only behind the image
@@ -77,7 +95,13 @@ where
     #[inline(always)]
     pub fn reserve_next(&mut self, size: usize, among: RankSet) -> Option<Reserved> {
         let count = ChunkCount::holding(size).ok()?;
-        let lead = self.lead?;
+        self.reserve_at(self.lead?, count, among)
+    }
+
+    /// Reserves chunks behind the image that came last of those that went to a lead, if that is the
+    /// first place for them.
+    #[inline(always)]
+    fn reserve_at(&mut self, lead: Lead, count: ChunkCount, among: RankSet) -> Option<Reserved> {
         if lead.among != among || count.get() < lead.least {
             return None;
         }
@@ -93,6 +117,7 @@ where
         size: usize,
         align: ChunkCount,
         among: RankSet,
+        slots: Option<SlotRange>,
         from: Option<u32>,
     ) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
@@ -101,17 +126,22 @@ where
         }
         let first = align == ChunkCount::ONE && from.is_none();
         if first {
-            if let Some(reserved) = self.reserve_next(size, among) {
+            let lead = self.lead_of(slots);
+            if let Some(reserved) = lead.and_then(|lead| self.reserve_at(lead, count, among)) {
                 return Ok(reserved);
             }
         }
+        let within = slots.unwrap_or(SlotRange::ALL);
         for rank in among.iter() {
-            let mut next = 0;
+            let mut next = within.start;
             while let Some(slot) = self.holes.first_at_least(rank, next, count.get()) {
+                if slot >= within.end {
+                    break;
+                }
                 if let Some(id) = self.id_of_slot(slot) {
                     if let Ok(range) = self.change(id, |pack| pack.reserve(count, align, from)) {
                         if first {
-                            self.follow(slot, among, count.get());
+                            self.follow(slots, slot, among, count.get());
                         }
                         return Ok(Reserved { pack: id, range });
                     }
@@ -123,16 +153,31 @@ where
         Err(Error::NeedPack(count))
     }
 
+    /// Returns the lead of images that go to these slots, or to any.
+    #[inline]
+    fn lead_of(&self, slots: Option<SlotRange>) -> Option<Lead> {
+        match (slots, self.lead_within) {
+            (None, _) => self.lead,
+            (Some(slots), Some((known, lead))) if known == slots => Some(lead),
+            (Some(_), _) => None,
+        }
+    }
+
     /// Notes that `count` chunks fitted in a pack and in none before it.
-    fn follow(&mut self, slot: u32, among: RankSet, count: u32) {
-        let known = self.lead.filter(|is| is.slot == slot && is.among == among);
+    fn follow(&mut self, slots: Option<SlotRange>, slot: u32, among: RankSet, count: u32) {
+        let known = self.lead_of(slots);
+        let known = known.filter(|is| is.slot == slot && is.among == among);
         // INVARIANT: The bound of each pack before it is less than `count`, now that those which
         // were asked in vain have refreshed theirs.
-        self.lead = Some(Lead {
+        let lead = Lead {
             slot,
             among,
             least: known.map_or(count, |is| is.least.min(count)),
-        });
+        };
+        match slots {
+            None => self.lead = Some(lead),
+            Some(slots) => self.lead_within = Some((slots, lead)),
+        }
     }
 
     /// Makes the caller the only writer of the reserved range that starts at `chunk`, and frees its
@@ -263,8 +308,10 @@ where
         // room for what goes to the lead.
         if hole != before {
             self.holes.update(id.slot(), rank, hole.get());
-            if hole > before && self.lead.is_some_and(|lead| lead.slot != id.slot()) {
-                self.lead = None;
+            if hole > before {
+                let stays = |lead: &Lead| lead.slot == id.slot();
+                self.lead = self.lead.filter(stays);
+                self.lead_within = self.lead_within.filter(|(_, lead)| stays(lead));
             }
         }
         result

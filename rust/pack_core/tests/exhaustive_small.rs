@@ -12,6 +12,7 @@ use pack_core::model::Op;
 use pack_core::RangeState;
 use pack_core::Rank;
 use pack_core::RankSet;
+use pack_core::SlotRange;
 
 /// The packs of a pool, as (chunks, rank).
 type Packs = &'static [(u32, u8)];
@@ -23,6 +24,7 @@ fn arrive(packs: Packs, path: &[Op]) -> HostTrial {
     let adds = packs.iter().map(|(chunks, rank)| Op::Add {
         chunks: *chunks,
         rank: *rank,
+        slots: SlotRange::ALL,
     });
     for op in adds.chain(path.iter().copied()) {
         if let Err(failure) = trial.step(op) {
@@ -56,6 +58,13 @@ fn ranks(packs: Packs) -> impl Iterator<Item = RankSet> {
         .chain(each.map(|rank| RankSet::NONE.with(rank)))
 }
 
+/// Returns the slots before the last one, and the last one, if there are several packs.
+fn halves(packs: Packs) -> impl Iterator<Item = SlotRange> {
+    let last = packs.len() as u32 - 1;
+    let halves = [(0, last), (last, last + 1)].map(|(start, end)| SlotRange { start, end });
+    halves.into_iter().filter(move |_| last > 0)
+}
+
 /// Returns all operations that can have an effect in a state.
 fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     let largest = packs.iter().map(|pack| pack.0).max().unwrap();
@@ -65,6 +74,7 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     ops.extend(packs.iter().map(|(chunks, rank)| Op::Add {
         chunks: *chunks,
         rank: *rank,
+        slots: SlotRange::ALL,
     }));
     for size in [0]
         .into_iter()
@@ -75,6 +85,11 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
                 ranks(packs).map(move |among| Op::Reserve { size, align, among })
             }),
         );
+        ops.extend(halves(packs).map(|slots| Op::ReserveWithin {
+            size,
+            among: RankSet::ALL,
+            slots,
+        }));
     }
     for (slot, _) in trial.shadow().packs() {
         for chunk in 0..largest {

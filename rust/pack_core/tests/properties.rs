@@ -13,6 +13,7 @@ use pack_core::model::Limits;
 use pack_core::model::Op;
 use pack_core::RangeState;
 use pack_core::RankSet;
+use pack_core::SlotRange;
 use pack_core::PACKS_PER_BATCH;
 
 /// Limits without variations.
@@ -108,7 +109,11 @@ fn more_packs_than_a_batch() {
     let mut begun_in_part = 0;
     for seed in common::seeds(6) {
         let mut generator = Generator::new(seed, limits);
-        let add = Op::Add { chunks: 3, rank: 0 };
+        let add = Op::Add {
+            chunks: 3,
+            rank: 0,
+            slots: SlotRange::ALL,
+        };
         let mut ops = vec![add; limits.slots as usize];
         let mut begins = 0u32;
         while ops.len() < 4_000 {

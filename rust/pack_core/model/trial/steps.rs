@@ -14,6 +14,7 @@ use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
 use crate::geometry::Rank;
 use crate::geometry::RankSet;
+use crate::geometry::SlotRange;
 use crate::geometry::MAX_CHUNKS;
 use crate::model::shadow::Cell;
 use crate::model::shadow::ShadowPack;
@@ -48,7 +49,12 @@ where
     F: FnMut(usize) -> Option<S>,
 {
     /// Adds a pack to both.
-    pub(super) fn add(&mut self, chunks: ChunkCount, rank: u8) -> Result<(), Failure> {
+    pub(super) fn add(
+        &mut self,
+        chunks: ChunkCount,
+        rank: u8,
+        slots: SlotRange,
+    ) -> Result<(), Failure> {
         let origin = origin_of(chunks, rank);
         let one_image = is_for_one_image(rank);
         let rank = Rank::new(rank % Rank::COUNT).unwrap_or(Rank::BEST);
@@ -65,13 +71,19 @@ where
                 )
             }
         };
-        let result = self.pool.add(pack).map_err(|failed| failed.error);
+        let result = if slots == SlotRange::ALL {
+            self.pool.add(pack)
+        } else {
+            self.pool.add_within(pack, slots)
+        };
+        let result = result.map_err(|failed| failed.error);
         let shadow = ShadowPack::new(chunks, rank, origin);
-        let slot = self.shadow.add(if one_image {
+        let shadow = if one_image {
             shadow.for_one_image()
         } else {
             shadow
-        });
+        };
+        let slot = self.shadow.add(shadow, slots);
         let same = result.map(PackId::slot) == slot.ok_or(Error::Full);
         let renamed = result.ok().is_some() && result.ok() == self.stale;
         ensure(same && !renamed, "add")
@@ -94,6 +106,7 @@ where
         size: usize,
         align: u8,
         among: RankSet,
+        slots: Option<SlotRange>,
         from: Option<u32>,
     ) -> Result<(), Failure> {
         let align = ChunkCount::new(1u32.wrapping_shl(u32::from(align)));
@@ -101,12 +114,13 @@ where
             .map_err(Error::from)
             .and_then(|count| {
                 self.shadow
-                    .first_fit(count, align, among, from)
+                    .first_fit(count, align, among, slots.unwrap_or(SlotRange::ALL), from)
                     .ok_or(Error::NeedPack(count))
             });
-        let found = match from {
-            None => self.pool.reserve(size, align, among),
-            Some(from) => self.pool.reserve_from(size, align, among, from),
+        let found = match (slots, from) {
+            (Some(slots), _) => self.pool.reserve_within(size, align, among, slots, from),
+            (None, None) => self.pool.reserve(size, align, among),
+            (None, Some(from)) => self.pool.reserve_from(size, align, among, from),
         };
         let found = found.map(|Reserved { pack, range }| (pack.slot(), range));
         if let Ok((slot, range)) = wanted {

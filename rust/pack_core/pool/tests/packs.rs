@@ -365,3 +365,42 @@ fn a_search_from_elsewhere_hides_no_lower_place() {
     assert_eq!(check_invariants(&pool), Ok(()));
     assert_eq!(reserve(&mut pool, 3).range.start().get(), 100);
 }
+
+#[test]
+fn a_pack_goes_to_its_slots_while_one_is_vacant() {
+    let mut pool = pool(5);
+    let slots = SlotRange { start: 2, end: 4 };
+    let mut add = |slots| pool.add_within(pack(8, 0), slots).unwrap().slot();
+    assert_eq!((add(slots), add(SlotRange::ALL)), (2, 0));
+    assert_eq!((add(slots), add(slots), add(slots)), (3, 1, 4));
+    assert!(pool.add_within(pack(8, 0), slots).is_err());
+}
+
+#[test]
+fn images_stay_within_their_slots() {
+    let mut pool = pool(4);
+    for rank in [0, 0, 1, 0] {
+        pool.add(pack(64, rank)).unwrap();
+    }
+    let slots = SlotRange { start: 2, end: 4 };
+    let place = |pool: &mut TestPool, chunks: usize, slots| {
+        let size = chunks * 64;
+        let found = pool.reserve_within(size, ChunkCount::ONE, RankSet::ALL, slots, None);
+        found.map(|found| found.pack.slot())
+    };
+    assert_eq!(place(&mut pool, 60, slots), Ok(3));
+    // Side by side with images that may go anywhere, each with a lead of its own.
+    for _ in 0..2 {
+        assert_eq!(reserve(&mut pool, 2).pack.slot(), 0);
+        assert_eq!(place(&mut pool, 2, slots), Ok(3));
+        assert_eq!(check_invariants(&pool), Ok(()));
+    }
+    assert_eq!(place(&mut pool, 1, slots), Ok(2));
+    let full = Err(Error::NeedPack(ChunkCount::new(64)));
+    assert_eq!(place(&mut pool, 64, slots), full);
+    assert_eq!(
+        place(&mut pool, 64, SlotRange { start: 4, end: 9 }),
+        Err(Error::NeedPack(ChunkCount::new(64)))
+    );
+    assert_eq!(place(&mut pool, 64, SlotRange::ALL), Ok(1));
+}

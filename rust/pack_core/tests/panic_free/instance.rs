@@ -23,6 +23,7 @@ use pack_core::Rank;
 use pack_core::RankSet;
 use pack_core::Released;
 use pack_core::Reserved;
+use pack_core::SlotRange;
 use pack_core::Taken;
 use pack_core::WriteEnd;
 
@@ -63,6 +64,11 @@ emit! {
     }
     pool_words(slots: usize) -> usize { Pool::index_words(slots) }
     add(pool: &mut Pool, pack: Pack) -> Result<PackId, AddError<Words>> { pool.add(pack) }
+    add_within(
+        pool: &mut Pool, pack: Pack, slots: SlotRange
+    ) -> Result<PackId, AddError<Words>> {
+        pool.add_within(pack, slots)
+    }
     take_empty(pool: &mut Pool, keep: usize) -> Option<(PackId, Pack)> {
         pool.take_empty(keep, |_, stats| stats.empty_for > 3)
     }
@@ -79,6 +85,12 @@ emit! {
         pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, from: u32
     ) -> Result<Reserved, Error> {
         pool.reserve_from(size, align, among, from)
+    }
+    reserve_within(
+        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet, slots: SlotRange,
+        from: Option<u32>
+    ) -> Result<Reserved, Error> {
+        pool.reserve_within(size, align, among, slots, from)
     }
     hole_bound(pool: &Pool, among: RankSet) -> ChunkCount { pool.hole_bound(among) }
     may_hold(pool: &Pool, count: ChunkCount, among: RankSet) -> bool {
@@ -127,6 +139,7 @@ emit! {
     }
     check(pool: &Pool) -> Result<(), Flaw> { pack_core::check_invariants(pool) }
     rank_set(set: RankSet, rank: Rank) -> (RankSet, bool) { (set.with(rank), set.contains(rank)) }
+    both(one: RankSet, other: RankSet) -> RankSet { one.and(other) }
     offset(offset: usize) -> Option<ChunkIdx> { ChunkIdx::from_byte_offset(offset) }
     holding(size: usize) -> Result<ChunkCount, BadSize> { ChunkCount::holding(size) }
 }
