@@ -23,6 +23,7 @@ mod hook;
 #[cfg_attr(CONFIG_ARM64_BPF_PACK_NATIVE, path = "ksym/native.rs")]
 mod ksym;
 mod lifetime;
+mod node;
 mod owners;
 #[cfg(not(CONFIG_ARM64_BPF_PACK_NATIVE))]
 mod patchsite;

@@ -9,6 +9,7 @@
 #include <linux/nodemask.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
 #include <asm/cacheflush.h>
@@ -56,6 +57,21 @@ unsigned long bpf_pack_helper_vm_flags(bool huge)
 unsigned long bpf_pack_helper_pmd_size(void)
 {
 	return PMD_SIZE;
+}
+
+unsigned int bpf_pack_helper_node_numbers(void)
+{
+	return nr_node_ids;
+}
+
+int bpf_pack_helper_this_node(void)
+{
+	return numa_node_id();
+}
+
+int bpf_pack_helper_node_of(u64 pa)
+{
+	return page_to_nid(phys_to_page(pa));
 }
 
 unsigned int bpf_pack_helper_order(unsigned long size)

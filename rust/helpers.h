@@ -70,6 +70,12 @@ unsigned long bpf_pack_helper_vmalloc_end(void);
 unsigned long bpf_pack_helper_vm_flags(bool huge);
 /* PMD_SIZE. */
 unsigned long bpf_pack_helper_pmd_size(void);
+/* nr_node_ids: all numbers of memory nodes are below this. */
+unsigned int bpf_pack_helper_node_numbers(void);
+/* numa_node_id(): the memory node of this CPU. */
+int bpf_pack_helper_this_node(void);
+/* page_to_nid(): the memory node of the memory at @pa. */
+int bpf_pack_helper_node_of(u64 pa);
 /* get_order(): the binary logarithm of the pages in @size bytes, rounded up. */
 unsigned int bpf_pack_helper_order(unsigned long size);
 /* Whether some memory zone has a free block of @order or larger now. */

@@ -19,9 +19,11 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::node::Node;
 use crate::plan::REGION_ALIGN;
 use crate::sys;
 use core::mem::transmute;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -342,8 +344,8 @@ impl KernelFns {
     }
 
     /// Maps `len` bytes of zeroed memory, read-only and executable, at a multiple of
-    /// [`REGION_ALIGN`] from `start` to `end`. May sleep. With larger leaves than a page if `large`.
-    /// /proc/vmallocinfo names `caller`.
+    /// [`REGION_ALIGN`] in `span`. May sleep. With larger leaves than a page if `large`. On `node` if
+    /// that has such memory, or on another. /proc/vmallocinfo names `caller`.
     ///
     /// # Errors
     ///
@@ -355,10 +357,10 @@ impl KernelFns {
     pub(crate) unsafe fn map_region(
         &self,
         len: usize,
-        start: usize,
-        end: usize,
+        span: Range<usize>,
         gfp: bindings::gfp_t,
         large: bool,
+        node: Node,
         caller: *const c_void,
     ) -> Result<NonNull<u8>> {
         // If a huge mapping is allowed, the kernel rounds a length of PMD_SIZE or more up to a
@@ -377,12 +379,12 @@ impl KernelFns {
             (self.vmalloc_node_range)(
                 len,
                 REGION_ALIGN,
-                start,
-                end,
+                span.start,
+                span.end,
                 gfp | bindings::__GFP_ZERO,
                 prot,
                 flags,
-                bindings::NUMA_NO_NODE,
+                node.number(),
                 caller,
             )
         };

@@ -39,6 +39,20 @@ pub(crate) enum LeafLimit {
     Page,
 }
 
+/// Returns the first slot of the packs on a memory node, and the number after that of the last. The
+/// nodes' numbers are below `nodes`. [`None`] if there is one node: then no slot is better than
+/// another.
+pub(crate) fn slots_of_node(node: u32, nodes: u32) -> Option<(u32, u32)> {
+    // CAST: 512.
+    let slots = MAX_PACKS as u32;
+    let each = slots
+        .checked_div(nodes)
+        .filter(|each| *each < slots)?
+        .max(1);
+    let start = node.checked_rem(slots / each)?.saturating_mul(each);
+    Some((start, start.saturating_add(each)))
+}
+
 /// One way to map a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
@@ -141,6 +155,26 @@ mod tests {
     fn the_limits_are_whole_regions() {
         assert_eq!(MAX_PACKS * REGION_ALIGN, 1 << 30);
         assert_eq!(list(Page, MAX_IMAGE, false), [(MAX_IMAGE, Far, Page)]);
+    }
+
+    #[test]
+    fn each_node_has_slots_of_its_own() {
+        assert_eq!(slots_of_node(0, 0), None);
+        assert_eq!(slots_of_node(0, 1), None);
+        assert_eq!(slots_of_node(0, 2), Some((0, 256)));
+        assert_eq!(slots_of_node(1, 2), Some((256, 512)));
+        for nodes in 2..=MAX_PACKS as u32 {
+            let mut end = 0;
+            for node in 0..nodes {
+                let slots = slots_of_node(node, nodes).unwrap();
+                assert_eq!(slots, (end, end + MAX_PACKS as u32 / nodes));
+                end = slots.1;
+            }
+            assert!(end <= MAX_PACKS as u32);
+        }
+        // More nodes than slots share them.
+        assert_eq!(slots_of_node(1_023, 1_024), Some((511, 512)));
+        assert_eq!(slots_of_node(u32::MAX, 2), Some((256, 512)));
     }
 
     #[test]

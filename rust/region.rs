@@ -24,6 +24,7 @@ use crate::ksym::{
     self,
     KernelFns, //
 };
+use crate::node::Node;
 use crate::plan::{
     Attempt,
     LeafLimit,
@@ -165,7 +166,8 @@ fn random_start(span: AddressSpan, len: usize) -> usize {
 }
 
 impl OpenRegion {
-    /// Allocates and maps a region as `attempt` says. May sleep; call it with no lock held.
+    /// Allocates and maps a region as `attempt` says, in memory of `node` if that has enough. May
+    /// sleep; call it with no lock held.
     ///
     /// The kernel may choose a smaller leaf: [`Region::leaf`] reads it from the page tables.
     ///
@@ -177,6 +179,7 @@ impl OpenRegion {
         kernel: &'static KernelFns,
         origins: &Origins,
         attempt: Attempt,
+        node: Node,
     ) -> Result<Self> {
         let Attempt { len, place, limit } = attempt;
         faults::at(Point::RegionMemory, ENOMEM)?;
@@ -193,11 +196,11 @@ impl OpenRegion {
         if ksym::MAPS_SEALED && kernel.can_set_direct_map() {
             alias.announce();
         }
-        let base = allocate(kernel, len, from_origin, limit).or_else(|error| {
+        let base = allocate(kernel, len, from_origin, limit, node).or_else(|error| {
             if error != ENOMEM {
                 return Err(error);
             }
-            let base = allocate(kernel, len, span, limit)?;
+            let base = allocate(kernel, len, span, limit, node)?;
             // There is no room from the origin on. Later searches begin at the start of the place.
             origin.store(span.start, Relaxed);
             Ok(base)
@@ -299,13 +302,14 @@ fn allocate(
     len: usize,
     span: AddressSpan,
     limit: LeafLimit,
+    node: Node,
 ) -> Result<NonNull<u8>> {
     let gfp = gfp_flags();
     let large = limit != LeafLimit::Page;
-    let (start, end) = (span.start, span.end);
+    let span = span.start..span.end;
     // SAFETY: It needs a context that may sleep, as callers have. It makes a new area, read-only
     // and executable, in a span of vmalloc space or of the modules' space.
-    unsafe { kernel.map_region(len, start, end, gfp, large, allocate as *const c_void) }
+    unsafe { kernel.map_region(len, span, gfp, large, node, allocate as *const c_void) }
 }
 
 impl Region {
@@ -322,6 +326,13 @@ impl Region {
     /// The place.
     pub(crate) fn place(&self) -> Place {
         self.place
+    }
+
+    /// The memory node of its first byte.
+    pub(crate) fn node(&self) -> Option<Node> {
+        // SAFETY: The memory is the region's.
+        let number = unsafe { sys::bpf_pack_helper_node_of(self.physical(0)?) };
+        Some(Node::new(number))
     }
 
     /// Whether the linear alias is invalid. It is writable if the kernel's policy leaves it so

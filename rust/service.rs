@@ -50,6 +50,7 @@ use crate::lifetime::{
     Delayed,
     Gate, //
 };
+use crate::node::Node;
 use crate::region::Origins;
 use books::Books;
 use held::Held;
@@ -99,10 +100,12 @@ enum Mode {
     Draining,
 }
 
-/// The kinds of customers for which the background has to make a pack.
+/// The kinds of customers for which the background has to make a pack, and the memory node of the
+/// task that was the last to find that.
 struct Low {
     any: Atomic<bool>,
     classic: Atomic<bool>,
+    node: Atomic<c_int>,
 }
 
 /// The allocator.
@@ -168,6 +171,7 @@ impl Service {
             low: Low {
                 any: Atomic::new(false),
                 classic: Atomic::new(false),
+                node: Atomic::new(0),
             },
             retired_bytes: Atomic::new(0),
             counters: Counters::default(),
@@ -187,7 +191,7 @@ impl Service {
     /// Begins to serve, and makes the first pack if there is memory for one. May sleep.
     pub(crate) fn start(&self) {
         self.set_draining(false);
-        self.grow_ahead(Customer::Any);
+        self.grow_ahead(Customer::Any, Node::here());
     }
 
     /// Stops or resumes serving requests for new images.
@@ -228,12 +232,13 @@ impl Service {
         }
     }
 
-    /// Queues the work that makes a pack for `customer`.
+    /// Queues the work that makes a pack for `customer`, on the node of this task.
     fn grow_later(&self, customer: Customer) {
         let wanted = match customer {
             Customer::Classic => &self.low.classic,
             Customer::Any => &self.low.any,
         };
+        self.low.node.store(Node::here().number(), Relaxed);
         wanted.store(true, Relaxed);
         self.grow_work.queue(0);
     }

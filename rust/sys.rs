@@ -35,6 +35,12 @@ pub(crate) fn random_below(limit: u32) -> u32 {
     (random.saturating_mul(u64::from(limit)) >> 32) as u32
 }
 
+/// Returns the number of the memory node of the CPU that the task is on. Any context.
+pub(crate) fn this_node() -> ffi::c_int {
+    // SAFETY: It has no preconditions.
+    unsafe { bpf_pack_helper_this_node() }
+}
+
 /// Defines safe wrappers of helpers that return a constant of the kernel.
 macro_rules! constants {
     ($($(#[$doc:meta])* $name:ident -> $t:ty = $helper:ident;)*) => {$(
@@ -49,6 +55,8 @@ macro_rules! constants {
 constants! {
     /// `MODULES_VADDR`.
     modules_start -> usize = bpf_pack_helper_modules_start;
+    /// All numbers of memory nodes are below this; 1 if there is one node.
+    node_numbers -> u32 = bpf_pack_helper_node_numbers;
     /// `PMD_SIZE`.
     pmd_size -> usize = bpf_pack_helper_pmd_size;
     /// The protection bits of `PAGE_KERNEL_ROX`.

@@ -7,7 +7,9 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::node::Node;
 use crate::sys;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
@@ -58,7 +60,8 @@ impl KernelFns {
     }
 
     /// Maps `len` bytes, read-only and executable, full of traps and without a writable alias, at a
-    /// multiple of 2 MiB from `start` to `end`. May sleep. With larger leaves than a page if `large`.
+    /// multiple of 2 MiB in `span`. May sleep. With larger leaves than a page if `large`. The kernel
+    /// chooses the memory node: that of this CPU, unless the task's policy says otherwise.
     /// /proc/vmallocinfo names `caller`.
     ///
     /// # Errors
@@ -71,16 +74,16 @@ impl KernelFns {
     pub(crate) unsafe fn map_region(
         &self,
         len: usize,
-        start: usize,
-        end: usize,
+        span: Range<usize>,
         gfp: bindings::gfp_t,
         large: bool,
+        _node: Node,
         caller: *const c_void,
     ) -> Result<NonNull<u8>> {
         // SAFETY: The caller promises that the addresses are for such areas, and has a context that
         // may sleep.
         let base = from_err_ptr(unsafe {
-            sys::arm64_exec_block_alloc(len, start, end, gfp, large, caller)
+            sys::arm64_exec_block_alloc(len, span.start, span.end, gfp, large, caller)
         })?;
         NonNull::new(base.cast()).ok_or(ENOMEM)
     }

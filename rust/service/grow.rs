@@ -20,6 +20,7 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::node::Node;
 use crate::plan::{
     attempts,
     LeafLimit,
@@ -163,14 +164,15 @@ impl Service {
     /// Makes a pack for an image of `size` bytes and reserves memory there. If no pack can be made,
     /// it reserves in any pack that has room. The caller holds `grow`.
     fn grow_for(&self, size: usize, customer: Customer) -> Result<Placing, Refusal> {
-        let made = match self.make_pack(size, customer) {
+        let node = Node::here();
+        let made = match self.make_pack(size, customer, node) {
             Made::NearFull => {
                 // The books prefer far packs now, and one of these may have room.
                 let placing = self.books().place(size, customer, &self.config)?;
                 if !matches!(placing, Placing::NeedsPack) {
                     return Ok(placing);
                 }
-                self.make_pack(size, customer)
+                self.make_pack(size, customer, node)
             }
             made => made,
         };
@@ -192,13 +194,14 @@ impl Service {
             (&self.low.any, Customer::Any),
         ] {
             if wanted.xchg(false, Relaxed) {
-                self.grow_ahead(customer);
+                self.grow_ahead(customer, Node::new(self.low.node.load(Relaxed)));
             }
         }
     }
 
-    /// Makes a pack if those that `customer` prefers are nearly full. May sleep.
-    pub(super) fn grow_ahead(&self, customer: Customer) {
+    /// Makes a pack, on `node` if that has memory for it, if those that `customer` prefers are nearly
+    /// full. May sleep.
+    pub(super) fn grow_ahead(&self, customer: Customer, node: Node) {
         let grow = self.grow.lock();
         // A second time if there is no room near the kernel: then far packs count.
         for _ in 0..2 {
@@ -210,7 +213,7 @@ impl Service {
             if !wanted {
                 break;
             }
-            let made = self.make_pack(1, customer);
+            let made = self.make_pack(1, customer, node);
             let near_full = matches!(made, Made::NearFull);
             let unused = self.add_made(&mut self.books(), made, 1);
             drop(unused);
@@ -251,13 +254,13 @@ impl Service {
     }
 
     /// Makes a region and a pack for an image of `size` bytes. The caller holds no lock but `grow`.
-    fn make_pack(&self, size: usize, customer: Customer) -> Made {
+    fn make_pack(&self, size: usize, customer: Customer, node: Node) -> Made {
         let books = self.books();
         let near = books.may_go_near(size, customer, &self.config);
         // A large image has a region of its own.
         let shared = size <= PACK_SIZE && !books.has_shared_pack();
         drop(books);
-        match self.make_region(size, near) {
+        match self.make_region(size, near, node) {
             Ok(Some(region)) => self
                 .pack_for(size, region, shared)
                 .map_or(Made::Nothing, |(pack, region)| Made::Pack(pack, region)),
@@ -301,20 +304,21 @@ impl Service {
         origin.unwrap_or_else(|| sys::random_below(ORIGINS))
     }
 
-    /// Makes a region for an image of `size` bytes in the best way that is possible. Returns
+    /// Makes a region for an image of `size` bytes in the best way that is possible. It is on `node`
+    /// if that has memory for it: leaves of 2 MiB on another node are better than smaller ones. Returns
     /// [`None`] if there is no room near the kernel any more, which it notes in the books.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; those of [`OpenRegion::seal`].
-    fn make_region(&self, size: usize, near: bool) -> Result<Option<Region>> {
+    fn make_region(&self, size: usize, near: bool, node: Node) -> Result<Option<Region>> {
         let has_huge_memory = OpenRegion::has_huge_memory();
         for attempt in attempts(self.config.knobs.leaf, size, near) {
             let huge = attempt.limit == LeafLimit::Huge;
             if huge && !has_huge_memory {
                 continue;
             }
-            let region = match OpenRegion::new(self.kernel, &self.origins, attempt) {
+            let region = match OpenRegion::new(self.kernel, &self.origins, attempt, node) {
                 Ok(region) => region,
                 Err(error) => {
                     // If there is memory, only room can be missing. A large image needs more room

@@ -49,6 +49,17 @@ const ALL_NEAR: RankSet = SHARED.with(rank(NEAR)).with(rank(SMALL_NEAR));
 
 const FOR_CLASSIC: RankSet = SHARED.with(rank(FAR)).with(rank(SMALL_FAR));
 
+/// The ranks in groups, best first. Only among the packs of a group it matters on which memory node
+/// a pack is: its leaves and its place matter more.
+pub(super) const LEVELS: [RankSet; 4] = [
+    RankSet::NONE.with(rank(NEAR_SHARED)).with(rank(NEAR)),
+    RankSet::NONE.with(rank(FAR)),
+    RankSet::NONE
+        .with(rank(SMALL_NEAR_SHARED))
+        .with(rank(SMALL_NEAR)),
+    RankSet::NONE.with(rank(SMALL_FAR)),
+];
+
 impl Customer {
     /// The ranks of the packs that this customer may use.
     pub(super) fn homes(self) -> RankSet {

@@ -18,6 +18,7 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::node::Node;
 use crate::plan::{
     attempts,
     Attempt,
@@ -59,7 +60,7 @@ pub(super) fn sealed(
 }
 
 fn open(fixture: &Fixture, attempt: Attempt) -> Result<OpenRegion, &'static str> {
-    OpenRegion::new(fixture.kernel, &fixture.origins, attempt)
+    OpenRegion::new(fixture.kernel, &fixture.origins, attempt, Node::here())
         .map_err(|_| "no memory, or no room, for a region")
 }
 

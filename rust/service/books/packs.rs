@@ -15,6 +15,7 @@ use crate::faults::{
     self,
     Point, //
 };
+use crate::node::Node;
 use crate::plan::Place;
 use crate::region::Region;
 use crate::service::homes::Customer;
@@ -28,6 +29,7 @@ use pack_core::{
     Pack,
     Rank,
     RankSet,
+    SlotRange,
     PACK_CHUNKS, //
 };
 
@@ -69,7 +71,8 @@ impl Books {
         if faults::at(Point::PackSlot, ENOSPC).is_err() {
             return Some(pack);
         }
-        let id = match self.pool.add(pack) {
+        let slots = region.node().and_then(Node::slots);
+        let id = match self.pool.add_within(pack, slots.unwrap_or(SlotRange::ALL)) {
             Ok(id) => id,
             Err(refused) => return Some(refused.pack),
         };

@@ -10,10 +10,12 @@ use super::{
 };
 use crate::config::Config;
 use crate::lifetime::ModuleRef;
+use crate::node::Node;
 use crate::service::answers::Refusal;
 use crate::service::homes::{
     self,
-    Customer, //
+    Customer,
+    LEVELS, //
 };
 use crate::sys;
 use core::ptr::NonNull;
@@ -27,6 +29,7 @@ use pack_core::{
     Error as Refused,
     RankSet,
     Reserved,
+    SlotRange,
     MAX_CHUNKS,
     PACK_SIZE, //
 };
@@ -236,11 +239,13 @@ impl Books {
     ) -> Result<Option<NonNull<u8>>, Refusal> {
         self.take_lease()?;
         let align = config.knobs.align;
-        let reserved = if config.randomize {
-            let from = sys::random_below(MAX_CHUNKS.get());
-            self.pool.reserve_from(size, align, among, from)
-        } else {
-            self.pool.reserve(size, align, among)
+        let from = config
+            .randomize
+            .then(|| sys::random_below(MAX_CHUNKS.get()));
+        let reserved = match (Node::here().slots(), from) {
+            (Some(slots), _) => self.reserve_by_node(size, align, among, slots, from),
+            (None, Some(from)) => self.pool.reserve_from(size, align, among, from),
+            (None, None) => self.pool.reserve(size, align, among),
         };
         let reserved = match reserved {
             Ok(reserved) => reserved,
@@ -253,5 +258,26 @@ impl Books {
             }
         };
         Ok(self.reserved(reserved))
+    }
+
+    /// Reserves room on a machine with memory nodes. Of the packs of a level, those in `slots` come
+    /// before others.
+    fn reserve_by_node(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+        slots: SlotRange,
+        from: Option<u32>,
+    ) -> Result<Reserved, Refused> {
+        for level in LEVELS.map(|level| level.and(among)) {
+            for slots in [slots, SlotRange::ALL] {
+                match self.pool.reserve_within(size, align, level, slots, from) {
+                    Err(Refused::NeedPack(_)) => {}
+                    found => return found,
+                }
+            }
+        }
+        Err(Refused::NeedPack(ChunkCount::holding(size)?))
     }
 }
