@@ -60,9 +60,8 @@ impl KernelFns {
     }
 
     /// Maps `len` bytes, read-only and executable, full of traps and without a writable alias, at a
-    /// multiple of 2 MiB in `span`. May sleep. With larger leaves than a page if `large`. The kernel
-    /// chooses the memory node: that of this CPU, unless the task's policy says otherwise.
-    /// /proc/vmallocinfo names `caller`.
+    /// multiple of 2 MiB in `span`. May sleep. With larger leaves than a page if `large`. On `node` if
+    /// that has such memory, or on another. /proc/vmallocinfo names `caller`.
     ///
     /// # Errors
     ///
@@ -77,13 +76,21 @@ impl KernelFns {
         span: Range<usize>,
         gfp: bindings::gfp_t,
         large: bool,
-        _node: Node,
+        node: Node,
         caller: *const c_void,
     ) -> Result<NonNull<u8>> {
         // SAFETY: The caller promises that the addresses are for such areas, and has a context that
         // may sleep.
         let base = from_err_ptr(unsafe {
-            sys::arm64_exec_block_alloc(len, span.start, span.end, gfp, large, caller)
+            sys::arm64_exec_block_alloc(
+                len,
+                span.start,
+                span.end,
+                gfp,
+                large,
+                node.number(),
+                caller,
+            )
         })?;
         NonNull::new(base.cast()).ok_or(ENOMEM)
     }

@@ -115,6 +115,7 @@ static void fill_with_traps(const struct vm_struct *area)
  * @gfp: flags of the allocation
  * @large: whether it may have leaves that are larger than a page. A block of 2 MiB or
  *	more then has no smaller ones: without contiguous memory there is no block.
+ * @node: the memory node that is preferred, or NUMA_NO_NODE
  * @caller: the function that /proc/vmallocinfo names
  *
  * All of it is AARCH64_BREAK_FAULT and fetched as such by all CPUs: nobody has executed
@@ -124,7 +125,7 @@ static void fill_with_traps(const struct vm_struct *area)
  * is not as @large wants it or its alias cannot be changed.
  */
 void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end, gfp_t gfp,
-			     bool large, const void *caller)
+			     bool large, int node, const void *caller)
 {
 	pgprot_t prot = __pgprot(pgprot_val(PAGE_KERNEL_ROX) | PTE_MAYBE_GP);
 	/*
@@ -140,7 +141,7 @@ void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end
 	if (large && (size < PMD_SIZE || IS_ALIGNED(size, PMD_SIZE)))
 		flags |= VM_ALLOW_HUGE_VMAP;
 	addr = __vmalloc_node_range_noprof(size, SZ_2M, start, end, gfp | __GFP_ZERO, prot, flags,
-					   NUMA_NO_NODE, caller);
+					   node, caller);
 	if (!addr)
 		return ERR_PTR(-ENOMEM);
 	/* Unmapped before it is freed; and nothing in it could point to memory. */

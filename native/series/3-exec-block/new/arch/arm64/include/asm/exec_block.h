@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 void *arm64_exec_block_alloc(size_t size, unsigned long start, unsigned long end, gfp_t gfp,
-			     bool large, const void *caller);
+			     bool large, int node, const void *caller);
 void arm64_exec_block_free(const void *addr);
 
 /* Whether blocks keep their alias in the linear map, because the policy is not to change that. */
