@@ -34,6 +34,7 @@ impl Counter {
 
     /// Raises the counter to `n` if it is lower. Callers hold a lock: of two concurrent calls, one
     /// could get lost.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
     pub(crate) fn raise_to(&self, n: u64) {
         if self.get() < n {
             self.0.store(n, Relaxed);
@@ -46,21 +47,15 @@ impl Counter {
     }
 }
 
-/// Numbers since `insmod`.
+/// Numbers since `insmod` that change while no lock is held.
 #[derive(Default)]
 pub(crate) struct Counters {
-    /// Images that got memory.
-    pub(crate) images_served: Counter,
-    pub(crate) images_finalized: Counter,
-    pub(crate) images_freed: Counter,
     /// Writes to an image other than finalize, such as trampolines and headers of failed JITs.
     pub(crate) images_written: Counter,
     /// Changes of a patch site that needed the program's PLT.
     pub(crate) far_attachments: Counter,
     /// Bytes that became free at finalize because the image was shorter than its reservation.
     pub(crate) trimmed_bytes: Counter,
-    /// Synchronisations of all CPUs.
-    pub(crate) synchronisations: Counter,
     /// Waits for all CPUs that were served by the synchronisation of another task.
     pub(crate) shared_synchronisations: Counter,
     /// Loads of several images that shared one synchronisation.

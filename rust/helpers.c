@@ -175,15 +175,20 @@ int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match
 	return each_match(fn, name, data);
 }
 
-void *bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map, u64 pa,
-				  unsigned long *irq_flags)
+u64 bpf_pack_helper_prot_window(void)
 {
-	unsigned long flags;
+	return pgprot_val(FIXMAP_PAGE_NORMAL);
+}
 
-	raw_spin_lock_irqsave(lock, flags);
-	map(FIX_TEXT_POKE0, pa & PAGE_MASK, FIXMAP_PAGE_NORMAL);
-	*irq_flags = flags;
-	return (void *)__fix_to_virt(FIX_TEXT_POKE0) + offset_in_page(pa);
+struct bpf_pack_window bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
+						   u64 pa, u64 prot)
+{
+	struct bpf_pack_window window;
+
+	raw_spin_lock_irqsave(lock, window.irq_flags);
+	map(FIX_TEXT_POKE0, pa & PAGE_MASK, __pgprot(prot));
+	window.start = (void *)__fix_to_virt(FIX_TEXT_POKE0) + offset_in_page(pa);
+	return window;
 }
 
 void bpf_pack_helper_close_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,

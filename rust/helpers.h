@@ -112,13 +112,20 @@ void bpf_pack_helper_synchronise_cpus(void);
 int bpf_pack_helper_each_match(bpf_pack_kallsyms_on_each_match_symbol each_match,
 			       int (*fn)(void *data, unsigned long address),
 			       const char *name, void *data);
+/* The protection bits of FIXMAP_PAGE_NORMAL, which depend on the CPU. */
+u64 bpf_pack_helper_prot_window(void);
+/* An open window: the address of a byte in the slot, and what closing it needs. */
+struct bpf_pack_window {
+	void *start;
+	unsigned long irq_flags;
+};
 /*
  * Takes @lock, which is patch_lock, with interrupts off, and maps the page of @pa,
- * writable, in the slot FIX_TEXT_POKE0. @map is __set_fixmap(). Returns the address
- * of @pa in the slot, and in @irq_flags what closing the window needs.
+ * with the bits @prot, in the slot FIX_TEXT_POKE0. @map is __set_fixmap(). Returns
+ * the address of @pa in the slot.
  */
-void *bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map, u64 pa,
-				  unsigned long *irq_flags);
+struct bpf_pack_window bpf_pack_helper_open_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
+						   u64 pa, u64 prot);
 /* Clears the slot FIX_TEXT_POKE0 again, and releases @lock. */
 void bpf_pack_helper_close_window(raw_spinlock_t *lock, bpf_pack_set_fixmap map,
 				  unsigned long flags);

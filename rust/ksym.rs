@@ -72,9 +72,12 @@ macro_rules! symbols {
         ///
         /// # Invariants
         ///
-        /// Each field is the address of the one symbol of its name that the running kernel has, and
-        /// has that symbol's type. Core kernel text and data are never unmapped.
+        /// Each field but `window_prot` is the address of the one symbol of its name that the
+        /// running kernel has, and has that symbol's type. Core kernel text and data are never
+        /// unmapped.
         pub(crate) struct KernelFns {
+            /// The protection bits of the window for writes, which every write needs.
+            pub(crate) window_prot: u64,
             $($(#[$doc])* pub(crate) $field: symbols!(@type $kind $t),)*
         }
 
@@ -85,7 +88,10 @@ macro_rules! symbols {
                 $(let $field = symbols!(@find $kind r $name);)*
                 // INVARIANT: The table gives each field its symbol, and `Resolver::address` finds
                 // it only if the kernel has exactly one.
-                Ok(Self { $($field: { let found = $field?; symbols!(@value $kind $t, found) },)* })
+                Ok(Self {
+                    window_prot: sys::prot_window(),
+                    $($field: { let found = $field?; symbols!(@value $kind $t, found) },)*
+                })
             }
         }
     };

@@ -61,6 +61,8 @@ constants! {
     pmd_size -> usize = bpf_pack_helper_pmd_size;
     /// The protection bits of `PAGE_KERNEL_ROX`.
     prot_rox -> u64 = bpf_pack_helper_prot_rox;
+    /// The protection bits of `FIXMAP_PAGE_NORMAL`.
+    prot_window -> u64 = bpf_pack_helper_prot_window;
     /// `VMALLOC_END`.
     vmalloc_end -> usize = bpf_pack_helper_vmalloc_end;
     /// `VMALLOC_START`.

@@ -10,9 +10,9 @@
 //! whole image.
 
 use crate::a64::INSN_SIZE;
-use crate::counters::Counter;
 use crate::ksym::KernelFns;
 use crate::sys;
+use core::cell::UnsafeCell;
 use kernel::bindings;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
@@ -55,10 +55,30 @@ struct FixmapWindow<'a> {
     written: usize,
 }
 
+/// A number that only the task with an open window changes, so that it needs no atomic operation.
+pub(crate) struct Noted(UnsafeCell<u64>);
+
+// SAFETY: One task at a time has an open window. Others only read the number, by one access.
+unsafe impl Sync for Noted {}
+
 /// The number of windows that were opened.
-pub(crate) static WINDOWS: Counter = Counter::new();
+pub(crate) static WINDOWS: Noted = Noted(UnsafeCell::new(0));
 /// The most bytes that were written through one window, that is with interrupts off.
-pub(crate) static LARGEST_POKE: Counter = Counter::new();
+pub(crate) static LARGEST_POKE: Noted = Noted(UnsafeCell::new(0));
+
+impl Noted {
+    /// Returns the number. Any context.
+    pub(crate) fn get(&self) -> u64 {
+        // SAFETY: The pointer is valid. As READ_ONCE(): another CPU may write there.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Changes the number. By the invariants of the window the caller holds `patch_lock`.
+    fn set(&self, _window: &mut FixmapWindow<'_>, n: u64) {
+        // SAFETY: The pointer is valid, and nobody else writes there. As WRITE_ONCE().
+        unsafe { self.0.get().write_volatile(n) };
+    }
+}
 
 impl<'a> FixmapWindow<'a> {
     /// Opens the window to the page that contains `pa`. `start` is the address at which the window
@@ -69,15 +89,14 @@ impl<'a> FixmapWindow<'a> {
     /// The page must be a part of a region that the caller may write to.
     unsafe fn open(kernel: &'a KernelFns, pa: u64) -> Self {
         let (lock, map) = (kernel.patch_lock.as_ptr(), Some(kernel.set_fixmap));
-        let mut flags = 0;
         // SAFETY: By the invariants of `KernelFns` these are the kernel's raw spinlock `patch_lock`,
         // which is what the slot needs, and `__set_fixmap()`. The caller may write to the page.
-        let start = unsafe { sys::bpf_pack_helper_open_window(lock, map, pa, &mut flags) };
+        let window = unsafe { sys::bpf_pack_helper_open_window(lock, map, pa, kernel.window_prot) };
         // INVARIANT: The lock was taken and the slot mapped above; `start` is in the slot's page.
         Self {
             kernel,
-            flags,
-            start: start.cast(),
+            flags: window.irq_flags,
+            start: window.start.cast(),
             written: 0,
         }
     }
@@ -85,8 +104,11 @@ impl<'a> FixmapWindow<'a> {
 
 impl Drop for FixmapWindow<'_> {
     fn drop(&mut self) {
-        WINDOWS.inc();
-        LARGEST_POKE.raise_to(self.written as u64);
+        WINDOWS.set(self, WINDOWS.get().wrapping_add(1));
+        let written = self.written as u64;
+        if LARGEST_POKE.get() < written {
+            LARGEST_POKE.set(self, written);
+        }
         // SAFETY: By the type invariants the lock is held, which is what the slot needs, and the
         // flags are those that taking it returned.
         unsafe {
@@ -173,7 +195,7 @@ pub(crate) unsafe fn fill(kernel: &KernelFns, part: Part, trap: u32) -> Result {
 pub(crate) unsafe fn make_fetchable(kernel: &KernelFns, start: usize, end: usize) {
     // SAFETY: The range is mapped. The maintenance ends with DSB and ISB.
     unsafe {
-        if end.saturating_sub(start) < MUCH {
+        if end.wrapping_sub(start) < MUCH {
             sys::bpf_pack_helper_make_fetchable(start, end);
         } else {
             let clean = Some(kernel.dcache_clean_pou);
