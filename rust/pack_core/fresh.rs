@@ -140,12 +140,13 @@ impl Fresh {
     /// is room. The caller marks them as used.
     #[inline]
     pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
-        if count < self.least || count > self.room() {
+        let start = self.end;
+        let end = start.checked_add(count)?;
+        if count < self.least || end > self.stop {
             return None;
         }
-        let start = self.end;
         // INVARIANT: This does not pass `stop`.
-        self.end = start.wrapping_add(count);
+        self.end = end;
         Some(start)
     }
 

@@ -27,6 +27,7 @@ mod room;
 mod tests;
 mod writing;
 
+use parts::Found;
 use parts::Parts;
 use parts::PartsMut;
 use parts::GROUP;
@@ -348,33 +349,15 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         })
     }
 
-    /// Checks that `range` is exactly a range of this pack, in the state `wanted`.
+    /// Returns the range that starts at `chunk`, for a change of its state. O(range/64).
     ///
     /// # Errors
     ///
-    /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
-    pub(crate) fn verify(&self, range: ChunkRange, wanted: RangeState) -> Result<(), Error> {
-        match self.find(range.start()) {
-            None => Err(Error::NotAllocated),
-            Some((state, _)) if state != wanted => Err(Error::WrongState(state)),
-            Some((_, found)) if found != range => Err(Error::WrongRange),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Writes the state of `range`, which must be a range of this pack.
-    #[inline]
-    fn set_state(&mut self, range: ChunkRange, state: RangeState) {
-        parts::set_state(&mut self.storage, range.start().get(), state);
-    }
-
-    /// Changes the state of `range`, which must be a range of this pack in the state `from`.
+    /// [`Error::NotAllocated`].
     #[inline(always)]
-    fn change(&mut self, range: ChunkRange, from: RangeState, to: RangeState) {
-        // INVARIANT: The state stays at the first chunk, and the range is counted in its new state.
-        self.set_state(range, to);
-        self.tallies.remove(from, Tally::one(range.count()));
-        self.tallies.add(to, Tally::one(range.count()));
+    fn find_mut(&mut self, chunk: ChunkIdx) -> Result<(Found<'_>, &mut PackTallies), Error> {
+        let found = parts::find_mut(&mut self.storage, chunk.get(), self.chunks);
+        Ok((found.ok_or(Error::NotAllocated)?, &mut self.tallies))
     }
 
     /// Counts one more round if the pack is empty.

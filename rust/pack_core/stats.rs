@@ -200,6 +200,13 @@ impl PackTallies {
         *word = word.wrapping_sub(Self::word_of(tally));
     }
 
+    /// Counts a range of `count` chunks in the state `to`, and no longer in `from`.
+    #[inline]
+    pub(crate) fn step(&mut self, from: RangeState, to: RangeState, count: ChunkCount) {
+        self.remove(from, Tally::one(count));
+        self.add(to, Tally::one(count));
+    }
+
     /// Tells whether there is no range.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {

@@ -55,6 +55,16 @@ impl Group {
         self.a | self.b | self.c
     }
 
+    /// Returns the end of the range that starts at `chunk`, if that is in this group.
+    #[inline]
+    fn end_behind(self, chunk: u32) -> Option<u32> {
+        // A range ends before the next free chunk or the next start of a range.
+        let after = bitmap::from_bit(chunk).wrapping_shl(1);
+        let ends = (!self.used | self.starts()) & after;
+        let first = chunk & !bitmap::WORD_BITS.wrapping_sub(1);
+        (ends != 0).then(|| first | ends.trailing_zeros())
+    }
+
     /// Returns the state of the range that starts at `chunk`, or [`None`] if no range does.
     #[inline]
     pub(crate) fn state(self, chunk: u32) -> Option<RangeState> {
@@ -229,24 +239,65 @@ pub(super) fn find(storage: &[u64], start: u32, chunks: ChunkCount) -> Option<(R
     let index = bitmap::word_of(start);
     let group = Group::read(storage, index)?;
     let state = group.state(start)?;
-    // A range ends before the next free chunk or the next start of a range.
-    let after = bitmap::from_bit(start).wrapping_shl(1);
-    let ends = (!group.used | group.starts()) & after;
-    let end = if ends != 0 {
-        bitmap::first_bit_of(index).saturating_add(ends.trailing_zeros())
-    } else {
-        end_from(
-            groups(storage, chunks),
-            index.saturating_add(1),
-            chunks.get(),
-        )
+    let end = match group.end_behind(start) {
+        Some(end) => end,
+        None => end_from(storage, start, chunks),
     };
     Some((state, end.min(chunks.get())))
 }
 
-/// Returns the end of a range that has all chunks before the group at `index`.
+/// A range, and what changes its state.
+pub(super) struct Found<'a> {
+    pub(super) state: RangeState,
+    /// The chunk after the last.
+    pub(super) end: u32,
+    /// The group of the first chunk.
+    group: &'a mut [u64; GROUP],
+    /// The bit of the first chunk.
+    bit: u64,
+}
+
+impl Found<'_> {
+    /// Changes the state, which is `from`, to `to`.
+    #[inline(always)]
+    pub(super) fn change(self, from: RangeState, to: RangeState) {
+        let [_, a, b, c] = self.group;
+        let differ = from.code() ^ to.code();
+        for (plane, place) in [(a, 1), (b, 2), (c, 4)] {
+            if differ & to.code() & place != 0 {
+                *plane |= self.bit;
+            } else if differ & place != 0 {
+                *plane &= !self.bit;
+            }
+        }
+    }
+}
+
+/// As [`find()`], for a change of the state.
+#[inline(always)]
+pub(super) fn find_mut(storage: &mut [u64], start: u32, chunks: ChunkCount) -> Option<Found<'_>> {
+    if start >= chunks.get() {
+        return None;
+    }
+    let group = Group::read(storage, bitmap::word_of(start))?;
+    let state = group.state(start)?;
+    let end = match group.end_behind(start) {
+        Some(end) => end,
+        None => end_from(storage, start, chunks),
+    };
+    Some(Found {
+        state,
+        end: end.min(chunks.get()),
+        group: group_mut(storage, start)?,
+        bit: 1u64.wrapping_shl(start),
+    })
+}
+
+/// Returns the end of the range that starts at `start` and has all chunks of its word behind that.
 #[inline(never)]
-fn end_from(groups: &[u64], mut index: usize, chunks: u32) -> u32 {
+fn end_from(storage: &[u64], start: u32, chunks: ChunkCount) -> u32 {
+    let groups = groups(storage, chunks);
+    let mut index = bitmap::word_of(start).saturating_add(1);
     while let Some(group) = Group::read(groups, index) {
         let ends = !group.used | group.starts();
         if ends != 0 {
@@ -254,7 +305,7 @@ fn end_from(groups: &[u64], mut index: usize, chunks: u32) -> u32 {
         }
         index = index.saturating_add(1);
     }
-    chunks
+    chunks.get()
 }
 
 /// Returns the number of words of the groups of a pack of `chunks` chunks.

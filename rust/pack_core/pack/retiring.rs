@@ -24,14 +24,19 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// [`Error::NotAllocated`] if no range starts there, [`Error::WrongState`] if it was freed
     /// before.
     pub(crate) fn begin_retire(&mut self, chunk: ChunkIdx) -> Result<Taken, Error> {
-        let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
+        let (found, tallies) = self.find_mut(chunk)?;
+        let state = found.state;
+        // A range is never empty.
+        let range = ChunkRange::between(chunk.get(), found.end).ok_or(Error::NotAllocated)?;
         match state {
             RangeState::Live | RangeState::Reserved => {
-                self.change(range, state, RangeState::Retiring);
+                found.change(state, RangeState::Retiring);
+                tallies.step(state, RangeState::Retiring, range.count());
                 Ok(Taken::Retiring(range))
             }
             RangeState::Writing => {
-                self.change(range, state, RangeState::Doomed);
+                found.change(state, RangeState::Doomed);
+                tallies.step(state, RangeState::Doomed, range.count());
                 Ok(Taken::Doomed(range))
             }
             RangeState::Doomed
@@ -45,12 +50,20 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Pack::verify`].
+    /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
+    #[inline]
     pub(crate) fn retired(&mut self, range: ChunkRange) -> Result<(), Error> {
-        self.verify(range, RangeState::Retiring)?;
+        let (found, tallies) = self.find_mut(range.start())?;
+        if found.state != RangeState::Retiring {
+            return Err(Error::WrongState(found.state));
+        }
+        if found.end != range.end().get() {
+            return Err(Error::WrongRange);
+        }
+        found.change(RangeState::Retiring, RangeState::Retired);
+        tallies.step(RangeState::Retiring, RangeState::Retired, range.count());
         // INVARIANT: The span grows by the word in which the range starts.
         self.retired = self.retired.and(Span::of_bit(range.start().get()));
-        self.change(range, RangeState::Retiring, RangeState::Retired);
         Ok(())
     }
 

@@ -240,7 +240,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         })?;
         // INVARIANT: The chunks were free. They become one range, which is counted and has its
         // state at its first chunk.
-        self.set_state(range, RangeState::Reserved);
+        parts::set_state(&mut self.storage, range.start().get(), RangeState::Reserved);
         self.reserved(count);
         if self.users == Users::One {
             self.refresh();

@@ -21,28 +21,29 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// [`Error::NotAllocated`], [`Error::Empty`] for `keep` 0, [`Error::TooLarge`] for more than
     /// there is, [`Error::WrongState`], in this order.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin_image(
         &mut self,
         chunk: ChunkIdx,
         keep: ChunkCount,
     ) -> Result<(ChunkRange, ChunkCount), Error> {
-        let (state, range) = self.find(chunk).ok_or(Error::NotAllocated)?;
-        if keep > range.count() {
+        let (found, tallies) = self.find_mut(chunk)?;
+        let end = found.end;
+        let stop = chunk.get().saturating_add(keep.get());
+        if stop > end {
             return Err(Error::TooLarge);
         }
         let kept = ChunkRange::new(chunk, keep).ok_or(Error::Empty)?;
-        if state != RangeState::Reserved {
-            return Err(Error::WrongState(state));
+        if found.state != RangeState::Reserved {
+            return Err(Error::WrongState(found.state));
         }
+        let whole = ChunkCount::new(end.saturating_sub(chunk.get()));
         // INVARIANT: The tail becomes free. The first chunk is not part of it and has the new state.
-        self.give(kept.end().get(), range.end().get());
-        self.set_state(kept, RangeState::Writing);
-        self.tallies
-            .remove(RangeState::Reserved, Tally::one(range.count()));
-        self.tallies.add(RangeState::Writing, Tally::one(keep));
-        let freed = range.count().get().saturating_sub(keep.get());
-        Ok((kept, ChunkCount::new(freed)))
+        found.change(RangeState::Reserved, RangeState::Writing);
+        tallies.remove(RangeState::Reserved, Tally::one(whole));
+        tallies.add(RangeState::Writing, Tally::one(keep));
+        self.give(stop, end);
+        Ok((kept, ChunkCount::new(end.saturating_sub(stop))))
     }
 
     /// Reserved or Live → Writing. Returns the state before.
@@ -51,10 +52,12 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     ///
     /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
     pub(crate) fn begin_write(&mut self, range: ChunkRange) -> Result<RangeState, Error> {
-        let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
+        let (found, tallies) = self.find_mut(range.start())?;
+        let state = found.state;
         match state {
-            RangeState::Reserved | RangeState::Live if found == range => {
-                self.change(range, state, RangeState::Writing);
+            RangeState::Reserved | RangeState::Live if found.end == range.end().get() => {
+                found.change(state, RangeState::Writing);
+                tallies.step(state, RangeState::Writing, range.count());
                 Ok(state)
             }
             RangeState::Reserved | RangeState::Live => Err(Error::WrongRange),
@@ -91,19 +94,21 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// [`Error::NotAllocated`], [`Error::WrongState`] or [`Error::WrongRange`], in this order.
     #[inline(always)]
     fn end_write(&mut self, range: ChunkRange, kept: RangeState) -> Result<WriteEnd, Error> {
-        let (state, found) = self.find(range.start()).ok_or(Error::NotAllocated)?;
-        if !matches!(state, RangeState::Writing | RangeState::Doomed) {
-            return Err(Error::WrongState(state));
-        }
-        if found != range {
-            return Err(Error::WrongRange);
-        }
-        if state == RangeState::Writing {
-            self.change(range, RangeState::Writing, kept);
-            Ok(WriteEnd::Kept)
-        } else {
-            self.change(range, RangeState::Doomed, RangeState::Retiring);
-            Ok(WriteEnd::Doomed)
+        let (found, tallies) = self.find_mut(range.start())?;
+        let same = found.end == range.end().get();
+        match found.state {
+            RangeState::Writing if same => {
+                found.change(RangeState::Writing, kept);
+                tallies.step(RangeState::Writing, kept, range.count());
+                Ok(WriteEnd::Kept)
+            }
+            RangeState::Doomed if same => {
+                found.change(RangeState::Doomed, RangeState::Retiring);
+                tallies.step(RangeState::Doomed, RangeState::Retiring, range.count());
+                Ok(WriteEnd::Doomed)
+            }
+            RangeState::Writing | RangeState::Doomed => Err(Error::WrongRange),
+            state => Err(Error::WrongState(state)),
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::PackId;
+use crate::geometry::Rank;
 use crate::geometry::RankSet;
 use crate::geometry::SlotRange;
+use crate::geometry::CHUNK_SIZE;
 use crate::pack::Pack;
 use crate::state::RangeState;
 use crate::state::Taken;
@@ -94,7 +96,8 @@ where
     /// that came last, and only if that is where [`Pool::reserve`] would. O(size/64).
     #[inline(always)]
     pub fn reserve_next(&mut self, size: usize, among: RankSet) -> Option<Reserved> {
-        let count = ChunkCount::holding(size).ok()?;
+        // 0 is less than any lead has, and what is too large does not fit.
+        let count = ChunkCount::new(u32::try_from(size.div_ceil(CHUNK_SIZE)).ok()?);
         self.reserve_at(self.lead?, count, among)
     }
 
@@ -191,13 +194,21 @@ where
     ///
     /// [`Error::Stale`], [`Error::NotAllocated`], [`Error::Empty`] for `keep` 0,
     /// [`Error::TooLarge`] for more than the range has, [`Error::WrongState`], in this order.
+    #[inline(always)]
     pub fn begin_image(
         &mut self,
         id: PackId,
         chunk: ChunkIdx,
         keep: ChunkCount,
     ) -> Result<(ChunkRange, ChunkCount), Error> {
-        self.change(id, |pack| pack.begin_image(chunk, keep))
+        let pack = self.pack_mut(id)?;
+        let before = pack.hole_bound();
+        let begun = pack.begin_image(chunk, keep)?;
+        let (rank, hole) = (pack.rank(), pack.hole_bound());
+        if hole != before {
+            self.holes_changed(id.slot(), rank, before, hole);
+        }
+        Ok(begun)
     }
 
     /// Makes the caller the only writer of a range: Reserved or Live → Writing. Returns the state
@@ -288,8 +299,7 @@ where
         slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)
     }
 
-    /// Changes a pack, and then what the pool records about its holes. All changes of holes go
-    /// through here.
+    /// Changes a pack, and then what the pool records about its holes.
     ///
     /// # Errors
     ///
@@ -304,17 +314,23 @@ where
         let before = pack.hole_bound();
         let result = f(pack);
         let (rank, hole) = (pack.rank(), pack.hole_bound());
-        // INVARIANT: The index has the new bound of the holes. If that is larger, the pack may have
-        // room for what goes to the lead.
         if hole != before {
-            self.holes.update(id.slot(), rank, hole.get());
-            if hole > before {
-                let stays = |lead: &Lead| lead.slot == id.slot();
-                self.lead = self.lead.filter(stays);
-                self.lead_within = self.lead_within.filter(|(_, lead)| stays(lead));
-            }
+            self.holes_changed(id.slot(), rank, before, hole);
         }
         result
+    }
+
+    /// Notes that the bound of a pack's holes changed. Seldom: no image in the fresh run does that.
+    #[inline(never)]
+    fn holes_changed(&mut self, slot: u32, rank: Rank, before: ChunkCount, hole: ChunkCount) {
+        // INVARIANT: The index has the new bound of the holes. If that is larger, the pack may have
+        // room for what goes to the lead.
+        self.holes.update(slot, rank, hole.get());
+        if hole > before {
+            let stays = |lead: &Lead| lead.slot == slot;
+            self.lead = self.lead.filter(stays);
+            self.lead_within = self.lead_within.filter(|(_, lead)| stays(lead));
+        }
     }
 
     /// Puts a slot at the end of the list of packs with retired ranges.
