@@ -45,10 +45,13 @@ pub(crate) fn branch(link: bool, from: usize, to: usize) -> u32 {
 /// The JIT reserves memory for the longest code that it might emit and fills the rest with traps.
 /// The last word that it emits is never a trap: it is half of a kernel address in the PLT, or the
 /// type of an exception-table entry (arch/arm64/net/bpf_jit_comp.c, `build_plt()`).
+#[inline]
 pub(crate) fn used_bytes(image: &[u32]) -> usize {
-    let used = image.iter().rposition(|&word| word != TRAP);
-    used.map_or(0, |last| last.saturating_add(1))
-        .saturating_mul(INSN_SIZE)
+    let mut used = image;
+    while let [before @ .., TRAP] = used {
+        used = before;
+    }
+    size_of_val(used)
 }
 
 #[cfg(test)]

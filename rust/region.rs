@@ -391,11 +391,11 @@ impl Region {
 
     /// The physical address of the byte at `offset`, or [`None`] if it is not in the region.
     pub(crate) fn physical(&self, offset: usize) -> Option<u64> {
-        if !self.contains(offset, 1) {
+        if offset >= self.len {
             return None;
         }
         if let Some(start) = self.contiguous {
-            return start.checked_add(offset as u64);
+            return Some(start.wrapping_add(offset as u64));
         }
         let address = self.address().checked_add(offset)?;
         // SAFETY: By the invariants the address is in a live vmalloc area. The page, if there is
@@ -418,10 +418,9 @@ impl Region {
         if !self.contains(offset, len) {
             return;
         }
-        let start = self.address().saturating_add(offset);
-        let end = start.saturating_add(len);
+        let start = self.address().wrapping_add(offset);
         // SAFETY: The range is in the region, so that it is mapped.
-        unsafe { window::make_fetchable(self.kernel, start, end) };
+        unsafe { window::make_fetchable(self.kernel, start, start.wrapping_add(len)) };
     }
 
     /// Whether the linear alias of the physical page at `pa` is valid in the live page tables.

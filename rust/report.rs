@@ -4,7 +4,6 @@
 
 #![deny(unsafe_code)]
 
-use crate::counters::Counters;
 use crate::plan::{
     Place,
     MAX_PACKS, //
@@ -90,7 +89,7 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{name}_images: {}", tally.ranges)?;
         writeln!(f, "{name}_bytes: {}", tally.bytes())?;
     }
-    show_counters(&service.counters, f)?;
+    show_counters(service, f)?;
     #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
     show_lines(
         f,
@@ -99,17 +98,18 @@ fn show_totals(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "jit_charged_bytes: {}", service.kernel().jit_charged())
 }
 
-fn show_counters(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show_counters(service: &Service, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (counts, counters) = (service.counts(), &service.counters);
     let refused = &counters.refused;
     let lines = [
-        ("images_served", counters.images_served.get()),
-        ("images_finalized", counters.images_finalized.get()),
+        ("images_served", counts.served),
+        ("images_finalized", counts.finalized),
         ("images_written", counters.images_written.get()),
-        ("images_freed", counters.images_freed.get()),
+        ("images_freed", counts.freed),
         ("images_released", counters.images_released.get()),
         ("far_attachments", counters.far_attachments.get()),
         ("trimmed_bytes", counters.trimmed_bytes.get()),
-        ("synchronisations", counters.synchronisations.get()),
+        ("synchronisations", service.synchronisations()),
         (
             "shared_synchronisations",
             counters.shared_synchronisations.get(),

@@ -52,7 +52,10 @@ use crate::lifetime::{
 };
 use crate::node::Node;
 use crate::region::Origins;
-use books::Books;
+use books::{
+    Books,
+    Counts, //
+};
 use held::Held;
 use kernel::prelude::*;
 use kernel::sync::atomic::{
@@ -305,6 +308,16 @@ impl Service {
     /// The figures of all packs together.
     pub(crate) fn stats(&self) -> PoolStats {
         self.books().pool.stats()
+    }
+
+    /// Numbers of images since `insmod`.
+    pub(crate) fn counts(&self) -> Counts {
+        self.books().counts
+    }
+
+    /// The number of synchronisations of all CPUs since `insmod`.
+    pub(crate) fn synchronisations(&self) -> u64 {
+        self.rounds.begun()
     }
 
     /// The pack in `slot`, which is below [`MAX_PACKS`](crate::plan::MAX_PACKS), if there is one.

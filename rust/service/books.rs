@@ -51,6 +51,15 @@ const _: () = assert!(MAX_PACKS <= MAX_SLOTS);
 pub(super) type Words = KVVec<u64>;
 type Slots = KVVec<Slot<Words>>;
 
+/// Numbers of images since `insmod`, which cost nothing more under the lock.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Images that got memory.
+    pub(crate) served: u64,
+    pub(crate) finalized: u64,
+    pub(crate) freed: u64,
+}
+
 /// See the head of this file.
 ///
 /// # Invariants
@@ -67,6 +76,9 @@ pub(super) struct Books {
     near_bytes: usize,
     images: u64,
     lease: Option<ModuleRef>,
+    pub(super) counts: Counts,
+    /// Set only while another pack may be placed near the kernel, however late it is.
+    near_ready: bool,
     /// Whether a classic program has asked for memory.
     classic: bool,
     /// Whether somebody waits for the last image.
@@ -108,6 +120,8 @@ impl Books {
             near_bytes: 0,
             images: 0,
             lease: None,
+            counts: Counts::default(),
+            near_ready: false,
             classic: false,
             awaited: false,
             tidying: false,

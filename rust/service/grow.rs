@@ -72,18 +72,11 @@ impl Service {
         if self.serving() {
             let next = self.books().place_next(size, customer, &self.config);
             if let Some(address) = next {
-                self.served(address, size);
+                trace::reserve(address.as_ptr() as usize, size);
                 return Ok(address);
             }
         }
         self.alloc_anew(size, customer)
-    }
-
-    /// Counts an image that got memory.
-    #[inline]
-    fn served(&self, address: NonNull<u8>, size: usize) {
-        self.counters.images_served.inc();
-        trace::reserve(address.as_ptr() as usize, size);
     }
 
     /// As [`Self::alloc`], for an image that has no place behind the one that came last.
@@ -93,7 +86,7 @@ impl Service {
             .may_serve(size)
             .and_then(|()| self.reserve(size, customer));
         match result {
-            Ok(address) => self.served(address, size),
+            Ok(address) => trace::reserve(address.as_ptr() as usize, size),
             Err(refusal) => self.count_refusal(refusal),
         }
         result

@@ -112,10 +112,17 @@ impl Loads {
     /// # Errors
     ///
     /// The claim, if this task is in no load or that has no room for it.
+    #[inline(always)]
     pub(super) fn defer(&self, claim: Claim) -> Result<(), Claim> {
         if self.count.load(Relaxed) == 0 {
             return Err(claim);
         }
+        self.defer_to_mine(claim)
+    }
+
+    /// As [`Self::defer`], where some task is in a load.
+    #[inline(never)]
+    fn defer_to_mine(&self, claim: Claim) -> Result<(), Claim> {
         let mut first = self.first.lock();
         match mine(&mut first).and_then(|link| link.as_deref_mut()) {
             Some(load) => load

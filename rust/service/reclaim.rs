@@ -109,7 +109,6 @@ impl Service {
         // Before a batch can take them.
         self.retired_bytes.add(bytes, Relaxed);
         let retired = self.books().retired(claim);
-        self.counters.images_freed.inc();
         match retired {
             Ok(Retired { wake, tidy }) => {
                 if tidy {
@@ -128,16 +127,34 @@ impl Service {
     /// If it was this task that did it, and enough memory waits for it, images that were retired
     /// before become free: one slice at once, the rest in the background, so that a load does not
     /// pay for many frees.
+    #[inline(always)]
     pub(super) fn synchronise(&self) {
         let mut worth = false;
         let own = self.rounds.pass(|| {
             worth = self.retired_bytes.load(Relaxed) >= WORTH;
-            let batch = worth.then(|| self.begin_batch()).flatten();
-            self.synchronise_for(batch);
+            if worth {
+                self.synchronise_with_batch();
+            } else {
+                self.synchronise_for(None);
+            }
         });
         if !own {
             self.counters.shared_synchronisations.inc();
-        } else if worth && self.release_slice() {
+        } else if worth {
+            self.release_some();
+        }
+    }
+
+    /// As [`Self::synchronise_for`], with what is retired now.
+    #[inline(never)]
+    fn synchronise_with_batch(&self) {
+        self.synchronise_for(self.begin_batch());
+    }
+
+    /// Releases a slice of the batch that was synchronised. The background releases the rest.
+    #[inline(never)]
+    fn release_some(&self) {
+        if self.release_slice() {
             self.tidy_work.hurry();
         }
     }
@@ -172,9 +189,9 @@ impl Service {
     /// Synchronises all CPUs and notes that `batch` may be released. Only for [`Rounds`].
     ///
     /// [`Rounds`]: super::rounds::Rounds
+    #[inline(always)]
     fn synchronise_for(&self, batch: Option<Batch>) {
         poke::synchronise_cpus();
-        self.counters.synchronisations.inc();
         match batch {
             Some(batch) => {
                 let tally = batch.tally();
@@ -220,7 +237,7 @@ impl Service {
         self.books().tidying = false;
         // While many images are freed, every batch would find some that were freed during the one
         // before: these wait for the next round.
-        self.reclaim_until(self.counters.images_freed.get());
+        self.reclaim_until(self.counts().freed);
         self.books().age(Delta::from_millis(ROUND));
         let rounds = self.config.retain_seconds.saturating_mul(1000) / TIDY_INTERVAL;
         self.free_empty_packs(rounds, self.serving());

@@ -36,10 +36,16 @@ impl Rounds {
         })
     }
 
+    /// Returns the number of rounds that have begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
     /// Returns when a round has ended that began after this call did. Runs `round` for that, unless
     /// another task does. Returns whether it was this one. Sleeps.
     ///
     /// `round` is called with the lock of the rounds held, and takes that of the books.
+    #[inline(always)]
     pub(super) fn pass(&self, round: impl FnOnce()) -> bool {
         // A full barrier: if this misses the beginning of a round, that round comes after all that
         // this task wrote.
@@ -58,11 +64,12 @@ impl Rounds {
         self.run(&mut ended, round);
     }
 
+    #[inline(always)]
     fn run(&self, ended: &mut u64, round: impl FnOnce()) {
         // The other half of the barrier in `pass`: the number is visible before the interrupts.
-        self.begun.fetch_add(1, Full);
+        let before = self.begun.fetch_add(1, Full);
         round();
-        // Rounds run one after the other, so that this is the number of the one that began.
-        *ended = self.begun.load(Relaxed);
+        // Rounds run one after the other: the last that began is this one.
+        *ended = before.wrapping_add(1);
     }
 }

@@ -23,23 +23,40 @@ impl Service {
     /// `EBUSY` if the image was finalized before, another task is writing to it, or it was freed
     /// meanwhile; with `EFAULT` if `source` cannot be read. After `EFAULT` the image consists of
     /// traps and can only be freed.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn finalize(&self, address: usize, source: Source<'_>, used: usize) -> Outcome {
         let trimmed = &self.counters.trimmed_bytes;
         let claimed = self
             .books()
             .claim_reserved(address, source.len(), used, trimmed);
-        self.outcome("finalize", address, claimed, |claim| {
-            let bytes = claim.image_bytes();
-            let claim = self.copy_claimed(claim, false, 0, source.first(bytes))?;
-            match self.loads.defer(claim) {
-                Ok(()) => Ok(()),
-                Err(claim) => {
-                    self.synchronise();
-                    self.make_live(claim)
-                }
+        // No closures here: the compiler would make calls of them.
+        let finalized = match claimed {
+            None => return Outcome::Foreign,
+            Some(Ok(claim)) => self.copy_whole(claim, source),
+            Some(Err(error)) => {
+                self.report_bad_call("finalize", address, error);
+                Err(error)
             }
-        })
+        };
+        match finalized {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Copies the first bytes of `source` to a claimed image, and makes it live now or at the end of
+    /// this task's load.
+    #[inline(always)]
+    fn copy_whole(&self, claim: Claim, source: Source<'_>) -> Result {
+        let bytes = claim.image_bytes();
+        let claim = self.copy_claimed(claim, false, 0, source.first(bytes))?;
+        match self.loads.defer(claim) {
+            Ok(()) => Ok(()),
+            Err(claim) => {
+                self.synchronise();
+                self.make_live(claim)
+            }
+        }
     }
 
     /// Writes to an image that the kernel makes in place, such as a trampoline. May sleep.
@@ -54,7 +71,8 @@ impl Service {
             let offset = address.wrapping_sub(claim.address());
             let claim = self.copy_claimed(claim, was_live, offset, source)?;
             self.synchronise();
-            self.end_write(claim)?;
+            let doomed = self.books().finalize(claim);
+            self.kept(doomed)?;
             self.counters.images_written.inc();
             Ok(())
         })
@@ -118,20 +136,24 @@ impl Service {
     #[inline(always)]
     pub(super) fn make_live(&self, claim: Claim) -> Result {
         let (address, bytes) = (claim.address(), claim.image_bytes());
-        self.end_write(claim)?;
-        self.counters.images_finalized.inc();
+        let mut books = self.books();
+        let doomed = books.finalize(claim);
+        if doomed.is_none() {
+            books.counts.finalized = books.counts.finalized.wrapping_add(1);
+        }
+        drop(books);
+        self.kept(doomed)?;
         trace::finalize(address, bytes);
         Ok(())
     }
 
-    /// Ends a claim after a copy.
+    /// Fills an image with traps that was freed while this task wrote to it.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the image was freed meanwhile.
+    /// `EBUSY` if it was.
     #[inline(always)]
-    fn end_write(&self, claim: Claim) -> Result {
-        let doomed = self.books().finalize(claim);
+    fn kept(&self, doomed: Option<Claim>) -> Result {
         doomed.map_or(Ok(()), |claim| {
             self.retire_doomed(claim);
             Err(EBUSY)

@@ -295,7 +295,7 @@ fn writing(own: &Own) -> u64 {
 fn images_of_a_load_are_live_at_its_end(fixture: &Fixture) -> Verdict {
     let own = Own::started(fixture)?;
     let images = [own.alloc(BYTES)?, own.alloc(BYTES)?, own.alloc(BYTES)?];
-    let before = own.0.counters.synchronisations.get();
+    let before = own.0.synchronisations();
     let load = own.0.begin_load(images.len()).ok_or("no memory")?;
     for image in images {
         ensure!(own.finalize(image) == Outcome::Done, "not finalized");
@@ -306,7 +306,7 @@ fn images_of_a_load_are_live_at_its_end(fixture: &Fixture) -> Verdict {
     ensure!(twice == Outcome::Failed(EBUSY), "finalized twice");
     drop(load);
     ensure!(writing(&own) == 0, "not live after the load");
-    let synchronised = own.0.counters.synchronisations.get() - before;
+    let synchronised = own.0.synchronisations() - before;
     ensure!(synchronised == 1, "synchronised more than once, or never");
     own.free_all(&images)?;
     own.close()

@@ -93,6 +93,7 @@ impl Books {
     ///
     /// `EBUSY` if the image was finalized or somebody is writing to it; `EINVAL` if no image starts
     /// there, it has fewer bytes or a length is wrong.
+    #[inline(always)]
     pub(in crate::service) fn claim_reserved(
         &mut self,
         address: usize,
@@ -100,23 +101,36 @@ impl Books {
         used: usize,
         trimmed: &Counter,
     ) -> Option<Result<Claim>> {
-        let found = self.start_at(address)?;
-        Some(found.and_then(|(id, chunk)| {
-            let keep = ChunkCount::holding(used).map_err(|_| EINVAL)?;
-            if used > len || len % INSN_SIZE != 0 {
-                return Err(EINVAL);
-            }
-            match self.pool.begin_image(id, chunk, keep) {
-                Ok((range, freed)) => {
-                    if freed.get() != 0 {
-                        trimmed.add(freed.bytes() as u64);
-                    }
-                    self.claim(id, range)
+        Some(match self.start_at(address)? {
+            Ok((id, chunk)) => self.claim_first(id, chunk, len, used, trimmed),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// As [`Self::claim_reserved`], for the image that starts at `chunk` of a pack.
+    #[inline(always)]
+    fn claim_first(
+        &mut self,
+        id: PackId,
+        chunk: ChunkIdx,
+        len: usize,
+        used: usize,
+        trimmed: &Counter,
+    ) -> Result<Claim> {
+        let keep = ChunkCount::holding(used).map_err(|_| EINVAL)?;
+        if used > len || len % INSN_SIZE != 0 {
+            return Err(EINVAL);
+        }
+        match self.pool.begin_image(id, chunk, keep) {
+            Ok((range, freed)) => {
+                if freed.get() != 0 {
+                    trimmed.add(freed.bytes() as u64);
                 }
-                Err(Refused::WrongState(state)) => Err(refusal(state)),
-                Err(_) => Err(EINVAL),
+                self.claim(id, range)
             }
-        }))
+            Err(Refused::WrongState(state)) => Err(refusal(state)),
+            Err(_) => Err(EINVAL),
+        }
     }
 
     /// Claims the image that `address` is in. Also returns whether it was live.
@@ -197,6 +211,7 @@ impl Books {
         // INVARIANT: There is one range less, and `lease` holds the module only while there are
         // some. The module stays during this call, because the gate has counted it.
         self.images = self.images.saturating_sub(1);
+        self.counts.freed = self.counts.freed.wrapping_add(1);
         let last = self.images == 0;
         if last {
             self.lease = None;

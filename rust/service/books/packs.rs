@@ -85,6 +85,7 @@ impl Books {
             *entry = Some(region.clone());
             if region.place() == Place::Near {
                 self.near_bytes = self.near_bytes.saturating_add(region.len());
+                self.near_ready = false;
             }
         }
         None

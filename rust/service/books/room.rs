@@ -119,6 +119,7 @@ impl Books {
     /// Notes that placing a pack near the kernel has failed.
     pub(in crate::service) fn note_near_full(&mut self) {
         self.near_full = Some(Instant::now());
+        self.near_ready = false;
     }
 
     /// Notes that a region near the kernel was freed: its addresses are there for another.
@@ -138,14 +139,22 @@ impl Books {
         config: &Config,
     ) -> Option<NonNull<u8>> {
         self.take_lease().ok()?;
-        self.classic |= customer == Customer::Classic;
-        let preferred = customer.preferred(self.near_open(config));
+        self.note(customer);
+        let preferred = customer.preferred(self.near_ready || self.near_open(config));
         match self.pool.reserve_next(size, preferred) {
             Some(reserved) => self.reserved(reserved),
             None => {
                 self.drop_lease();
                 None
             }
+        }
+    }
+
+    /// Notes who asks for memory.
+    #[inline]
+    fn note(&mut self, customer: Customer) {
+        if customer == Customer::Classic {
+            self.classic = true;
         }
     }
 
@@ -175,6 +184,7 @@ impl Books {
     fn reserved(&mut self, reserved: Reserved) -> Option<NonNull<u8>> {
         // INVARIANT: There is one more range, and `lease` holds the module.
         self.images = self.images.saturating_add(1);
+        self.counts.served = self.counts.served.wrapping_add(1);
         let start = reserved.range.start().byte_offset();
         let region = self.region(reserved.pack)?;
         NonNull::new(region.address().checked_add(start)? as *mut u8)
@@ -194,8 +204,10 @@ impl Books {
         customer: Customer,
         config: &Config,
     ) -> Result<Placing, Refusal> {
-        self.classic |= customer == Customer::Classic;
-        let preferred = customer.preferred(self.near_open(config));
+        self.note(customer);
+        let near_open = self.near_open(config);
+        self.near_ready = near_open && self.near_full.is_none();
+        let preferred = customer.preferred(near_open);
         if let Some(address) = self.reserve(size, config, preferred)? {
             let low = !self.pool.may_hold(LOW_WATER, preferred) && !self.cannot_grow(1, config);
             return Ok(Placing::At { address, low });
