@@ -73,7 +73,8 @@
 //!
 //! let slots: Slots = (0..1024).map(|_| Slot::vacant()).collect();
 //! let index = vec![0; Pool::<Words, Slots>::index_words(1024)];
-//! let mut pool = Pool::new(slots, index)?;
+//! let recent = vec![0; Pool::<Words, Slots>::recent_words()];
+//! let mut pool = Pool::new(slots, index, recent)?;
 //!
 //! // There is no pack yet. The caller makes one with no lock held, adds it and asks again.
 //! let refused = pool.reserve(1000, ChunkCount::ONE, RankSet::ALL);
@@ -133,6 +134,7 @@ pub mod model;
 mod pack;
 mod pool;
 mod probe;
+mod recent;
 mod runs;
 mod state;
 mod stats;

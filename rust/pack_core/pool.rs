@@ -12,6 +12,8 @@ use crate::geometry::Rank;
 use crate::geometry::RankSet;
 use crate::geometry::SlotRange;
 use crate::pack::Pack;
+use crate::recent;
+use crate::recent::Recent;
 use crate::stats::PackStats;
 use crate::stats::PoolStats;
 use crate::tournament::Tournament;
@@ -96,6 +98,8 @@ pub struct Pool<S, L> {
     lead: Option<Lead>,
     /// The same for images that only go to these slots.
     lead_within: Option<(SlotRange, Lead)>,
+    /// Short holes, for images that fit in them.
+    recent: Recent<S>,
     packs: usize,
     /// The first slot on the list of packs with retired ranges: the one that has waited longest.
     first_retired: Option<u32>,
@@ -149,19 +153,25 @@ where
         Tournament::<S>::words_needed(slots)
     }
 
+    /// Returns how many words a pool needs to remember short holes: 6,144 (48 KiB).
+    pub const fn recent_words() -> usize {
+        recent::words_needed()
+    }
+
     /// Makes an empty pool for as many packs as there are `slots`. O(slots).
     ///
-    /// It overwrites `index` and drops packs that the slots have.
+    /// It overwrites `index` and `recent` and drops packs that the slots have.
     ///
     /// # Errors
     ///
-    /// [`Error::BadStorage`] if `index` has fewer words than [`Pool::index_words`], or there is no
-    /// slot or more than [`MAX_SLOTS`].
-    pub fn new(mut slots: L, index: S) -> Result<Self, Error> {
+    /// [`Error::BadStorage`] if `index` has fewer words than [`Pool::index_words`] or `recent` than
+    /// [`Pool::recent_words`], or there is no slot or more than [`MAX_SLOTS`].
+    pub fn new(mut slots: L, index: S, recent: S) -> Result<Self, Error> {
         if slots.is_empty() || slots.len() > MAX_SLOTS {
             return Err(Error::BadStorage);
         }
         let holes = Tournament::new(index, slots.len()).ok_or(Error::BadStorage)?;
+        let recent = Recent::new(recent).ok_or(Error::BadStorage)?;
         for slot in slots.iter_mut() {
             *slot = Slot::vacant();
         }
@@ -171,6 +181,7 @@ where
             holes,
             lead: None,
             lead_within: None,
+            recent,
             packs: 0,
             first_retired: None,
             last_retired: None,

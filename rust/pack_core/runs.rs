@@ -8,9 +8,9 @@
 //! is the root, and the children of node `i` are `2i` and `2i + 1`. The leaves are the words of the
 //! bitmap. They are not stored in the tree, because a few instructions compute their lengths.
 //!
-//! Reasons for this index: the policy is first fit in the order of addresses. Low chunks fill and
-//! high ones drain, so that holes merge and packs become empty. On allocation traces it fragments
-//! no more than best fit and much less than next fit. The stock allocator implements it by scanning
+//! Reasons for this index: the policy is first fit in the order of addresses, for what fits in no
+//! short hole (`recent.rs`). Low chunks fill and high ones drain, so that holes merge and packs
+//! become empty. The stock allocator implements it by scanning
 //! the whole pack for every image. A list or a tree of holes would need a node for each hole, and
 //! so memory when a range is freed; but freeing must not fail. This index has a fixed size: a word
 //! for each word of the bitmap, 4 KiB for a pack of 2 MiB. With `W` words, a first fit looks at

@@ -113,8 +113,9 @@ impl Books {
         }
         faults::at(Point::Index, ENOMEM)?;
         let index = zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS))?;
+        let recent = zeroed(Pool::<Words, Slots>::recent_words())?;
         Ok(Self {
-            pool: Pool::new(slots, index).map_err(|_| EINVAL)?,
+            pool: Pool::new(slots, index, recent).map_err(|_| EINVAL)?,
             regions,
             owners: Owners::new(MAX_PACKS)?,
             near_bytes: 0,

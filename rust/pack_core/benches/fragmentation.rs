@@ -40,7 +40,8 @@ use std::collections::BTreeMap;
 const REALISTIC: &str = include_str!("../../../tools/bench/guest/sizes.h");
 /// Packs at most, as in the module.
 const MAX_PACKS: usize = 512;
-/// The module's default of `near_packs`.
+/// The module's default of `near_packs`. The first of them has a rank of its own, because classic
+/// programs may use it.
 const NEAR_PACKS: usize = 16;
 
 /// The size mix.
@@ -145,7 +146,8 @@ impl Ours {
     fn reserve(&mut self, size: usize) -> Reserved {
         for attempt in 0.. {
             match (
-                self.pool.reserve(size, ChunkCount::ONE, RankSet::ALL),
+                self.pool
+                    .reserve_fitting(size, ChunkCount::ONE, RankSet::ALL),
                 attempt,
             ) {
                 (Err(Error::NeedPack(_)), 0) => self.reclaim(),
@@ -163,7 +165,11 @@ impl Ours {
 
     /// Makes a pack.
     fn grow(&mut self) {
-        let rank = u8::from(self.packs >= NEAR_PACKS);
+        let rank = match self.packs {
+            0 => 0,
+            packs if packs < NEAR_PACKS => 1,
+            _ => 2,
+        };
         let pack = common::pack(PACK_CHUNKS.get(), rank);
         assert!(self.pool.add(pack).is_ok(), "too many packs");
         self.packs += 1;

@@ -198,6 +198,10 @@ impl Bytes<'_> {
                 size: self.size()?,
                 from: self.number()?,
             },
+            _ if kind >= 128 => Op::ReserveFitting {
+                size: u32::from(self.byte()? % 16).saturating_mul(32),
+                among: self.ranks()?,
+            },
             _ => Op::Reserve {
                 size: u32::from(self.byte()? % 16).saturating_mul(32),
                 align: 0,

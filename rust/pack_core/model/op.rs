@@ -39,6 +39,13 @@ pub enum Op {
         /// The ranks to choose from.
         among: RankSet,
     },
+    /// Reserves `size` bytes in a short hole, or at the first place.
+    ReserveFitting {
+        /// The size in bytes.
+        size: u32,
+        /// The ranks to choose from.
+        among: RankSet,
+    },
     /// Reserves `size` bytes in any pack, from a chunk on if they fit there.
     ReserveFrom {
         /// The size in bytes.
@@ -235,6 +242,10 @@ impl Generator {
                 size: self.size(),
                 among: self.ranks(),
                 slots: self.slots(),
+            },
+            _ if self.random.below(2) == 0 => Op::ReserveFitting {
+                size: self.size(),
+                among: self.ranks(),
             },
             _ => Op::Reserve {
                 size: self.size(),

@@ -205,6 +205,28 @@ where
         None
     }
 
+    /// Tells whether `range` is free and at the start of a hole of fewer than 64 chunks, in a pack that
+    /// takes images and has the rank of that in the slot `best`.
+    pub fn is_fitting(&self, slot: u32, range: ChunkRange, best: u32) -> bool {
+        let rank = |slot| {
+            self.pack(slot)
+                .filter(|pack| !pack.taken)
+                .map(|pack| pack.rank)
+        };
+        let is_free = |chunk: u32| {
+            let cell = self.cells(slot).get(chunk as usize);
+            cell.is_some_and(|cell| cell.state.is_none())
+        };
+        let (start, end) = (range.start().get(), range.end().get());
+        let before = start.checked_sub(1);
+        let short = (end..start.saturating_add(64)).any(|chunk| !is_free(chunk));
+        rank(slot).is_some()
+            && rank(slot) == rank(best)
+            && (start..end).all(is_free)
+            && !before.is_some_and(is_free)
+            && short
+    }
+
     /// Tells whether a slot's pack has no range.
     fn is_empty(&self, slot: u32) -> bool {
         self.cells(slot).iter().all(|cell| cell.state.is_none())

@@ -101,6 +101,8 @@ where
                 self.reserve(size as usize, align, among, None, None)
             }
             // CAST: `usize` has at least 32 bits.
+            Op::ReserveFitting { size, among } => self.reserve_fitting(size as usize, among),
+            // CAST: `usize` has at least 32 bits.
             Op::ReserveFrom { size, from } => {
                 self.reserve(size as usize, 0, RankSet::ALL, None, Some(from))
             }

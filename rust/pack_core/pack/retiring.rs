@@ -8,6 +8,7 @@ use super::parts::Group;
 use super::Pack;
 use crate::bitmap;
 use crate::bitmap::Span;
+use crate::bitmap::WORD_BITS;
 use crate::error::Error;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
@@ -91,8 +92,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Syncing → Free, for the lowest `at_most` syncing ranges. O(words from the first to the end
     /// of the last of them).
     ///
-    /// It looks at each word once, however many ranges start there, and updates the index once.
-    pub(crate) fn release(&mut self, at_most: u32) -> Tally {
+    /// It looks at each word once, however many ranges start there, and updates the index once. It
+    /// tells `note` the start and the length of each short hole that this makes.
+    pub(crate) fn release(&mut self, at_most: u32, mut note: impl FnMut(u32, u32)) -> Tally {
         let fresh = self.fresh;
         let span = self.syncing;
         let first = span.words().start;
@@ -129,6 +131,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             group.used &= !freed;
             group.write(parts.groups, index);
             open = goes_on;
+            visit_holes(parts.groups, index, group.used, freed, &mut note);
             left = left.saturating_sub(starts.count_ones());
             rest = if starts == syncing {
                 index.saturating_add(1)
@@ -170,5 +173,54 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             span.from(rest)
         };
         released
+    }
+}
+
+/// Tells `note` the start and the length of each hole that has one of the chunks `freed` of the word
+/// at `index`, of which `word` says what is used, unless it has a whole word. If the range of the
+/// last chunk goes on in the next word, the hole is left to that word.
+fn visit_holes(
+    groups: &[u64],
+    index: usize,
+    word: u64,
+    mut freed: u64,
+    note: &mut impl FnMut(u32, u32),
+) {
+    let group = |index: Option<usize>| index.and_then(|index| Group::read(groups, index));
+    let used = |group: Option<Group>| group.map_or(u64::MAX, |group| group.used);
+    if word == 0 {
+        return;
+    }
+    let first = bitmap::first_bit_of(index);
+    while freed != 0 {
+        let from = bitmap::from_bit(freed.trailing_zeros());
+        let (below, above) = (word & !from, word & from);
+        let before = match below.checked_ilog2() {
+            Some(last) => Some(first.wrapping_add(last).wrapping_add(1)),
+            None => match used(group(index.checked_sub(1))) {
+                0 => None,
+                word => Some(first.wrapping_sub(word.leading_zeros())),
+            },
+        };
+        let behind = match above {
+            0 => {
+                let next = group(index.checked_add(1));
+                if next.is_some_and(|next| next.used & !next.starts() & 1 != 0) {
+                    return;
+                }
+                match used(next) {
+                    0 => None,
+                    word => Some(WORD_BITS.wrapping_add(word.trailing_zeros())),
+                }
+            }
+            _ => Some(above.trailing_zeros()),
+        };
+        if let (Some(start), Some(end)) = (before, behind) {
+            note(start, first.wrapping_add(end).wrapping_sub(start));
+        }
+        freed = match above {
+            0 => 0,
+            _ => freed & bitmap::from_bit(above.trailing_zeros()),
+        };
     }
 }

@@ -14,6 +14,8 @@ use crate::fresh::Fresh;
 use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
+use crate::geometry::Rank;
+use crate::recent::Hole;
 use crate::state::RangeState;
 use crate::stats::Tally;
 
@@ -199,6 +201,41 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         parts::reserve(&mut self.storage, start, count.get());
         self.reserved(count);
         Some(range)
+    }
+
+    /// Free → Reserved, for the first `count` chunks of `hole`, if the pack has the rank `rank` and
+    /// takes images, and `hole` is one that the index knows of. O(log of the pack).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeedPack`] otherwise.
+    pub(crate) fn reserve_hole(
+        &mut self,
+        rank: Rank,
+        hole: Hole,
+        count: ChunkCount,
+    ) -> Result<ChunkRange, Error> {
+        let range = ChunkRange::new(ChunkIdx::new(hole.start), count);
+        let serves = self.rank == rank && self.users == Users::Many && count.get() <= hole.count;
+        let range = range.filter(|_| serves && self.is_hole(hole));
+        let range = range.ok_or(Error::NeedPack(count))?;
+        // INVARIANT: The chunks were free. They become one range, which is counted and has its
+        // state at its first chunk.
+        self.take(hole.start, range.end().get());
+        parts::set_state(&mut self.storage, range.start().get(), RangeState::Reserved);
+        self.reserved(count);
+        Ok(range)
+    }
+
+    /// Tells whether `hole` is a run of free chunks between used ones, outside of the fresh run.
+    fn is_hole(&self, hole: Hole) -> bool {
+        let end = hole.start.saturating_add(hole.count);
+        let before = hole.start.checked_sub(1);
+        // Bits beyond the last chunk are used.
+        self.is_free(hole.start, hole.count)
+            && !self.is_free(end, 1)
+            && !before.is_some_and(|before| self.is_free(before, 1))
+            && !self.fresh.overlaps(hole.start, end)
     }
 
     /// Counts a range that was reserved.

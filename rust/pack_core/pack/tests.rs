@@ -313,7 +313,7 @@ fn the_table_of_steps() {
         );
 
         let mut pack = bring(state);
-        let released = pack.release(u32::MAX);
+        let released = pack.release(u32::MAX, |_, _| ());
         assert_eq!(released.chunks, if state == Syncing { 70 } else { 0 });
         assert_eq!(
             after(&pack),
@@ -416,7 +416,10 @@ fn a_batch_leaves_alone_what_is_being_written() {
             [half, Tally::default()]
         );
         assert_eq!(
-            [pack.release(u32::MAX), pack.release(u32::MAX)],
+            [
+                pack.release(u32::MAX, |_, _| ()),
+                pack.release(u32::MAX, |_, _| ())
+            ],
             [half, Tally::default()]
         );
         assert_eq!(pack.tallies().of(state), half);
@@ -432,7 +435,10 @@ fn a_doomed_range_becomes_free() {
     for aborts in [false, true] {
         let mut pack = bring(RangeState::Doomed);
         let whole = range(10, 80);
-        assert_eq!([pack.begin_sync(), pack.release(9)], [Tally::default(); 2]);
+        assert_eq!(
+            [pack.begin_sync(), pack.release(9, |_, _| ())],
+            [Tally::default(); 2]
+        );
         assert_eq!(pack.largest_hole().get(), 20);
         let end = if aborts {
             pack.abort_write(whole)
@@ -443,7 +449,10 @@ fn a_doomed_range_becomes_free() {
         let again = pack.begin_retire(whole.start());
         assert_eq!(again, Err(Error::WrongState(RangeState::Retiring)));
         pack.retired(whole).unwrap();
-        assert_eq!([pack.begin_sync().chunks, pack.release(1).chunks], [70, 70]);
+        assert_eq!(
+            [pack.begin_sync().chunks, pack.release(1, |_, _| ()).chunks],
+            [70, 70]
+        );
         assert_eq!(pack.largest_hole().get(), 90);
         assert_eq!(pack.find(whole.start()), None);
     }
@@ -492,7 +501,11 @@ fn slices_of_every_size_and_shape() {
                     let freed: Vec<_> = dying.drain(..number).collect();
                     let want = freed.iter().map(|range| Tally::one(range.count()));
                     let want = want.fold(Tally::default(), Tally::plus);
-                    assert_eq!(pack.release(at_most), want, "{chunks}, {at_most}");
+                    assert_eq!(
+                        pack.release(at_most, |_, _| ()),
+                        want,
+                        "{chunks}, {at_most}"
+                    );
                     for range in freed {
                         assert_eq!(pack.containing(range.start()), None);
                         let last = ChunkIdx::new(range.end().get() - 1);
@@ -549,10 +562,38 @@ fn age_counts_empty_rounds() {
     assert_eq!(pack.stats().empty_for, 0);
     retire(&mut pack, reserved);
     pack.begin_sync();
-    pack.release(1);
+    pack.release(1, |_, _| ());
     assert_eq!(pack.stats().empty_for, 0);
     for _ in 0..300 {
         pack.age();
     }
     assert_eq!(pack.stats().empty_for, 255);
+}
+
+#[test]
+fn a_release_tells_of_the_short_holes() {
+    let mut pack = pack(300);
+    let lengths = [50, 14, 6, 60, 128, 2, 3, 4, 33];
+    let images = lengths.map(|count| {
+        let count = ChunkCount::new(count);
+        pack.reserve(count, ChunkCount::ONE, None).unwrap()
+    });
+    let mut told = |indexes: &[usize]| {
+        for index in indexes {
+            let _ = pack.begin_retire(images[*index].start()).unwrap();
+            pack.retired(images[*index]).unwrap();
+        }
+        pack.begin_sync();
+        let mut holes = Vec::new();
+        pack.release(u32::MAX, |start, count| holes.push((start, count)));
+        holes
+    };
+    // Before and behind the edge of a word, over it, and next to holes.
+    assert_eq!(told(&[1]), [(50, 14)]);
+    assert_eq!(told(&[6]), [(260, 3)]);
+    assert_eq!(told(&[2]), [(50, 20)]);
+    assert_eq!(told(&[5, 7]), [(258, 9)]);
+    // Too long.
+    assert_eq!(told(&[4]), []);
+    assert_eq!(told(&[3]), []);
 }

@@ -8,6 +8,8 @@ use super::Pool;
 use super::Slot;
 use crate::error::Error;
 use crate::pack::Pack;
+use crate::recent::Hole;
+use crate::recent::Recent;
 use crate::state::RangeState;
 use crate::stats::Tally;
 
@@ -67,7 +69,7 @@ where
             let Some(slot) = self.pop_retired() else {
                 break;
             };
-            tally = tally.plus(self.on_slot(slot, Pack::begin_sync));
+            tally = tally.plus(self.on_slot(slot, |pack, _| pack.begin_sync()));
             self.push_syncing(slot);
         }
         let serial = self.next_serial;
@@ -95,7 +97,12 @@ where
             let Some(slot) = self.pop_syncing() else {
                 break;
             };
-            let released = self.on_slot(slot, |pack| pack.release(left));
+            let released = self.on_slot(slot, |pack, recent| {
+                let rank = pack.rank();
+                pack.release(left, |start, count| {
+                    recent.note(rank, Hole { slot, start, count });
+                })
+            });
             tally = tally.plus(released);
             left = left.saturating_sub(u32::try_from(released.ranges).unwrap_or(u32::MAX));
             // INVARIANT: A pack that still has syncing ranges goes back to the list. The slice ends
@@ -120,9 +127,13 @@ where
     }
 
     /// Applies `f` to the pack in a slot, if there is one.
-    fn on_slot(&mut self, slot: u32, f: impl FnOnce(&mut Pack<S>) -> Tally) -> Tally {
+    fn on_slot(
+        &mut self,
+        slot: u32,
+        f: impl FnOnce(&mut Pack<S>, &mut Recent<S>) -> Tally,
+    ) -> Tally {
         let id = self.id_of_slot(slot).ok_or(Error::Stale);
-        id.and_then(|id| self.change(id, |pack| Ok(f(pack))))
+        id.and_then(|id| self.change_noting(id, |pack, recent| Ok(f(pack, recent))))
             .unwrap_or_default()
     }
 

@@ -17,6 +17,7 @@ use crate::geometry::RankSet;
 use crate::geometry::SlotRange;
 use crate::geometry::CHUNK_SIZE;
 use crate::pack::Pack;
+use crate::recent::Recent;
 use crate::state::RangeState;
 use crate::state::Taken;
 use crate::state::WriteEnd;
@@ -30,6 +31,20 @@ pub struct Reserved {
     /// The range in that pack.
     pub range: ChunkRange,
 }
+
+/// Where in its pack a range may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the first place with room.
+    First,
+    /// In a short hole, or at the first place with room.
+    Fitting,
+    /// At the first place from a chunk on.
+    From(u32),
+}
+
+/// The short holes that a search looks at, for each rank. Nearly always the first serves.
+const TRIES: u32 = 8;
 
 impl<S, L> Pool<S, L>
 where
@@ -55,7 +70,23 @@ where
         align: ChunkCount,
         among: RankSet,
     ) -> Result<Reserved, Error> {
-        self.reserve_in(size, align, among, None, None)
+        self.reserve_in(size, align, among, None, Place::First)
+    }
+
+    /// Reserves chunks like [`Pool::reserve`], but if `align` is 1, in a hole of fewer than 64 chunks,
+    /// the shortest that the pool knows of in the packs of that rank: so holes get used up, and the
+    /// images of a busy pool need fewer packs. The cost is the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::reserve`].
+    pub fn reserve_fitting(
+        &mut self,
+        size: usize,
+        align: ChunkCount,
+        among: RankSet,
+    ) -> Result<Reserved, Error> {
+        self.reserve_in(size, align, among, None, Place::Fitting)
     }
 
     /// Reserves chunks like [`Pool::reserve`], but in its pack at the lowest place not before
@@ -72,7 +103,7 @@ where
         among: RankSet,
         from: u32,
     ) -> Result<Reserved, Error> {
-        self.reserve_in(size, align, among, None, Some(from))
+        self.reserve_in(size, align, among, None, Place::From(from))
     }
 
     /// Reserves chunks like [`Pool::reserve`], or like [`Pool::reserve_from`] with a `from`, but only
@@ -89,7 +120,8 @@ where
         slots: SlotRange,
         from: Option<u32>,
     ) -> Result<Reserved, Error> {
-        self.reserve_in(size, align, among, Some(slots), from)
+        let place = from.map_or(Place::First, Place::From);
+        self.reserve_in(size, align, among, Some(slots), place)
     }
 
     /// Reserves chunks like [`Pool::reserve`] with an alignment of 1, but only behind the image
@@ -121,12 +153,16 @@ where
         align: ChunkCount,
         among: RankSet,
         slots: Option<SlotRange>,
-        from: Option<u32>,
+        place: Place,
     ) -> Result<Reserved, Error> {
         let count = ChunkCount::holding(size)?;
         if !align.get().is_power_of_two() {
             return Err(Error::BadAlign);
         }
+        let from = match place {
+            Place::First | Place::Fitting => None,
+            Place::From(from) => Some(from),
+        };
         let first = align == ChunkCount::ONE && from.is_none();
         if first {
             let lead = self.lead_of(slots);
@@ -136,6 +172,11 @@ where
         }
         let within = slots.unwrap_or(SlotRange::ALL);
         for rank in among.iter() {
+            if first && place == Place::Fitting {
+                if let Some(reserved) = self.reserve_hole(count, rank) {
+                    return Ok(reserved);
+                }
+            }
             let mut next = within.start;
             while let Some(slot) = self.holes.first_at_least(rank, next, count.get()) {
                 if slot >= within.end {
@@ -164,6 +205,25 @@ where
             (Some(slots), Some((known, lead))) if known == slots => Some(lead),
             (Some(_), _) => None,
         }
+    }
+
+    /// Reserves chunks in the shortest hole of a rank that is known and there.
+    fn reserve_hole(&mut self, count: ChunkCount, rank: Rank) -> Option<Reserved> {
+        if self.holes.largest(rank) < count.get() {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let hole = self.recent.take(rank, count.get())?;
+            let Some(id) = self.id_of_slot(hole.slot) else {
+                continue;
+            };
+            let found = self.change(id, |pack| pack.reserve_hole(rank, hole, count));
+            if let Ok(range) = found {
+                self.recent.note(rank, hole.after(count.get()));
+                return Some(Reserved { pack: id, range });
+            }
+        }
+        None
     }
 
     /// Notes that `count` chunks fitted in a pack and in none before it.
@@ -293,10 +353,7 @@ where
     /// [`Error::Stale`].
     #[inline]
     fn pack_mut(&mut self, id: PackId) -> Result<&mut Pack<S>, Error> {
-        // CAST: `usize` has at least 32 bits.
-        let slot = self.slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
-        let current = slot.generation == id.generation();
-        slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)
+        pack_of(&mut self.slots, id)
     }
 
     /// Changes a pack, and then what the pool records about its holes.
@@ -310,9 +367,23 @@ where
         id: PackId,
         f: impl FnOnce(&mut Pack<S>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let pack = self.pack_mut(id)?;
+        self.change_noting(id, |pack, _| f(pack))
+    }
+
+    /// As [`Self::change`], with the list of short holes, in which `f` notes those that it makes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::change`].
+    #[inline]
+    pub(super) fn change_noting<R>(
+        &mut self,
+        id: PackId,
+        f: impl FnOnce(&mut Pack<S>, &mut Recent<S>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let pack = pack_of(&mut self.slots, id)?;
         let before = pack.hole_bound();
-        let result = f(pack);
+        let result = f(pack, &mut self.recent);
         let (rank, hole) = (pack.rank(), pack.hole_bound());
         if hole != before {
             self.holes_changed(id.slot(), rank, before, hole);
@@ -342,4 +413,17 @@ where
             None => self.first_retired = Some(index),
         }
     }
+}
+
+/// Returns the pack of that name.
+///
+/// # Errors
+///
+/// [`Error::Stale`].
+#[inline]
+fn pack_of<S>(slots: &mut [Slot<S>], id: PackId) -> Result<&mut Pack<S>, Error> {
+    // CAST: `usize` has at least 32 bits.
+    let slot = slots.get_mut(id.slot() as usize).ok_or(Error::Stale)?;
+    let current = slot.generation == id.generation();
+    slot.pack.as_mut().filter(|_| current).ok_or(Error::Stale)
 }

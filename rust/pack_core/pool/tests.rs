@@ -19,6 +19,7 @@ use crate::stats::Tally;
 
 mod batches;
 mod costs;
+mod fitting;
 mod packs;
 mod room;
 
@@ -27,7 +28,8 @@ pub(crate) type TestPool = Pool<Vec<u64>, Vec<Slot<Vec<u64>>>>;
 /// A pool without packs.
 pub(crate) fn pool(slots: usize) -> TestPool {
     let index = vec![u64::MAX; TestPool::index_words(slots)];
-    Pool::new((0..slots).map(|_| Slot::vacant()).collect(), index).unwrap()
+    let recent = vec![u64::MAX; TestPool::recent_words()];
+    Pool::new((0..slots).map(|_| Slot::vacant()).collect(), index, recent).unwrap()
 }
 
 /// An empty pack.

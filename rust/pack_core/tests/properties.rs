@@ -11,6 +11,8 @@ use common::check_seeds;
 use pack_core::model::Generator;
 use pack_core::model::Limits;
 use pack_core::model::Op;
+use pack_core::ChunkCount;
+use pack_core::ChunkRange;
 use pack_core::RangeState;
 use pack_core::RankSet;
 use pack_core::SlotRange;
@@ -137,17 +139,31 @@ fn more_packs_than_a_batch() {
     assert!(begun_in_part >= 3, "{begun_in_part}");
 }
 
+/// The first place for an image that may also go to a hole that fits.
+fn first_fit(trial: &common::HostTrial, op: Op) -> Option<(u32, ChunkRange)> {
+    match op {
+        Op::ReserveFitting { size, among } => {
+            let count = ChunkCount::holding(size as usize).ok()?;
+            trial
+                .shadow()
+                .first_fit(count, ChunkCount::ONE, among, SlotRange::ALL, None)
+        }
+        _ => None,
+    }
+}
+
 /// The other tests rely on this: the random operations reach every kind of situation.
 #[test]
 fn the_operations_reach_everything() {
     let limits = varied(13, 300);
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
-    for seed in 0..8 {
+    for seed in 0..10 {
         let mut generator = Generator::new(seed, limits);
         let mut trial = common::trial(limits.slots as usize, limits.chunks);
         for _ in 0..3_000 {
             let before = trial.pool().stats();
             let op = generator.next();
+            let first = first_fit(&trial, op);
             trial.step(op).unwrap();
             let after = trial.pool().stats();
             let (was, is) = (before.tallies, after.tallies);
@@ -168,6 +184,12 @@ fn the_operations_reach_everything() {
                 (
                     "reserves aligned",
                     matches!(op, Op::Reserve { align: 4.., .. }) && happened(RangeState::Reserved),
+                ),
+                (
+                    "reserves in a hole that fits",
+                    first.is_some_and(|(slot, range)| {
+                        trial.shadow().find(slot, range.start()).is_none()
+                    }),
                 ),
                 (
                     "leaves a tail over",

@@ -257,7 +257,7 @@ impl Books {
         let reserved = match (Node::here().slots(), from) {
             (Some(slots), _) => self.reserve_by_node(size, align, among, slots, from),
             (None, Some(from)) => self.pool.reserve_from(size, align, among, from),
-            (None, None) => self.pool.reserve(size, align, among),
+            (None, None) => self.pool.reserve_fitting(size, align, among),
         };
         let reserved = match reserved {
             Ok(reserved) => reserved,

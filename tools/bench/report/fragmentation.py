@@ -9,6 +9,8 @@ from .runs import Runs, RunsError
 from .text import number, section as titled, table
 
 ALLOCATORS = ["stock", "module"]
+# Bytes of a pack.
+PACK = 2 << 20
 
 
 def modelled(runs: Runs) -> dict:
@@ -68,6 +70,16 @@ def summary(_found: dict) -> list[str]:
     return []
 
 
+def perfectly(lines: dict) -> str:
+    """How many packs each allocator uses, and how many would be enough."""
+    module = lines["module"]
+    enough = -(-module["chunk_bytes"] // PACK)
+    return (
+        f"{number(module['images'])} images: {enough}, stock {lines['stock']['packs']}, "
+        f"module {module['packs']}"
+    )
+
+
 def section(found: dict) -> str:
     """The section of the report."""
     body = []
@@ -89,13 +101,14 @@ def section(found: dict) -> str:
     )
     head = ["about live", "operations", "allocator", "images", "packs in use", "bytes reserved"]
     head += ["bytes per 1,000 images", "jited bytes", "lost", "of it rounding", "of it holes"]
+    perfect = "; ".join(perfectly(lines) for lines in found["lines"] if lines["module"]["operations"])
     return titled(
         "### Fragmentation",
         "Random allocations and frees of the realistic size mix, in a model on the host: the "
         "module's own decisions (the crate pack_core) and a transliteration of the stock first "
         "fit. Modelled: the bytes that the JIT reserves for such programs without its random gap, "
         "trimming at finalize, retired memory that waits until a finalize finds 32 KiB of it, near "
-        "packs first. "
+        "packs first, short holes that fit before the first place. "
         "Not modelled: time (the module keeps an empty pack for some seconds; in the model it "
         "keeps it for ever, and the pack counts), page tables and book-keeping, a JIT that "
         "reserves more than it needs. Lost: the share of the reserved bytes that are not jited "
@@ -103,5 +116,6 @@ def section(found: dict) -> str:
         "image has, the room at the end of the last pack included.",
         "Guests did the first of these operations, too, and every image was where the model has "
         f"it (a digest of all places is compared): {agreed}.",
+        f"Packs in use, beside those that images without a hole would fill: {perfect}." if perfect else "",
         table(head, body),
     )

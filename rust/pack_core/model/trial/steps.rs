@@ -129,6 +129,30 @@ where
         ensure(found == wanted, "reserve")
     }
 
+    /// Reserves `size` bytes in both, in a short hole that the pool chooses or where
+    /// [`Self::reserve`] would.
+    pub(super) fn reserve_fitting(&mut self, size: usize, among: RankSet) -> Result<(), Failure> {
+        let count = ChunkCount::holding(size);
+        let first = count.ok().and_then(|count| {
+            self.shadow
+                .first_fit(count, ChunkCount::ONE, among, SlotRange::ALL, None)
+        });
+        let found = self.pool.reserve_fitting(size, ChunkCount::ONE, among);
+        let found = found.map(|Reserved { pack, range }| (pack.slot(), range));
+        let wanted = match (count, first) {
+            (Err(error), _) => Err(Error::from(error)),
+            (Ok(count), None) => Err(Error::NeedPack(count)),
+            (Ok(_), Some(first)) => Ok(first),
+        };
+        let Ok((slot, range)) = found else {
+            return ensure(found == wanted, "reserve_fitting is refused");
+        };
+        let fits = first.is_some_and(|(best, _)| self.shadow.is_fitting(slot, range, best));
+        self.shadow.reserve(slot, range);
+        let as_long = count.is_ok_and(|count| range.count() == count);
+        ensure(found == wanted || fits && as_long, "reserve_fitting")
+    }
+
     /// Returns the name of a slot's pack, or a name that no pack has.
     fn id(&self, slot: u32) -> PackId {
         self.pool

@@ -15,13 +15,12 @@ fn storage_must_fit() {
         (MAX_SLOTS + 1, false),
     ] {
         let words = TestPool::index_words(count);
-        assert_eq!(
-            TestPool::new(slots(count), vec![0; words]).is_ok(),
-            valid,
-            "{count} slots"
-        );
-        let short = TestPool::new(slots(count), vec![0; words - 1]).map(|_| ());
-        assert_eq!(short, Err(Error::BadStorage));
+        let lists = TestPool::recent_words();
+        let made =
+            |words, lists| TestPool::new(slots(count), vec![0; words], vec![0; lists]).map(|_| ());
+        assert_eq!(made(words, lists).is_ok(), valid, "{count} slots");
+        assert_eq!(made(words - 1, lists), Err(Error::BadStorage));
+        assert_eq!(made(words, lists - 1), Err(Error::BadStorage));
     }
 }
 

@@ -39,7 +39,8 @@ pub type HostTrial =
 pub fn pool(slots: usize) -> HostPool {
     // The content of the storage is arbitrary.
     let index = vec![0xa5a5_a5a5_5a5a_5a5a; HostPool::index_words(slots)];
-    Pool::new((0..slots).map(|_| Slot::vacant()).collect(), index).unwrap()
+    let recent = vec![0xa5a5_a5a5_5a5a_5a5a; HostPool::recent_words()];
+    Pool::new((0..slots).map(|_| Slot::vacant()).collect(), index, recent).unwrap()
 }
 
 /// An empty pack.

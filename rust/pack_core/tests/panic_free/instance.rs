@@ -59,10 +59,11 @@ emit! {
     }
     with_origin(pack: Pack, origin: u32) -> Pack { pack.with_origin(origin) }
     pack_words(chunks: ChunkCount) -> usize { Pack::words_needed(chunks) }
-    pool_new(slots: &'static mut [Slot], index: Words) -> Result<Pool, Error> {
-        Pool::new(slots, index)
+    pool_new(slots: &'static mut [Slot], index: Words, recent: Words) -> Result<Pool, Error> {
+        Pool::new(slots, index, recent)
     }
     pool_words(slots: usize) -> usize { Pool::index_words(slots) }
+    pool_recent() -> usize { Pool::recent_words() }
     add(pool: &mut Pool, pack: Pack) -> Result<PackId, AddError<Words>> { pool.add(pack) }
     add_within(
         pool: &mut Pool, pack: Pack, slots: SlotRange
@@ -77,6 +78,11 @@ emit! {
         pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet
     ) -> Result<Reserved, Error> {
         pool.reserve(size, align, among)
+    }
+    reserve_fitting(
+        pool: &mut Pool, size: usize, align: ChunkCount, among: RankSet
+    ) -> Result<Reserved, Error> {
+        pool.reserve_fitting(size, align, among)
     }
     reserve_next(pool: &mut Pool, size: usize, among: RankSet) -> Option<Reserved> {
         pool.reserve_next(size, among)
