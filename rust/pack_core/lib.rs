@@ -15,7 +15,8 @@
 //! - A **range** is a run of chunks of one pack that was reserved as a whole ([`ChunkRange`]). Its
 //!   first chunk identifies it.
 //! - A **hole** is a run of free chunks.
-//! - A **pool** is a set of packs, each in a **slot** ([`Pool`], [`PackId`]).
+//! - A **pool** is a set of packs, each in a **slot** ([`Pool`], [`PackId`]). Packs that have
+//!   something in common can be in slots that are neighbours ([`SlotRange`]).
 //! - A **batch** is a set of ranges that wait for the same synchronisation of all CPUs ([`Batch`]).
 //!
 //! # Life of a range

@@ -375,31 +375,62 @@ fn a_pack_goes_to_its_slots_while_one_is_vacant() {
     assert!(pool.add_within(pack(8, 0), slots).is_err());
 }
 
+/// Reserves `chunks` chunks in a pack in one of `slots`, and returns the range.
+fn within(pool: &mut TestPool, chunks: u32, slots: SlotRange) -> Result<Reserved, Error> {
+    let size = ChunkCount::new(chunks).bytes();
+    pool.reserve_within(size, ChunkCount::ONE, RankSet::ALL, slots, None)
+}
+
 #[test]
 fn images_stay_within_their_slots() {
-    let mut pool = pool(4);
-    for rank in [0, 0, 1, 0] {
+    let mut pool = pool(6);
+    for rank in [0, 0, 1, 0, 0, 0] {
         pool.add(pack(64, rank)).unwrap();
     }
-    let slots = SlotRange { start: 2, end: 4 };
-    let place = |pool: &mut TestPool, chunks: usize, slots| {
-        let size = chunks * 64;
-        let found = pool.reserve_within(size, ChunkCount::ONE, RankSet::ALL, slots, None);
-        found.map(|found| found.pack.slot())
-    };
-    assert_eq!(place(&mut pool, 60, slots), Ok(3));
-    // Side by side with images that may go anywhere, each with a lead of its own.
-    for _ in 0..2 {
-        assert_eq!(reserve(&mut pool, 2).pack.slot(), 0);
-        assert_eq!(place(&mut pool, 2, slots), Ok(3));
+    let [first, middle] = [(0, 2), (2, 4)].map(|(start, end)| SlotRange { start, end });
+    let mut place = |chunks, slots| {
+        let slot = within(&mut pool, chunks, slots).map(|image| image.pack.slot());
         assert_eq!(check_invariants(&pool), Ok(()));
+        slot
+    };
+    assert_eq!(place(60, middle), Ok(3));
+    // By turns: the lead of one is none of the other.
+    for _ in 0..2 {
+        assert_eq!(place(2, first), Ok(0));
+        assert_eq!(place(2, middle), Ok(3));
     }
-    assert_eq!(place(&mut pool, 1, slots), Ok(2));
+    assert_eq!(place(1, middle), Ok(2));
     let full = Err(Error::NeedPack(ChunkCount::new(64)));
-    assert_eq!(place(&mut pool, 64, slots), full);
-    assert_eq!(
-        place(&mut pool, 64, SlotRange { start: 4, end: 9 }),
-        Err(Error::NeedPack(ChunkCount::new(64)))
-    );
-    assert_eq!(place(&mut pool, 64, SlotRange::ALL), Ok(1));
+    assert_eq!(place(64, middle), full);
+    assert_eq!(place(64, SlotRange { start: 6, end: 9 }), full);
+    assert_eq!(place(64, SlotRange::ALL), Ok(1));
+    assert_eq!(reserve(&mut pool, 2).pack.slot(), 0);
+}
+
+#[test]
+fn room_before_the_lead_within_slots_is_found() {
+    let mut pool = pool(3);
+    for _ in 0..3 {
+        pool.add(pack(64, 0)).unwrap();
+    }
+    let slots = SlotRange { start: 1, end: 3 };
+    let first = within(&mut pool, 64, slots).unwrap();
+    assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 2);
+    retire(&mut pool, first);
+    let batch = pool.begin_batch().unwrap();
+    release(&mut pool, batch);
+    assert_eq!(check_invariants(&pool), Ok(()));
+    assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 1);
+}
+
+#[test]
+fn a_pack_added_before_the_lead_within_slots_is_found() {
+    let mut pool = pool(3);
+    let slots = SlotRange { start: 1, end: 3 };
+    let later = SlotRange { start: 2, end: 3 };
+    pool.add_within(pack(64, 0), later).unwrap();
+    assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 2);
+    pool.add_within(pack(64, 0), slots).unwrap();
+    assert_eq!(check_invariants(&pool), Ok(()));
+    assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 1);
 }
