@@ -10,8 +10,9 @@ set -euo pipefail
 
 RECIPE_VERSION=1
 STEPS='install packs refused kernel new new_packs back disabled remove purge gone autopkgtest'
-# A small ssh server, for autopkgtest, with what it needs that the system lacks.
-SSH='dropbear-bin libtomcrypt1 libtommath1'
+# What autopkgtest needs in the system, and that lacks: a small ssh server, and what makes an
+# index of packages.
+TESTBED='apt-utils dropbear-bin libtomcrypt1 libtommath1'
 # The kernel that is installed beside the first one: another release.
 NEW=cloud-arm64
 # Seconds for a boot. It needs a fifth of that, but the host may be busy; "back" makes four
@@ -118,6 +119,7 @@ judge() {
 	[ -s "$summary" ] || return 0
 	while read -r name verdict rest; do
 		case $name-$verdict in
+		blame:-* | badpkg:-*) echo "# $name $verdict $rest" | cut -c1-300 ;;
 		*-PASS) echo "ok - autopkgtest: $name" ;;
 		load-*) echo "not ok - autopkgtest: $name $verdict $rest" ;;
 		*-SKIP) echo "ok - autopkgtest: $name # SKIP $rest" ;;
@@ -191,8 +193,8 @@ make_steps() {
 	cp "$ROOT/tools/deb/steps.sh" "$ROOT/debian/tests/load" "$dir/"
 	rm -f "$OUT/key" "$OUT/key.pub"
 	ssh-keygen -q -t ed25519 -N '' -f "$OUT/key"
-	mkdir -p "$dir/ssh"
-	cp "$OUT/key.pub" "$OUT"/debs/*.deb "$dir/ssh/"
+	mkdir -p "$dir/autopkgtest"
+	cp "$OUT/key.pub" "$OUT"/debs/*.deb "$dir/autopkgtest/"
 	cp "$BUILD"/packages/bpf-pack-modules-"$RELEASE"_*.deb "$BUILD"/packages/bpf-pack-tools_*.deb "$dir/"
 	cp "$BUILD"/packages/bpf-pack-modules-"$NEW_RELEASE"_*.deb "$dir/new/"
 	xargs -d '\n' cp -t "$dir/kernel/" <"$OUT/kernel"
@@ -242,8 +244,8 @@ main() {
 		echo "$want" >"$BUILD/deb/guest-ready"
 	fi
 	# shellcheck disable=SC2016,SC2086 # expanded there; a list of words
-	step "download an ssh server" "check that the package mirror is in reach" \
-		"$ROOT/scripts/deb" --run sh -c 'mkdir -p "$0" && cd "$0" && rm -f ./*.deb && apt-get -q download "$@"' "$OUT/debs" ${SSH// /:arm64 }:arm64
+	step "download what autopkgtest needs" "check that the package mirror is in reach" \
+		"$ROOT/scripts/deb" --run sh -c 'mkdir -p "$0" && cd "$0" && rm -f ./*.deb && apt-get -q download "$@"' "$OUT/debs" ${TESTBED// /:arm64 }:arm64
 	"$ROOT/scripts/deb" --run "$0" _inside "$@"
 }
 
