@@ -119,6 +119,7 @@ struct bpf_pack_window {
 	void *start;
 	unsigned long irq_flags;
 };
+
 /*
  * Takes @lock, which is patch_lock, with interrupts off, and maps the page of @pa,
  * with the bits @prot, in the slot FIX_TEXT_POKE0. @map is __set_fixmap(). Returns

@@ -100,7 +100,7 @@ impl<S: DerefMut<Target = [u64]>> Recent<S> {
         if hole.count == 0 || hole.count >= TOO_LONG {
             return;
         }
-        let entry = u64::from(hole.slot) << CHUNK_BITS | u64::from(hole.start);
+        let entry = (u64::from(hole.slot) << CHUNK_BITS) | u64::from(hole.start);
         let list = self.list(table, hole.count);
         if let Some(last) = list.and_then(|list| list.iter_mut().max()) {
             *last = entry.min(*last);

@@ -84,7 +84,9 @@ fn apply(bytes: &[u8]) -> u64 {
     let limits = operations.limits();
     let (slots, chunks) = (limits.slots as usize, limits.chunks);
     let index = vec![0xa5a5_a5a5_5a5a_5a5a; Pool::<Words, Slots>::index_words(slots)];
-    let pool = Pool::new((0..slots).map(|_| Slot::vacant()).collect::<Slots>(), index);
+    let recent = vec![0xa5a5_a5a5_5a5a_5a5a; Pool::<Words, Slots>::recent_words()];
+    let vacant = (0..slots).map(|_| Slot::vacant()).collect::<Slots>();
+    let pool = Pool::new(vacant, index, recent);
     let cells = vec![Cell::default(); slots * chunks as usize];
     let shadow = Shadow::new(vec![None; slots], cells, ChunkCount::new(chunks));
     let supply: fn(usize) -> Option<Words> = words;

@@ -101,7 +101,9 @@ def section(found: dict) -> str:
     )
     head = ["about live", "operations", "allocator", "images", "packs in use", "bytes reserved"]
     head += ["bytes per 1,000 images", "jited bytes", "lost", "of it rounding", "of it holes"]
-    perfect = "; ".join(perfectly(lines) for lines in found["lines"] if lines["module"]["operations"])
+    perfect = "; ".join(
+        perfectly(lines) for lines in found["lines"] if lines["module"]["operations"]
+    )
     return titled(
         "### Fragmentation",
         "Random allocations and frees of the realistic size mix, in a model on the host: the "
@@ -116,6 +118,8 @@ def section(found: dict) -> str:
         "image has, the room at the end of the last pack included.",
         "Guests did the first of these operations, too, and every image was where the model has "
         f"it (a digest of all places is compared): {agreed}.",
-        f"Packs in use, beside those that images without a hole would fill: {perfect}." if perfect else "",
+        f"Packs in use, beside those that images without a hole would fill: {perfect}."
+        if perfect
+        else "",
         table(head, body),
     )
