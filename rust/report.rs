@@ -36,7 +36,8 @@ pub(crate) struct FirstPack(Option<(Option<Kind>, Place)>);
 impl FirstPack {
     /// Looks at the first pack. May sleep.
     pub(crate) fn of(service: &Service) -> Self {
-        let pack = service.pack(0);
+        // CAST: There are few. A pack on a memory node has one of that node's slots.
+        let pack = (0..MAX_PACKS as u32).find_map(|slot| service.pack(slot));
         Self(pack.map(|pack| (pack.region.leaf(), pack.region.place())))
     }
 }

@@ -58,9 +58,11 @@
 //!
 //! # Policy
 //!
-//! First fit: a reservation takes the lowest hole that fits, in the first pack with room, of the
-//! best rank with room among those that the caller names. So low packs fill, and high packs drain
-//! and can be removed. `runs.rs` and `tournament.rs` describe the indexes that make this fast.
+//! First fit ([`Pool::reserve`]): a reservation takes the lowest hole that fits, in the first pack
+//! with room, of the best rank with room among those that the caller names. So low packs fill, and
+//! high packs drain and can be removed. `runs.rs` and `tournament.rs` describe the indexes that make
+//! this fast. [`Pool::reserve_fitting`] takes a short hole of that rank first, if one that fits is
+//! known (`recent.rs`).
 //!
 //! # Example
 //!

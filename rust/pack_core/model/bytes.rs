@@ -33,12 +33,15 @@ pub struct Bytes<'a> {
     all: &'a [u8],
     rest: &'a [u8],
     limits: Limits,
+    /// Whether there are operations by slots and by short holes. Without, the inputs that were kept
+    /// before there were such operations mean what they meant.
+    all_kinds: bool,
     /// The operations that are left.
     left: u32,
 }
 
 impl<'a> Bytes<'a> {
-    /// Takes the limits from the first byte. The others are the operations.
+    /// Takes the limits and the kinds of operations from the first byte. The others are the operations.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let (first, rest) = bytes.split_first()?;
         let (slots, chunks) = *SHAPES.get(usize::from(*first).checked_rem(SHAPES.len())?)?;
@@ -54,6 +57,7 @@ impl<'a> Bytes<'a> {
             all: rest,
             rest,
             limits,
+            all_kinds: *first >= 128,
             left: OPERATIONS,
         })
     }
@@ -167,15 +171,15 @@ impl Bytes<'_> {
             },
             13 => Op::Age,
             14 => Op::Stale,
-            15 => Op::Meddle {
-                slot: self.up_to(self.limits.slots)?,
-                start: self.up_to(self.limits.chunks)?,
-                count: u32::from(self.byte()? % 8),
-            },
-            16 => Op::ReserveWithin {
+            16 if self.all_kinds => Op::ReserveWithin {
                 size: self.size()?,
                 among: self.ranks()?,
                 slots: self.slots()?,
+            },
+            15 | 16 => Op::Meddle {
+                slot: self.up_to(self.limits.slots)?,
+                start: self.up_to(self.limits.chunks)?,
+                count: u32::from(self.byte()? % 8),
             },
             17..=19 => Op::BeginWrite {
                 nth: self.number()?,
@@ -198,7 +202,7 @@ impl Bytes<'_> {
                 size: self.size()?,
                 from: self.number()?,
             },
-            _ if kind >= 128 => Op::ReserveFitting {
+            _ if self.all_kinds && kind >= 128 => Op::ReserveFitting {
                 size: u32::from(self.byte()? % 16).saturating_mul(32),
                 among: self.ranks()?,
             },
