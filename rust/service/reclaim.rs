@@ -39,7 +39,7 @@ const TIDY_INTERVAL: u32 = 1000;
 const ROUND: i64 = 900;
 
 /// The most ranges that become free under one hold of the lock: every load needs that lock.
-const SLICE: u32 = 128;
+const SLICE: u32 = 32;
 
 /// The retired memory, in bytes, for which a load makes a batch. A load needs the synchronisation
 /// anyway, but the batch costs as much as half a load, however little is in it.
