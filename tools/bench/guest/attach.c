@@ -161,15 +161,7 @@ static unsigned int count_direct(void)
 
 static void measure_getpid(unsigned long id, const char *what)
 {
-	unsigned int i;
-
-	rest(1000);
-	syscall(__NR_getpid);
-	after_tick();
-	tlb_region_start(id);
-	for (i = 0; i < RUNS; i++)
-		syscall(__NR_getpid);
-	tlb_region_stop();
+	call_getpid(id, 1000, RUNS);
 	printf("{\"line\":\"attached_call\",\"region\":%lu,\"what\":\"%s\",\"calls\":%u}\n", id,
 	       what, RUNS);
 }

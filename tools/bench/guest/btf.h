@@ -123,6 +123,18 @@ static inline int load_tracing(unsigned int id, enum bpf_attach_type type)
 	return bpf(BPF_PROG_LOAD, &attr);
 }
 
+/* call_getpid - a region of @times calls of getpid(), after @pause milliseconds of rest. */
+static inline void call_getpid(unsigned long id, unsigned int pause, unsigned int times)
+{
+	rest(pause);
+	syscall(__NR_getpid);
+	after_tick();
+	tlb_region_start(id);
+	while (times--)
+		syscall(__NR_getpid);
+	tlb_region_stop();
+}
+
 /* attach_program - attaches a program to its function, until the result is closed; or -1. */
 static inline int attach_program(int program)
 {

@@ -56,15 +56,7 @@ static void measure_helpers(unsigned long id, unsigned int calls)
 
 static void measure_getpid(unsigned long id, const char *what)
 {
-	unsigned int i;
-
-	rest(100);
-	syscall(__NR_getpid);
-	after_tick();
-	tlb_region_start(id);
-	for (i = 0; i < RUNS; i++)
-		syscall(__NR_getpid);
-	tlb_region_stop();
+	call_getpid(id, 100, RUNS);
 	printf("{\"line\":\"entry\",\"region\":%lu,\"what\":\"%s\",\"calls\":%u}\n", id, what, RUNS);
 }
 
