@@ -43,7 +43,7 @@ enum Place {
     From(u32),
 }
 
-/// The short holes that a search looks at, for each rank. Nearly always the first serves.
+/// The short holes that a search looks at, for each rank: noted ones may be gone.
 const TRIES: u32 = 8;
 
 impl<S, L> Pool<S, L>
