@@ -43,6 +43,8 @@ points! {
     Regions = "regions",
     /// insmod: memory for the index across packs.
     Index = "index",
+    /// insmod: memory for the notes of short holes.
+    Holes = "holes",
     /// insmod: memory for the map of addresses.
     Owners = "owners",
     /// insmod: memory for the service.

@@ -113,6 +113,7 @@ impl Books {
         }
         faults::at(Point::Index, ENOMEM)?;
         let index = zeroed(Pool::<Words, Slots>::index_words(MAX_PACKS))?;
+        faults::at(Point::Holes, ENOMEM)?;
         let recent = zeroed(Pool::<Words, Slots>::recent_words())?;
         Ok(Self {
             pool: Pool::new(slots, index, recent).map_err(|_| EINVAL)?,

@@ -17,6 +17,7 @@ use crate::geometry::RankSet;
 use crate::geometry::SlotRange;
 use crate::geometry::CHUNK_SIZE;
 use crate::pack::Pack;
+use crate::recent::Hole;
 use crate::recent::Recent;
 use crate::state::RangeState;
 use crate::state::Taken;
@@ -106,8 +107,8 @@ where
         self.reserve_in(size, align, among, None, Place::From(from))
     }
 
-    /// Reserves chunks like [`Pool::reserve`], or like [`Pool::reserve_from`] with a `from`, but only
-    /// in packs that are in `slots`. The cost is the same.
+    /// Reserves chunks like [`Pool::reserve_fitting`], or like [`Pool::reserve_from`] with a `from`,
+    /// but only in packs that are in `slots`. The cost is the same.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ where
         slots: SlotRange,
         from: Option<u32>,
     ) -> Result<Reserved, Error> {
-        let place = from.map_or(Place::First, Place::From);
+        let place = from.map_or(Place::Fitting, Place::From);
         self.reserve_in(size, align, among, Some(slots), place)
     }
 
@@ -173,7 +174,7 @@ where
         let within = slots.unwrap_or(SlotRange::ALL);
         for rank in among.iter() {
             if first && place == Place::Fitting {
-                if let Some(reserved) = self.reserve_hole(count, rank) {
+                if let Some(reserved) = self.reserve_hole(count, rank, within) {
                     return Ok(reserved);
                 }
             }
@@ -207,13 +208,18 @@ where
         }
     }
 
-    /// Reserves chunks in the shortest hole of a rank that is known and there.
-    fn reserve_hole(&mut self, count: ChunkCount, rank: Rank) -> Option<Reserved> {
+    /// Reserves chunks in the shortest hole of a rank and within slots that is known and there.
+    fn reserve_hole(
+        &mut self,
+        count: ChunkCount,
+        rank: Rank,
+        within: SlotRange,
+    ) -> Option<Reserved> {
         if self.holes.largest(rank) < count.get() {
             return None;
         }
         for _ in 0..TRIES {
-            let hole = self.recent.take(rank, count.get())?;
+            let hole = self.recent.take(rank, count.get(), within)?;
             let Some(id) = self.id_of_slot(hole.slot) else {
                 continue;
             };
@@ -261,9 +267,13 @@ where
         chunk: ChunkIdx,
         keep: ChunkCount,
     ) -> Result<(ChunkRange, ChunkCount), Error> {
-        let pack = self.pack_mut(id)?;
+        let pack = pack_of(&mut self.slots, id)?;
         let before = pack.hole_bound();
-        let begun = pack.begin_image(chunk, keep)?;
+        let (rank, recent) = (pack.rank(), &mut self.recent);
+        let begun = pack.begin_image(chunk, keep, |start, count| {
+            let slot = id.slot();
+            recent.note(rank, Hole { slot, start, count });
+        })?;
         let (rank, hole) = (pack.rank(), pack.hole_bound());
         if hole != before {
             self.holes_changed(id.slot(), rank, before, hole);

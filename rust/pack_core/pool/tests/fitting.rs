@@ -118,6 +118,82 @@ fn long_holes_are_left_to_first_fit() {
     assert_eq!(fit(&mut pool, 66, RankSet::ALL), (0, 80));
 }
 
+/// Keeps the first `keep` chunks of the image that was placed at (slot, chunk).
+fn trim(pool: &mut TestPool, (slot, chunk): (u32, u32), keep: u32) {
+    let id = pool.id_of_slot(slot).unwrap();
+    let begun = pool.begin_image(id, ChunkIdx::new(chunk), ChunkCount::new(keep));
+    assert_eq!(begun.unwrap().0.count().get(), keep);
+    assert_eq!(check_invariants(pool), Ok(()));
+}
+
+#[test]
+fn a_hole_that_grows_when_an_image_is_cut_is_known() {
+    // Within a word, over its edge, up to the end of the pack, and with nothing left before.
+    for (start, end, image, keep) in [
+        (20, 30, 6, 3),
+        (56, 70, 10, 7),
+        (60, 70, 4, 3),
+        (185, 200, 9, 2),
+        (100, 106, 6, 1),
+    ] {
+        let mut pool = with_holes(&[0], &[(0, 2, 19), (0, start, end)]);
+        let place = fit(&mut pool, image, RankSet::ALL);
+        assert_eq!(place, (0, start));
+        trim(&mut pool, place, keep);
+        let left = end - start - keep;
+        assert_eq!(fit(&mut pool, left, RankSet::ALL), (0, start + keep));
+        assert_eq!(fit(&mut pool, 1, RankSet::ALL), (0, 2));
+    }
+}
+
+#[test]
+fn a_long_hole_behind_an_image_that_is_cut_is_not_noted() {
+    let mut pool = with_holes(&[0], &[(0, 2, 12), (0, 20, 100)]);
+    let image = reserve(&mut pool, 15);
+    let place = (0, image.range.start().get());
+    assert_eq!(place, (0, 20));
+    trim(&mut pool, place, 1);
+    assert_eq!(fit(&mut pool, 64, RankSet::ALL), (0, 21));
+}
+
+#[test]
+fn the_holes_of_slots_are_for_images_within_them() {
+    let holes = [(0, 10, 14), (1, 20, 24), (1, 60, 64), (2, 30, 33), (3, 40, 44)];
+    let mut pool = with_holes(&[0, 0, 1, 0], &holes);
+    let mut within = |chunks, start, end| {
+        let size = ChunkCount::new(chunks).bytes();
+        let slots = SlotRange { start, end };
+        let found = pool.reserve_within(size, ChunkCount::ONE, RankSet::ALL, slots, None);
+        assert_eq!(check_invariants(&pool), Ok(()));
+        found.map(|image| (image.pack.slot(), image.range.start().get()))
+    };
+    assert_eq!(within(3, 1, 4), Ok((1, 20)));
+    assert_eq!(within(4, 1, 3), Ok((1, 60)));
+    assert_eq!(within(3, 1, 3), Ok((2, 30)));
+    let full = |count| Err(Error::NeedPack(ChunkCount::new(count)));
+    assert_eq!(within(3, 1, 3), full(3));
+    assert_eq!(within(4, 2, 2), full(4));
+    assert_eq!(within(1, 0, u32::MAX), Ok((1, 23)));
+    assert_eq!(within(3, 0, u32::MAX), Ok((0, 10)));
+    assert_eq!(within(4, 3, 9), Ok((3, 40)));
+}
+
+/// An image that is made and freed again in one hole leaves room in the list for other holes.
+#[test]
+fn a_hole_is_noted_once() {
+    let mut pool = with_holes(&[0], &[(0, 10, 14), (0, 40, 44), (0, 190, 194)]);
+    for _ in 0..40 {
+        let image = reserve(&mut pool, 4);
+        assert_eq!(image.range.start().get(), 10);
+        retire(&mut pool, image);
+        let batch = pool.begin_batch().unwrap();
+        release(&mut pool, batch);
+    }
+    for start in [10, 40, 190] {
+        assert_eq!(fit(&mut pool, 4, RankSet::ALL), (0, start));
+    }
+}
+
 #[test]
 fn a_pack_for_one_image_is_not_used_again() {
     let mut pool = pool(2);
@@ -136,9 +212,13 @@ fn the_ranks_come_first() {
     assert_eq!(fit(&mut pool, 4, ranks(&[2])), (2, 30));
     assert_eq!(fit(&mut pool, 4, RankSet::ALL), (1, 20));
     assert_eq!(fit(&mut pool, 4, ranks(&[1, 2])), (0, 10));
-    // Ranks that differ by three share lists. A hole of the other rank does not count.
-    let mut pool = with_holes(&[3, 0], &[(0, 10, 14), (1, 20, 40)]);
-    assert_eq!(fit(&mut pool, 4, ranks(&[0])), (1, 20));
+    // A hole of another rank is not lost when it is in the way.
+    for other in 1..Rank::COUNT {
+        let holes = [(0, 10, 14), (1, 20, 40), (1, 50, 54)];
+        let mut pool = with_holes(&[other, 0], &holes);
+        assert_eq!(fit(&mut pool, 4, ranks(&[0])), (1, 50), "{other}");
+        assert_eq!(fit(&mut pool, 4, ranks(&[other])), (0, 10), "{other}");
+    }
 }
 
 #[test]

@@ -170,7 +170,7 @@ while read -r number name <&3; do
 	probe-memory) refused "$name" "cannot look symbols up" fault="$number" ;;
 	probe-register) refused "$name" "no kprobe on kallsyms_lookup_name" fault="$number" ;;
 	lookup) refused "$name" "this kernel has no symbol" fault="$number" ;;
-	service | slots | regions | index | owners)
+	service | slots | regions | index | holes | owners)
 		refused "$name" "cannot make the books" fault="$number"
 		;;
 	sleep) refused "$name" "cannot watch for sleep" fault="$number" ;;
