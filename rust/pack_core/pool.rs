@@ -258,25 +258,21 @@ where
         Ok(PackId::new(index, slot.generation))
     }
 
-    /// Removes one empty pack that `filter` accepts, if there are more than `keep` of them.
-    /// O(slots).
+    /// Removes one empty pack that `filter` accepts. O(slots).
     ///
     /// It removes the one of the worst rank, in the highest slot. The pack's name becomes stale.
     /// The caller drops the pack, and the memory that belongs to it, with no lock held.
     pub fn take_empty(
         &mut self,
-        keep: usize,
         mut filter: impl FnMut(PackId, &PackStats) -> bool,
     ) -> Option<(PackId, Pack<S>)> {
-        let mut accepted = 0usize;
         let mut worst: Option<(Rank, u32)> = None;
         for (id, pack) in self.occupied() {
             if pack.is_empty() && filter(id, &pack.stats()) {
-                accepted = accepted.saturating_add(1);
                 worst = worst.max(Some((pack.rank(), id.slot())));
             }
         }
-        let (_, index) = worst.filter(|_| accepted > keep)?;
+        let (_, index) = worst?;
         // CAST: `usize` has at least 32 bits.
         let slot = self.slots.get_mut(index as usize)?;
         let pack = slot.pack.take()?;

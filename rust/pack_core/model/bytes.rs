@@ -136,9 +136,11 @@ impl Bytes<'_> {
                 rank: self.byte()?,
                 slots: SlotRange::ALL,
             },
-            1 => Op::TakeEmpty {
-                keep: self.byte()? % 4,
-            },
+            1 => {
+                // The inputs that were kept have a byte there.
+                self.byte()?;
+                Op::TakeEmpty
+            }
             2 => Op::BeginImage {
                 nth: self.number()?,
                 keep: self.number()?,
@@ -175,6 +177,11 @@ impl Bytes<'_> {
                 size: self.size()?,
                 among: self.ranks()?,
                 slots: self.slots()?,
+                from: if kind >= 192 {
+                    Some(self.number()?)
+                } else {
+                    None
+                },
             },
             15 | 16 => Op::Meddle {
                 slot: self.up_to(self.limits.slots)?,

@@ -25,11 +25,8 @@ pub enum Op {
         /// The slots to choose from.
         slots: SlotRange,
     },
-    /// Removes a pack if more than `keep` are empty.
-    TakeEmpty {
-        /// The number of empty packs to keep.
-        keep: u8,
-    },
+    /// Removes an empty pack.
+    TakeEmpty,
     /// Reserves `size` bytes at a multiple of 2^`align` chunks.
     Reserve {
         /// The size in bytes.
@@ -53,7 +50,8 @@ pub enum Op {
         /// The number of a chunk, modulo the number of chunks.
         from: u32,
     },
-    /// Reserves `size` bytes in a pack in one of `slots`.
+    /// Reserves `size` bytes in a pack in one of `slots`: in a short hole, at the first place, or from
+    /// a chunk on if they fit there.
     ReserveWithin {
         /// The size in bytes.
         size: u32,
@@ -61,6 +59,8 @@ pub enum Op {
         among: RankSet,
         /// The slots to choose from.
         slots: SlotRange,
+        /// The number of a chunk, modulo the number of chunks.
+        from: Option<u32>,
     },
     /// Keeps `keep` % (length + 2) chunks of a reserved range, sometimes none, sometimes too many,
     /// and begins to write to it.
@@ -213,9 +213,7 @@ impl Generator {
             6 | 56 => self.meddle(),
             7 => Op::Stale,
             8 => Op::Abandon { nth },
-            9 => Op::TakeEmpty {
-                keep: small(&mut self.random, 3),
-            },
+            9 => Op::TakeEmpty,
             10 => Op::Add {
                 chunks: self.pack_chunks(),
                 rank: if self.limits.any_rank {
@@ -242,6 +240,7 @@ impl Generator {
                 size: self.size(),
                 among: self.ranks(),
                 slots: self.slots(),
+                from: (self.random.below(2) == 0).then_some(nth),
             },
             _ if self.random.below(2) == 0 => Op::ReserveFitting {
                 size: self.size(),

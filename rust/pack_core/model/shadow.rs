@@ -161,16 +161,13 @@ where
         Some(slot)
     }
 
-    /// Removes the empty pack of the worst rank in the highest slot, if more than `keep` are empty.
-    pub fn take_empty(&mut self, keep: usize) -> Option<u32> {
+    /// Removes the empty pack of the worst rank in the highest slot.
+    pub fn take_empty(&mut self) -> Option<u32> {
         let empty = |slot: &u32| self.is_empty(*slot);
         let candidates = self.packs().filter(|(slot, _)| empty(slot));
         let worst = candidates
             .max_by_key(|(slot, pack)| (pack.rank, *slot))
             .map(|(slot, _)| slot)?;
-        if length(self.packs().filter(|(slot, _)| empty(slot))) <= keep {
-            return None;
-        }
         // CAST: `usize` has at least 32 bits.
         *self.packs.get_mut(worst as usize)? = None;
         Some(worst)

@@ -95,21 +95,31 @@ where
                 rank,
                 slots,
             } => self.add(ChunkCount::new(chunks), rank, slots),
-            Op::TakeEmpty { keep } => self.take_empty(usize::from(keep)),
+            Op::TakeEmpty => self.take_empty(),
             // CAST: `usize` has at least 32 bits.
             Op::Reserve { size, align, among } => {
                 self.reserve(size as usize, align, among, None, None)
             }
             // CAST: `usize` has at least 32 bits.
-            Op::ReserveFitting { size, among } => self.reserve_fitting(size as usize, among),
+            Op::ReserveFitting { size, among } => self.reserve_fitting(size as usize, among, None),
             // CAST: `usize` has at least 32 bits.
             Op::ReserveFrom { size, from } => {
                 self.reserve(size as usize, 0, RankSet::ALL, None, Some(from))
             }
             // CAST: `usize` has at least 32 bits.
-            Op::ReserveWithin { size, among, slots } => {
-                self.reserve(size as usize, 0, among, Some(slots), None)
-            }
+            Op::ReserveWithin {
+                size,
+                among,
+                slots,
+                from: None,
+            } => self.reserve_fitting(size as usize, among, Some(slots)),
+            // CAST: `usize` has at least 32 bits.
+            Op::ReserveWithin {
+                size,
+                among,
+                slots,
+                from,
+            } => self.reserve(size as usize, 0, among, Some(slots), from),
             Op::BeginImage { nth, keep } => match self.shadow.nth(RangeState::Reserved, nth) {
                 Some((slot, range)) => {
                     let keep = keep

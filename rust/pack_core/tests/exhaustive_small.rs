@@ -68,9 +68,8 @@ fn halves(packs: Packs) -> impl Iterator<Item = SlotRange> {
 /// Returns all operations that can have an effect in a state.
 fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
     let largest = packs.iter().map(|pack| pack.0).max().unwrap();
-    let mut ops = vec![Op::BeginBatch, Op::Stale];
+    let mut ops = vec![Op::BeginBatch, Op::Stale, Op::TakeEmpty];
     ops.extend([1, 2, u32::MAX].map(|at_most| Op::Release { at_most }));
-    ops.extend((0..2).map(|keep| Op::TakeEmpty { keep }));
     ops.extend(packs.iter().map(|(chunks, rank)| Op::Add {
         chunks: *chunks,
         rank: *rank,
@@ -85,10 +84,14 @@ fn operations(trial: &HostTrial, packs: Packs) -> Vec<Op> {
                 ranks(packs).map(move |among| Op::Reserve { size, align, among })
             }),
         );
-        ops.extend(halves(packs).map(|slots| Op::ReserveWithin {
-            size,
-            among: RankSet::ALL,
-            slots,
+        ops.extend(ranks(packs).map(|among| Op::ReserveFitting { size, among }));
+        ops.extend(halves(packs).flat_map(|slots| {
+            [None, Some(1)].map(|from| Op::ReserveWithin {
+                size,
+                among: RankSet::ALL,
+                slots,
+                from,
+            })
         }));
     }
     for (slot, _) in trial.shadow().packs() {

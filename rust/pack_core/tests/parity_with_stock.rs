@@ -48,7 +48,7 @@ fn free(pool: &mut HostPool, image: &Reserved) {
     pool.retired(image.pack, image.range).unwrap();
     let batch = pool.begin_batch().unwrap();
     assert_eq!(common::release(pool, batch).ranges, 1);
-    while pool.take_empty(0, |_, _| true).is_some() {}
+    while pool.take_empty(|_, _| true).is_some() {}
 }
 
 /// Returns which chunks are used, pack by pack.

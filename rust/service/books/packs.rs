@@ -141,9 +141,9 @@ impl Books {
         // A region that was made for one large image is not kept.
         let large = self
             .pool
-            .take_empty(0, |_, stats| stats.chunks > whole_pack);
+            .take_empty(|_, stats| stats.chunks > whole_pack);
         let (id, pack) = large.or_else(|| {
-            self.pool.take_empty(0, |_, stats| {
+            self.pool.take_empty(|_, stats| {
                 u32::from(stats.empty_for) >= rounds
                     && stats.chunks <= whole_pack
                     && (!keep_room || roomy.can_lose(stats.rank))

@@ -90,12 +90,12 @@ where
     }
 
     /// Removes an empty pack from both.
-    pub(super) fn take_empty(&mut self, keep: usize) -> Result<(), Failure> {
-        let taken = self.pool.take_empty(keep, |_, _| true);
+    pub(super) fn take_empty(&mut self) -> Result<(), Failure> {
+        let taken = self.pool.take_empty(|_, _| true);
         let id = taken.map(|(id, _)| id);
         self.stale = id.or(self.stale);
         ensure(
-            id.map(PackId::slot) == self.shadow.take_empty(keep),
+            id.map(PackId::slot) == self.shadow.take_empty(),
             "take_empty",
         )
     }
@@ -131,13 +131,23 @@ where
 
     /// Reserves `size` bytes in both, in a short hole that the pool chooses or where
     /// [`Self::reserve`] would.
-    pub(super) fn reserve_fitting(&mut self, size: usize, among: RankSet) -> Result<(), Failure> {
+    pub(super) fn reserve_fitting(
+        &mut self,
+        size: usize,
+        among: RankSet,
+        slots: Option<SlotRange>,
+    ) -> Result<(), Failure> {
+        let within = slots.unwrap_or(SlotRange::ALL);
         let count = ChunkCount::holding(size);
         let first = count.ok().and_then(|count| {
             self.shadow
-                .first_fit(count, ChunkCount::ONE, among, SlotRange::ALL, None)
+                .first_fit(count, ChunkCount::ONE, among, within, None)
         });
-        let found = self.pool.reserve_fitting(size, ChunkCount::ONE, among);
+        let align = ChunkCount::ONE;
+        let found = match slots {
+            Some(slots) => self.pool.reserve_within(size, align, among, slots, None),
+            None => self.pool.reserve_fitting(size, align, among),
+        };
         let found = found.map(|Reserved { pack, range }| (pack.slot(), range));
         let wanted = match (count, first) {
             (Err(error), _) => Err(Error::from(error)),
@@ -148,6 +158,7 @@ where
             return ensure(found == wanted, "reserve_fitting is refused");
         };
         let fits = first.is_some_and(|(best, _)| self.shadow.is_fitting(slot, range, best));
+        let fits = fits && within.contains(slot);
         self.shadow.reserve(slot, range);
         let as_long = count.is_ok_and(|count| range.count() == count);
         ensure(found == wanted || fits && as_long, "reserve_fitting")

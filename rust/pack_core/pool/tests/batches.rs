@@ -140,7 +140,7 @@ fn between_two_slices_everything_else_goes_on() {
     retire(&mut pool, taken[0]);
     retire(&mut pool, taken[1]);
     assert_eq!(pool.begin_batch(), None);
-    assert!(pool.take_empty(0, |_, _| true).is_none());
+    assert!(pool.take_empty(|_, _| true).is_none());
     check_invariants(&pool).unwrap();
     // The rest is what the batch began with, not what was retired since.
     let rest = released.rest.unwrap();

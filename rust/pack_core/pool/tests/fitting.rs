@@ -158,7 +158,13 @@ fn a_long_hole_behind_an_image_that_is_cut_is_not_noted() {
 
 #[test]
 fn the_holes_of_slots_are_for_images_within_them() {
-    let holes = [(0, 10, 14), (1, 20, 24), (1, 60, 64), (2, 30, 33), (3, 40, 44)];
+    let holes = [
+        (0, 10, 14),
+        (1, 20, 24),
+        (1, 60, 64),
+        (2, 30, 33),
+        (3, 40, 44),
+    ];
     let mut pool = with_holes(&[0, 0, 1, 0], &holes);
     let mut within = |chunks, start, end| {
         let size = ChunkCount::new(chunks).bytes();
@@ -229,7 +235,7 @@ fn a_pack_that_went_takes_its_holes_with_it() {
     retire(&mut pool, only);
     let batch = pool.begin_batch().unwrap();
     release(&mut pool, batch);
-    assert!(pool.take_empty(0, |_, _| true).is_some());
+    assert!(pool.take_empty(|_, _| true).is_some());
     let size = ChunkCount::new(15).bytes();
     let mut refused = || {
         pool.reserve_fitting(size, ChunkCount::ONE, RankSet::ALL)

@@ -121,7 +121,7 @@ fn the_largest_hole_of_some_ranks() {
     let batch = pool.begin_batch().unwrap();
     release(&mut pool, batch);
     assert_eq!(pool.hole_bound(ranks(&[1])).get(), 100);
-    pool.take_empty(0, |_, stats| stats.chunks == 100).unwrap();
+    pool.take_empty(|_, stats| stats.chunks == 100).unwrap();
     assert_eq!(pool.hole_bound(ranks(&[1])).get(), 30);
 }
 
@@ -135,14 +135,12 @@ fn packs_are_counted() {
     }
     assert!(pool.add(pack(8, 0)).is_err());
     assert_eq!(pool.len(), 3);
-    assert!(pool.take_empty(3, |_, _| true).is_none());
-    assert_eq!(pool.len(), 3);
     for left in (0..3).rev() {
-        pool.take_empty(0, |_, _| true).unwrap();
+        pool.take_empty(|_, _| true).unwrap();
         assert!((pool.len(), pool.is_empty()) == (left, left == 0));
         check_invariants(&pool).unwrap();
     }
-    assert!(pool.take_empty(0, |_, _| true).is_none());
+    assert!(pool.take_empty(|_, _| true).is_none());
     assert_eq!(pool.len(), 0);
 }
 
@@ -179,7 +177,7 @@ fn an_alignment_that_one_pack_cannot_give_is_looked_for_in_the_next() {
 fn a_slot_is_used_again_under_another_name() {
     let mut pool = pool(1);
     let old = pool.add(pack(8, 0)).unwrap();
-    let (taken, empty) = pool.take_empty(0, |_, _| true).unwrap();
+    let (taken, empty) = pool.take_empty(|_, _| true).unwrap();
     assert_eq!((taken, pool.id_of_slot(0)), (old, None));
     let new = pool.add(empty).unwrap();
     assert_eq!((new.slot(), new == old), (0, false));
@@ -192,18 +190,17 @@ fn a_slot_is_used_again_under_another_name() {
 }
 
 #[test]
-fn empty_packs_are_kept_as_asked() {
+fn the_worst_empty_pack_in_the_highest_slot_goes_first() {
     let mut pool = pool(5);
     for rank in [0, 1, 0, 1, 0] {
         pool.add(pack(8, rank)).unwrap();
     }
     let busy = reserve(&mut pool, 1);
     assert_eq!(busy.pack.slot(), 0);
-    assert!(pool.take_empty(4, |_, _| true).is_none());
-    let mut take = |keep| pool.take_empty(keep, |_, _| true).map(|(id, _)| id.slot());
+    let mut take = || pool.take_empty(|_, _| true).map(|(id, _)| id.slot());
     assert_eq!(
-        [take(3), take(2), take(1), take(1), take(0), take(0)],
-        [Some(3), Some(1), Some(4), None, Some(2), None]
+        [take(), take(), take(), take(), take()],
+        [Some(3), Some(1), Some(4), Some(2), None]
     );
 }
 
@@ -213,15 +210,15 @@ fn the_filter_decides_which_empty_packs_count() {
     for chunks in [8, 16, 8] {
         pool.add(pack(chunks, 0)).unwrap();
     }
-    let mut take = |keep| {
-        pool.take_empty(keep, |_, stats| stats.chunks == 16)
+    let mut take = || {
+        pool.take_empty(|_, stats| stats.chunks == 16)
             .map(|(id, _)| id.slot())
     };
-    assert_eq!([take(1), take(0), take(0)], [None, Some(1), None]);
+    assert_eq!([take(), take()], [Some(1), None]);
     pool.age();
     pool.add(pack(8, 0)).unwrap();
     let old = pool
-        .take_empty(0, |_, stats| stats.empty_for > 0)
+        .take_empty(|_, stats| stats.empty_for > 0)
         .map(|(id, _)| id.slot());
     assert_eq!(old, Some(2));
 }
@@ -231,7 +228,7 @@ fn a_pack_that_waits_is_not_empty() {
     let mut pool = pool(1);
     pool.add(pack(8, 0)).unwrap();
     let range = reserve(&mut pool, 8);
-    let stays = |pool: &mut TestPool| assert!(pool.take_empty(0, |_, _| true).is_none());
+    let stays = |pool: &mut TestPool| assert!(pool.take_empty(|_, _| true).is_none());
     stays(&mut pool);
     pool.begin_write(range.pack, range.range).unwrap();
     stays(&mut pool);
@@ -246,7 +243,7 @@ fn a_pack_that_waits_is_not_empty() {
     let batch = pool.begin_batch().unwrap();
     stays(&mut pool);
     release(&mut pool, batch);
-    assert!(pool.take_empty(0, |_, _| true).is_some());
+    assert!(pool.take_empty(|_, _| true).is_some());
 }
 
 #[test]
@@ -341,7 +338,7 @@ fn a_pack_for_one_image_takes_no_other() {
     release(&mut pool, batch);
     assert!(!is_offered(&mut pool), "when the image is gone");
     assert_eq!(check_invariants(&pool), Ok(()));
-    let taken = pool.take_empty(0, |_, stats| stats.chunks == 640);
+    let taken = pool.take_empty(|_, stats| stats.chunks == 640);
     assert_eq!(taken.map(|(id, _)| id), Some(large.pack));
 }
 

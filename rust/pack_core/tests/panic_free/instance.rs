@@ -70,8 +70,8 @@ emit! {
     ) -> Result<PackId, AddError<Words>> {
         pool.add_within(pack, slots)
     }
-    take_empty(pool: &mut Pool, keep: usize) -> Option<(PackId, Pack)> {
-        pool.take_empty(keep, |_, stats| stats.empty_for > 3)
+    take_empty(pool: &mut Pool) -> Option<(PackId, Pack)> {
+        pool.take_empty(|_, stats| stats.empty_for > 3)
     }
     age(pool: &mut Pool) -> () { pool.age() }
     reserve(

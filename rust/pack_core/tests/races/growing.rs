@@ -118,8 +118,7 @@ fn taking_an_empty_pack_out_while_reserving() {
         for thread in order {
             match thread {
                 0 => client.step(&mut pool, 128),
-                1 => gone.extend(pool.take_empty(0, |_, _| true).map(|(id, _)| id)),
-                _ => gone.extend(pool.take_empty(1, |_, _| true).map(|(id, _)| id)),
+                _ => gone.extend(pool.take_empty(|_, _| true).map(|(id, _)| id)),
             }
             pack_core::check_invariants(&pool).unwrap();
             let reserved = client.reserved.map(|reserved| reserved.pack);
