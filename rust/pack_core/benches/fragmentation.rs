@@ -3,12 +3,16 @@
 //! Random allocations and frees of a realistic size mix: how many packs the stock allocator and
 //! this one need, and how much memory is lost in them.
 //!
-//! `cargo bench --bench fragmentation -- LIVE:OPERATIONS:SEED...`
+//! `cargo bench --bench fragmentation -- LIVE:OPERATIONS:SEED[:REST:MORE]...`
 //!
 //! For each argument the benchmark makes LIVE images and then does OPERATIONS operations, each of
 //! which makes an image or frees one, so that there are about LIVE. It prints one line of JSON for
 //! each allocator before the operations and one after them. `digest` is a digest of the places of
 //! all images; the guest's module (tools/bench/guest/module/random_ops.c) must come to the same.
+//!
+//! With REST and MORE the load shrinks then: operations free an image, two of three times, until
+//! there are REST, and MORE operations follow that keep about as many. A third line says what is
+//! left.
 //!
 //! What is modelled: an image reserves what the arm64 JIT reserves for it, without the random gap
 //! after its header. Our allocator takes back whole chunks that an image does not need when it is
@@ -224,6 +228,8 @@ struct Task {
     operations: u32,
     /// The seed of the random numbers.
     seed: u64,
+    /// How many images there are at the end, and how many operations with as many.
+    shrunk: Option<(u32, u32)>,
 }
 
 /// The digest of all places, and how many packs have images. Packs are numbered in the order in
@@ -276,28 +282,49 @@ fn run<A: Allocator>(mut allocator: A, task: Task) {
         images.push(make(&mut allocator, &mut random));
     }
     print(&allocator, &images, task, 0);
-    for _ in 0..task.operations {
-        if random.below(2 * task.live) >= images.len() as u32 {
-            images.push(make(&mut allocator, &mut random));
+    let mut operate = |images: &mut Vec<A::Image>, allocator: &mut A, below: u32, least: u32| {
+        if random.below(below) >= least {
+            images.push(make(allocator, &mut random));
         } else {
             let index = random.below(images.len() as u32);
             let image = images.swap_remove(index as usize);
             allocator.free(image);
         }
+    };
+    for _ in 0..task.operations {
+        let now = images.len() as u32;
+        operate(&mut images, &mut allocator, 2 * task.live, now);
     }
     print(&allocator, &images, task, task.operations);
+    let Some((rest, more)) = task.shrunk else {
+        return;
+    };
+    let mut operations = task.operations;
+    while images.len() > rest as usize {
+        operate(&mut images, &mut allocator, 3, 2);
+        operations += 1;
+    }
+    for _ in 0..more {
+        let now = images.len() as u32;
+        operate(&mut images, &mut allocator, 2 * rest, now);
+    }
+    print(&allocator, &images, task, operations + more);
 }
 
 /// Parses an argument.
 fn parse(text: &str) -> Option<Task> {
-    let mut numbers = text.split(':').map(str::parse::<u32>);
-    let mut next = || numbers.next()?.ok();
-    let task = Task {
-        live: next()?,
-        operations: next()?,
-        seed: u64::from(next()?),
+    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+    let (live, operations, seed, shrunk) = match *numbers.ok()?.as_slice() {
+        [live, operations, seed] => (live, operations, seed, None),
+        [live, operations, seed, rest, more] => (live, operations, seed, Some((rest, more))),
+        _ => return None,
     };
-    numbers.next().is_none().then_some(task)
+    shrunk.is_none_or(|(rest, _)| rest > 0).then_some(Task {
+        live,
+        operations,
+        seed: u64::from(seed),
+        shrunk,
+    })
 }
 
 fn main() {
@@ -315,7 +342,7 @@ fn main() {
             }
         }
         _ => {
-            eprintln!("usage: fragmentation LIVE:OPERATIONS:SEED...");
+            eprintln!("usage: fragmentation LIVE:OPERATIONS:SEED[:REST:MORE]...");
             std::process::exit(2);
         }
     }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How many packs other policies of placement need, for the same operations as
-//! `fragmentation.rs`. Nothing of the module is in it: see decision 42.
+//! `fragmentation.rs`. Nothing of the module is in it: see decision 44.
 //!
-//! `cargo bench --bench policies -- LIVE:OPERATIONS:SEED...`
+//! `cargo bench --bench policies -- LIVE:OPERATIONS:SEED[:REST:MORE]...`
 //!
 //! For each argument and policy the benchmark prints a row of a table: the packs that have images
 //! after all operations, their mean over the second half, and how many packs' worth of chunks the
 //! images are. The first of the packs is of a rank of its own, the next fifteen of another, and the
 //! rest of a third, as in the module.
+//!
+//! With REST and MORE the load shrinks then: operations free an image, two of three times, until
+//! there are REST, and MORE operations follow that keep about as many. The row is about these.
 
 use pack_core::model::Random;
 use pack_core::CHUNK_SIZE;
@@ -225,8 +228,19 @@ impl Packs {
     }
 }
 
+/// One argument: what to do.
+#[derive(Clone, Copy)]
+struct Task {
+    live: u32,
+    operations: u32,
+    seed: u64,
+    /// How many images there are at the end, and how many operations with as many.
+    shrunk: Option<(u32, u32)>,
+}
+
 /// Prints a row for a policy.
-fn run(name: &str, policy: Policy, live: u32, operations: u32, seed: u64) {
+fn run(name: &str, policy: Policy, task: Task) {
+    let Task { live, seed, .. } = task;
     let fields = REALISTIC.lines().filter_map(|line| line.split_once(','));
     let lengths: Vec<u32> = fields
         .filter_map(|(length, _)| length.parse().ok())
@@ -243,15 +257,30 @@ fn run(name: &str, policy: Policy, live: u32, operations: u32, seed: u64) {
     for _ in 0..live {
         images.push(packs.make(next(&mut random)));
     }
-    let (mut sum, mut samples) = (0, 0);
-    for operation in 0..operations {
-        if random.below(2 * live) >= images.len() as u32 {
+    let mut operate = |images: &mut Vec<_>, packs: &mut Packs, below: u32, least: u32| {
+        if random.below(below) >= least {
             images.push(packs.make(next(&mut random)));
         } else {
             let image = images.swap_remove(random.below(images.len() as u32) as usize);
             packs.waiting += image.2;
             packs.retired.push(image);
         }
+    };
+    let (mut around, mut operations) = (live, task.operations);
+    if let Some((rest, more)) = task.shrunk {
+        for _ in 0..operations {
+            let now = images.len() as u32;
+            operate(&mut images, &mut packs, 2 * live, now);
+        }
+        while images.len() > rest as usize {
+            operate(&mut images, &mut packs, 3, 2);
+        }
+        (around, operations) = (rest, more);
+    }
+    let (mut sum, mut samples) = (0, 0);
+    for operation in 0..operations {
+        let now = images.len() as u32;
+        operate(&mut images, &mut packs, 2 * around, now);
         if operation >= operations / 2 && operation % 1_000 == 0 {
             sum += packs.in_use();
             samples += 1;
@@ -260,11 +289,28 @@ fn run(name: &str, policy: Policy, live: u32, operations: u32, seed: u64) {
     packs.reclaim();
     let chunks: u32 = images.iter().map(|image| image.2).sum();
     println!(
-        "| {name} | {live} | {seed} | {} | {:.2} | {:.2} |",
+        "| {name} | {around} | {seed} | {} | {:.2} | {:.2} |",
         packs.in_use(),
         sum as f64 / f64::from(samples.max(1)),
         f64::from(chunks) / f64::from(PACK_CHUNKS.get()),
     );
+}
+
+/// Parses an argument.
+fn parse(text: &str) -> Option<Task> {
+    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+    let (live, operations, seed, shrunk) = match *numbers.ok()?.as_slice() {
+        [live, operations, seed] => (live, operations, seed, None),
+        [live, operations, seed, rest, more] => (live, operations, seed, Some((rest, more))),
+        _ => return None,
+    };
+    let counts = live > 0 && shrunk.is_none_or(|(rest, _)| rest > 0);
+    counts.then_some(Task {
+        live,
+        operations,
+        seed: u64::from(seed),
+        shrunk,
+    })
 }
 
 fn main() {
@@ -272,16 +318,9 @@ fn main() {
     let arguments = std::env::args()
         .skip(1)
         .filter(|text| !text.starts_with("--"));
-    let tasks: Option<Vec<Vec<u32>>> = arguments
-        .map(|text| {
-            let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
-            numbers
-                .ok()
-                .filter(|numbers| numbers.len() == 3 && numbers[0] > 0)
-        })
-        .collect();
+    let tasks: Option<Vec<Task>> = arguments.map(|text| parse(&text)).collect();
     let Some(tasks) = tasks.filter(|tasks| !tasks.is_empty()) else {
-        eprintln!("usage: policies LIVE:OPERATIONS:SEED...");
+        eprintln!("usage: policies LIVE:OPERATIONS:SEED[:REST:MORE]...");
         std::process::exit(2);
     };
     println!(
@@ -289,7 +328,7 @@ fn main() {
     );
     for task in tasks {
         for (name, policy) in POLICIES {
-            run(name, policy, task[0], task[1], u64::from(task[2]));
+            run(name, policy, task);
         }
     }
 }
