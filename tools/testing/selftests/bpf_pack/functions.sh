@@ -78,7 +78,7 @@ cleanup() {
 		fi
 	done
 	pop_config
-	for name in bpf_pack_attacker bpf_pack_keeper bpf_pack_watch bpf_pack_holder bpf_pack_registrar; do
+	for name in bpf_pack_failer bpf_pack_attacker bpf_pack_keeper bpf_pack_watch bpf_pack_holder bpf_pack_registrar; do
 		if is_loaded "$name"; then
 			rmmod "$name" || true
 		fi
