@@ -51,6 +51,7 @@ PURPOSES = {
     "kaslr": "what calls cost at a random place of the kernel",
     "parallel": "interrupts between CPUs",
     "syncs": "synchronisations of all CPUs",
+    "entropy": "places of programs, each time that the module is inserted",
     "hardware": "counters of a real machine, without the model",
 }
 
@@ -60,6 +61,8 @@ SUITES = {
     "calls": (25, "calls of helpers, a program at a function's entry"),
     "hardware": (25, "the original workload beside the compiler, counted by the machine"),
     "compiler1": (40, "the original workload beside a compiler of one small file"),
+    "entropy1": (30, "places of programs, 25 times that the module is inserted"),
+    "entropy": (80, "places of programs, 100 times that the module is inserted"),
     "linear1": (20, "the linear map before and after 1 and 10 packs"),
     "smp": (45, "loads, frees and direct calls on several CPUs"),
     "holds": (60, "many images made and freed"),
@@ -101,6 +104,8 @@ class Guest:
     flavour: str = "arm64"
     # Whether the kernel is at a random place; the same place in every run.
     kaslr: bool = False
+    # Of the machine's random numbers. With another one, the kernel is at another random place.
+    seed: int = 1
     # The name of the guest that this one repeats: both must give the same bytes.
     repeats: str | None = None
     # Counts guests that are alike and need not give the same.
@@ -134,6 +139,7 @@ class Guest:
         else:
             choice = ["--repeatable"]
             qemu += ["-M", machine_type(random=True)] if self.kaslr else []
+            qemu += ["-seed", str(self.seed)] if self.seed != 1 else []
         return choice + size + [word for argument in qemu for word in ("--qemu-arg", argument)]
 
 
@@ -161,23 +167,23 @@ def main_guests(suite: str, models: tuple[str, ...]) -> list[Guest]:
 
     # The longest first.
     first = [guest("stock"), guest("near"), guest("near", repeat=True)]
-    rest = [guest(layout) for layout in ["far", "base", "page"]]
+    # No goal needs more of these than the short suite, which is most of the full plan's time.
+    rest = [
+        dataclasses.replace(guest(layout), suite="quick") for layout in ["far", "base", "page"]
+    ]
     if suite == "full":
-        rest += [guest("stock", repeat=True), guest("c64")]
+        first.append(guest("stock", repeat=True))
+        rest.append(dataclasses.replace(guest("c64"), suite="quick"))
     return first + rest
 
 
 def compiler_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
     """The original workload beside a compiler."""
     suite = "compiler" if full else "compiler1"
-    guests = [
+    return [
         Guest(f"{layout}-compiler", "compiler", layout, suite, models=models)
         for layout in ["page", "stock", "far", "near"]
     ]
-    if full:
-        near = guests[-1]
-        guests.append(dataclasses.replace(near, name=f"{near.name}-again", repeats=near.name))
-    return guests
 
 
 def full_guests(models: tuple[str, ...]) -> list[Guest]:
@@ -200,11 +206,10 @@ def parallel_guests(full: bool) -> list[Guest]:
     """Interrupts between CPUs need several CPUs, and then nothing repeats."""
     return [
         Guest(
-            f"{layout}-smp{cpus}-{turn}", "parallel", layout, "smp",
-            cpus=cpus, turn=turn,
+            f"{layout}-smp{cpus}-1", "parallel", layout, "smp",
+            cpus=cpus,
         )
         for cpus in ([2, 4, 8] if full else [2])
-        for turn in ([1, 2, 3] if full else [1])
         for layout in ["stock", "near"]
     ]  # fmt: skip
 
@@ -216,6 +221,19 @@ def syncs_guests(full: bool) -> list[Guest]:
         for turn in ([1, 2] if full else [1])
         for layout in ["stock", "near"]
     ]
+
+
+def entropy_guests(full: bool) -> list[Guest]:
+    """The module can be inserted again; the stock kernel must boot, with another seed each time."""
+    suite = "entropy" if full else "entropy1"
+    stock = [
+        Guest(
+            f"stock-entropy-{seed}", "entropy", "stock", suite,
+            kaslr=True, seed=seed, turn=seed, models=(),
+        )
+        for seed in [1, 2, 3]
+    ]  # fmt: skip
+    return [Guest("near-entropy", "entropy", "near", suite, kaslr=True, models=()), *stock]
 
 
 def linear_guest(full: bool) -> Guest:
@@ -253,6 +271,7 @@ def guests(full: bool, hardware: bool) -> list[Guest]:
         Guest(f"{layout}-kaslr", "kaslr", layout, "calls", kaslr=True)
         for layout in ["stock", "near", "far"]
     ]
+    planned += entropy_guests(full)
     planned.append(linear_guest(full))
     planned += syncs_guests(full) + parallel_guests(full)
     return planned + (hardware_guests() if full and hardware else [])

@@ -130,8 +130,6 @@ full_suite() {
 	# shellcheck disable=SC2046
 	./hot 2250 large 160 20 100 160 $(temperatures 100)
 	sleep 3
-	# 10,000 pages would be in more places than the model can tell from other text.
-	[ "$layout" != page ] || return 0
 	# shellcheck disable=SC2046
 	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
 	sleep 3
@@ -284,10 +282,41 @@ linear_suite() {
 	linear_map 1,10,50 long
 }
 
+# places RANDOMIZE - where two programs are, and waits until they are gone.
+places() {
+	./places "$1" 2
+	[ "$layout" = stock ] || until grep -q '^images: 0$' /sys/kernel/debug/bpf_pack/status; do
+		sleep 1
+	done
+}
+
+# entropy_suite - where the first programs are, in one boot of the stock kernel, and after each
+# of many times that the module is inserted.
+entropy_suite() {
+	times=${1:-100}
+	if [ "$layout" = stock ]; then
+		places 0
+		return
+	fi
+	rmmod bpf_pack
+	for randomize in 0 1; do
+		for _ in $(seq "$times"); do
+			insmod bpf_pack.ko "randomize=$randomize"
+			places "$randomize"
+			rmmod bpf_pack
+		done
+	done
+}
+
+# entropy1_suite - the short one.
+entropy1_suite() {
+	entropy_suite 25
+}
+
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | attach | linear | linear1) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | attach | linear | linear1 | entropy | entropy1) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

@@ -89,9 +89,14 @@ def worse(found: dict | None) -> list[Worse]:
     return result
 
 
-def share(side: dict) -> str:
+def direct_share(side: dict) -> float:
     """How many trampolines are reached directly, in percent."""
-    return f"{100 * side['direct'] / side['functions']:g} %"
+    return 100 * side["direct"] / side["functions"]
+
+
+def share(side: dict) -> str:
+    """The same in words."""
+    return f"{direct_share(side):g} %"
 
 
 def summary(found: dict | None) -> list[str]:

@@ -70,12 +70,16 @@ def summary(_found: dict) -> list[str]:
     return []
 
 
+def perfect(lines: dict) -> int:
+    """How many packs the module's images would fill without a hole."""
+    return -(-lines["module"]["chunk_bytes"] // PACK)
+
+
 def perfectly(lines: dict) -> str:
     """How many packs each allocator uses, and how many would be enough."""
     module = lines["module"]
-    enough = -(-module["chunk_bytes"] // PACK)
     return (
-        f"{number(module['images'])} images: {enough}, stock {lines['stock']['packs']}, "
+        f"{number(module['images'])} images: {perfect(lines)}, stock {lines['stock']['packs']}, "
         f"module {module['packs']}"
     )
 
@@ -101,7 +105,7 @@ def section(found: dict) -> str:
     )
     head = ["about live", "operations", "allocator", "images", "packs in use", "bytes reserved"]
     head += ["bytes per 1,000 images", "jited bytes", "lost", "of it rounding", "of it holes"]
-    perfect = "; ".join(
+    beside = "; ".join(
         perfectly(lines) for lines in found["lines"] if lines["module"]["operations"]
     )
     return titled(
@@ -118,8 +122,8 @@ def section(found: dict) -> str:
         "image has, the room at the end of the last pack included.",
         "Guests did the first of these operations, too, and every image was where the model has "
         f"it (a digest of all places is compared): {agreed}.",
-        f"Packs in use, beside those that images without a hole would fill: {perfect}."
-        if perfect
+        f"Packs in use, beside those that images without a hole would fill: {beside}."
+        if beside
         else "",
         table(head, body),
     )

@@ -16,9 +16,11 @@ from . import (
     compare,
     compiler,
     direct,
+    entropy,
     environment,
     fleet,
     fragmentation,
+    goals,
     hardware,
     holds,
     insmod,
@@ -53,6 +55,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "attach": attach,
     "memory": memory,
     "linear": linear,
+    "entropy": entropy,
     "hardware": hardware,
 }
 TITLE = (
@@ -69,6 +72,7 @@ def collect(directory: pathlib.Path) -> dict:
     return {
         "environment": environment.rows(runs),
         "subjects": rows,
+        "goals": goals.rows(rows),
         "worse": [vars(one) for one in found],
         "not_run": environment.not_run(runs),
         "limits": environment.LIMITS,
@@ -78,8 +82,9 @@ def collect(directory: pathlib.Path) -> dict:
 def summary(data: dict, found: list[compare.Worse]) -> str:
     """The first lines."""
     lines = [
-        f"* **Worse than stock** in {len(found)} of the figures below, which come first: "
-        f"{'; '.join(compare.kinds(found))}."
+        goals.summary(data["goals"]),
+        f"* **Worse than stock** in {len(found)} of the figures below, which follow the goals: "
+        f"{'; '.join(compare.kinds(found))}.",
     ]
     for name, subject in SUBJECTS.items():
         lines += subject.summary(data["subjects"][name])
@@ -111,6 +116,7 @@ def report(data: dict) -> str:
     return "\n".join(
         [
             summary(data, found),
+            goals.section(data["goals"]),
             worse_section(found),
             plots.section(),
             environment.section(data["environment"]),
