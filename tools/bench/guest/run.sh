@@ -115,7 +115,6 @@ quick_suite() {
 full_suite() {
 	quick_suite
 	direct_suite full
-	load_suite 1200 10000
 	./original 3020 1 10 faithful
 	sleep 3
 	./original 3030 40 10 faithful
@@ -129,9 +128,6 @@ full_suite() {
 	sleep 3
 	# shellcheck disable=SC2046
 	./hot 2250 large 160 20 100 160 $(temperatures 100)
-	sleep 3
-	# shellcheck disable=SC2046
-	./hot 2230 256 10000 20 100 340 1000 $(temperatures 1000)
 	sleep 3
 	# shellcheck disable=SC2046
 	./hot 2300 realistic 10000 20 100 340 1000 $(temperatures 1000) 5000 10000
