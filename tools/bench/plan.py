@@ -169,9 +169,7 @@ def main_guests(suite: str, models: tuple[str, ...]) -> list[Guest]:
     # The longest first.
     first = [guest("stock"), guest("near"), guest("near", repeat=True)]
     # No goal needs more of these than the short suite, which is most of the full plan's time.
-    rest = [
-        dataclasses.replace(guest(layout), suite="quick") for layout in ["far", "base", "page"]
-    ]
+    rest = [dataclasses.replace(guest(layout), suite="quick") for layout in ["far", "base", "page"]]
     if suite == "full":
         first.append(guest("stock", repeat=True))
         rest.append(dataclasses.replace(guest("c64"), suite="quick"))

@@ -435,7 +435,9 @@ class Worse(Runs):
 
         edit(self.runs / "near-entropy.guest", where(at_one_place, line="places"))
         added = {text: how for text, how in self.missed().items() if text not in before}
-        self.assertEqual(added["synchronisations of each of 10,000 frees"][:17], "missed by 0.001 (")
+        self.assertEqual(
+            added["synchronisations of each of 10,000 frees"][:17], "missed by 0.001 ("
+        )
         self.assertEqual(
             added["the linear map's blocks that stay split more, 10 packs, fresh memory"],
             "missed by 3",

@@ -107,7 +107,9 @@ def mean_at_most(count: int) -> float:
     """The largest mean of rare events that is not refuted by `count` of them."""
 
     def seldom(mean: float) -> float:
-        return sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
+        return sum(
+            math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1)
+        )
 
     low, high = 0.0, 10.0 + 3 * count
     for _ in range(60):

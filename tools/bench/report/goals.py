@@ -165,7 +165,9 @@ def of_linear(subjects: dict) -> Iterator[Goal]:
 def of_attached(subjects: dict) -> Iterator[Goal]:
     """Trampolines that are reached directly."""
     found = subjects["attach"]
-    sides = [alone(attach.direct_share(found[layout])) for layout in attach.LAYOUTS] if found else []
+    sides = (
+        [alone(attach.direct_share(found[layout])) for layout in attach.LAYOUTS] if found else []
+    )
     yield Goal("% of 1,000 attached functions reached directly", 100, "", *sides, least=True)
     sides = [alone(round(attach.added(found[side]))) for side in attach.LAYOUTS] if found else []
     name = "instructions added to a call, 1,000 functions attached"
@@ -193,7 +195,9 @@ GROUPS: list[Callable[[dict], Iterator[Goal]]] = [
 
 def rows(subjects: dict) -> list[dict]:
     """Every goal, from the rows of the subjects; what JSON can hold."""
-    return [asdict(goal) | {"verdict": goal.verdict} for group in GROUPS for goal in group(subjects)]
+    return [
+        asdict(goal) | {"verdict": goal.verdict} for group in GROUPS for goal in group(subjects)
+    ]
 
 
 def goals(found: list[dict]) -> list[Goal]:
