@@ -53,6 +53,10 @@ mod alias;
 
 pub(crate) use alias::count_invalid;
 
+/// The addresses that are tried for the first region of a place. A quarter of those near the kernel
+/// are in its image.
+const DRAWS: u32 = 8;
+
 /// A range of virtual addresses. `end` is not in it.
 #[derive(Clone, Copy)]
 struct AddressSpan {
@@ -60,8 +64,9 @@ struct AddressSpan {
     end: usize,
 }
 
-/// The address of each place at which the search for room begins. It is random: the stock kernel's
-/// first program is at the same address in every boot, and ours must not be.
+/// The address of each place at which the search for room begins, or 0 before its first region. It
+/// is random: the stock kernel's first program is at the same address in every boot, and ours must not
+/// be.
 ///
 /// From there on each region takes the first free room, so that regions are neighbours. Any other
 /// order would fill the 256 MiB near the kernel sooner, and would use more page tables, which the
@@ -72,13 +77,18 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    /// Draws random addresses. Any context.
-    pub(crate) fn random(kernel: &KernelFns) -> Self {
-        let origin = |span: AddressSpan| random_start(span, REGION_ALIGN);
+    /// Makes origins that the first regions draw.
+    pub(crate) const fn new() -> Self {
         Self {
-            near: Atomic::new(near_span(kernel, REGION_ALIGN).map_or(0, origin)),
-            far: Atomic::new(origin(far_span())),
+            near: Atomic::new(0),
+            far: Atomic::new(0),
         }
+    }
+
+    /// Returns where the search for room at a place begins, or 0 before its first region.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    pub(crate) fn start(&self, place: Place) -> usize {
+        self.of(place).load(Relaxed)
     }
 
     fn of(&self, place: Place) -> &Atomic<usize> {
@@ -165,6 +175,44 @@ fn random_start(span: AddressSpan, len: usize) -> usize {
         .saturating_add(steps.saturating_mul(REGION_ALIGN))
 }
 
+/// Allocates `len` bytes in a part of `span`, from `origin` on if there is room. The first time it draws
+/// the origin.
+///
+/// Behind an origin that is in the kernel's image, the region would be at the image's end. That address
+/// would be the best guess, so another one is drawn.
+///
+/// # Errors
+///
+/// Those of `allocate`. `ENOMEM` may mean that a span has no room.
+fn place_in(
+    span: AddressSpan,
+    len: usize,
+    origin: &Atomic<usize>,
+    allocate: impl Fn(AddressSpan) -> Result<NonNull<u8>>,
+) -> Result<NonNull<u8>> {
+    let is_settled = |result: &Result<_>| !matches!(result, Err(error) if *error == ENOMEM);
+    if origin.load(Relaxed) == 0 {
+        for _ in 0..DRAWS {
+            let start = random_start(span, len);
+            origin.store(start, Relaxed);
+            let end = start.saturating_add(len);
+            let result = allocate(AddressSpan { start, end });
+            if is_settled(&result) {
+                return result;
+            }
+        }
+    }
+    let start = origin.load(Relaxed);
+    let result = allocate(AddressSpan { start, ..span });
+    if is_settled(&result) {
+        return result;
+    }
+    let base = allocate(span)?;
+    // There is no room from the origin on. Later searches begin at the start of the place.
+    origin.store(span.start, Relaxed);
+    Ok(base)
+}
+
 impl OpenRegion {
     /// Allocates and maps a region as `attempt` says, in memory of `node` if that has enough. May
     /// sleep; call it with no lock held.
@@ -187,24 +235,12 @@ impl OpenRegion {
             Place::Near => near_span(kernel, len).ok_or(ENOMEM)?,
             Place::Far => far_span(),
         };
-        let origin = origins.of(place);
-        let from_origin = AddressSpan {
-            start: origin.load(Relaxed),
-            end: span.end,
-        };
         let mut alias = Alias::new(kernel);
         if ksym::MAPS_SEALED && kernel.can_set_direct_map() {
             alias.announce();
         }
-        let base = allocate(kernel, len, from_origin, limit, node).or_else(|error| {
-            if error != ENOMEM {
-                return Err(error);
-            }
-            let base = allocate(kernel, len, span, limit, node)?;
-            // There is no room from the origin on. Later searches begin at the start of the place.
-            origin.store(span.start, Relaxed);
-            Ok(base)
-        });
+        let allocate = |span| allocate(kernel, len, span, limit, node);
+        let base = place_in(span, len, origins.of(place), allocate);
         let base = base.inspect_err(|_| alias.forget())?;
         // INVARIANT: The area was just allocated with this length and alignment.
         let mut region = Region {

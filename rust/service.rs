@@ -169,7 +169,7 @@ impl Service {
             loads <- Loads::new(),
             kernel,
             config,
-            origins: Origins::random(kernel),
+            origins: Origins::new(),
             mode: Atomic::new(Mode::Starting as u32),
             low: Low {
                 any: Atomic::new(false),

@@ -29,6 +29,7 @@ use crate::plan::{
 use crate::region::{
     self,
     OpenRegion,
+    Origins,
     Region, //
 };
 use kernel::page::PAGE_SIZE;
@@ -37,6 +38,7 @@ use kernel::prelude::*;
 cases! {
     a_pack_is_one_leaf_and_full_of_traps,
     a_near_pack_is_in_branch_range_of_all_text,
+    the_first_near_region_is_where_it_was_drawn,
     base_pages_are_found_one_by_one,
     smaller_leaves_hold_traps_too,
     nothing_is_inside_beyond_the_end,
@@ -97,6 +99,24 @@ fn a_near_pack_is_in_branch_range_of_all_text(fixture: &Fixture) -> Verdict {
         reaches(region.address(), kernel.text_end) && reaches(end(&region), kernel.text_start),
         "out of branch range"
     );
+    Ok(())
+}
+
+/// Not behind something that was there, as the kernel's image, which has a quarter of the addresses.
+fn the_first_near_region_is_where_it_was_drawn(fixture: &Fixture) -> Verdict {
+    let attempt = attempts(LeafLimit::Huge, 1, true)
+        .next()
+        .ok_or("no attempt")?;
+    let mut elsewhere = 0u32;
+    for _ in 0..24 {
+        let origins = Origins::new();
+        let open = OpenRegion::new(fixture.kernel, &origins, attempt, Node::here())
+            .map_err(|_| "no memory, or no room, for a region")?;
+        let drawn = origins.start(Place::Near);
+        elsewhere = elsewhere.saturating_add((open.region().address() != drawn).into());
+    }
+    // All addresses that were drawn may be taken, but hardly twice.
+    ensure!(elsewhere <= 1, "regions are at an address that was not drawn");
     Ok(())
 }
 
