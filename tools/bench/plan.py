@@ -205,10 +205,11 @@ def parallel_guests(full: bool) -> list[Guest]:
     """Interrupts between CPUs need several CPUs, and then nothing repeats."""
     return [
         Guest(
-            f"{layout}-smp{cpus}-1", "parallel", layout, "smp",
-            cpus=cpus,
+            f"{layout}-smp{cpus}-{turn}", "parallel", layout, "smp",
+            cpus=cpus, turn=turn,
         )
         for cpus in ([2, 4, 8] if full else [2])
+        for turn in ([1, 2, 3] if full else [1])
         for layout in ["stock", "near"]
     ]  # fmt: skip
 
