@@ -53,8 +53,8 @@ mod alias;
 
 pub(crate) use alias::count_invalid;
 
-/// The addresses that are tried for the first region of a place. A quarter of those near the kernel
-/// are in its image.
+/// The addresses that are tried for the first region of a place. More than a fifth of those near the
+/// kernel are in its image.
 const DRAWS: u32 = 8;
 
 /// A range of virtual addresses. `end` is not in it.
@@ -175,11 +175,11 @@ fn random_start(span: AddressSpan, len: usize) -> usize {
         .saturating_add(steps.saturating_mul(REGION_ALIGN))
 }
 
-/// Allocates `len` bytes in a part of `span`, from `origin` on if there is room. The first time it draws
-/// the origin.
+/// Allocates `len` bytes in a part of `span`, from `origin` on if there is room. Without an origin it
+/// draws one, and notes it if it has allocated.
 ///
-/// Behind an origin that is in the kernel's image, the region would be at the image's end. That address
-/// would be the best guess, so another one is drawn.
+/// From an origin in the kernel's image on, the region would be at the image's end. That address would be
+/// the best guess, so another one is drawn, up to [`DRAWS`] in all.
 ///
 /// # Errors
 ///
@@ -191,20 +191,24 @@ fn place_in(
     allocate: impl Fn(AddressSpan) -> Result<NonNull<u8>>,
 ) -> Result<NonNull<u8>> {
     let is_settled = |result: &Result<_>| !matches!(result, Err(error) if *error == ENOMEM);
-    if origin.load(Relaxed) == 0 {
-        for _ in 0..DRAWS {
-            let start = random_start(span, len);
-            origin.store(start, Relaxed);
+    let mut start = origin.load(Relaxed);
+    if start == 0 {
+        start = random_start(span, len);
+        // Without memory no draw succeeds.
+        let draws = if OpenRegion::has_huge_memory() { DRAWS } else { 0 };
+        for _ in 0..draws {
             let end = start.saturating_add(len);
             let result = allocate(AddressSpan { start, end });
             if is_settled(&result) {
+                origin.store(start, Relaxed);
                 return result;
             }
+            start = random_start(span, len);
         }
     }
-    let start = origin.load(Relaxed);
     let result = allocate(AddressSpan { start, ..span });
     if is_settled(&result) {
+        origin.store(start, Relaxed);
         return result;
     }
     let base = allocate(span)?;

@@ -102,7 +102,7 @@ fn a_near_pack_is_in_branch_range_of_all_text(fixture: &Fixture) -> Verdict {
     Ok(())
 }
 
-/// Not behind something that was there, as the kernel's image, which has a quarter of the addresses.
+/// Not behind something that was there, as the kernel's image, which has a fifth of the addresses.
 fn the_first_near_region_is_where_it_was_drawn(fixture: &Fixture) -> Verdict {
     let attempt = attempts(LeafLimit::Huge, 1, true)
         .next()
