@@ -23,10 +23,10 @@ class Run:
         counted = lines_of(directory / f"{way}.json")
         self.regions = {line["region"]: line for line in counted if "region" in line}
 
-    def least(self, what: str, **wanted: str | int) -> int | None:
-        """Returns the smallest count in the regions of the guest's lines with these fields."""
+    def least(self, counted: str, **wanted: str | int) -> int | None:
+        """Returns the smallest such count in the regions of the guest's lines with these fields."""
         found = [
-            self.regions[line["region"]][what]
+            self.regions[line["region"]][counted]
             for line in self.said
             if wanted.items() <= line.items() and not line.get("ticks") and not line.get("switches")
         ]
@@ -54,12 +54,12 @@ def whole(path: Path) -> list[dict]:
 def rows() -> Iterator[tuple[str, Callable[[Run], int | None]]]:
     """Yields the name of each row and a function that reads it from a run."""
 
-    def row(name: str, what: str, **wanted: str | int) -> tuple:
-        return name, lambda run: run.least(what, **wanted)
+    def row(name: str, counted: str, **wanted: str | int) -> tuple:
+        return name, lambda run: run.least(counted, **wanted)
 
     for size in (256, 16384):
         for call in ("alloc", "finalize", "free"):
-            fields = {"line": "direct", "what": call, "bytes": size, "live": 0}
+            fields = {"line": "direct", "what": call, "bytes": size, "live": 1}
             yield row(f"{call}, {size} B: instructions at least", "insns", **fields)
             if call == "finalize":
                 yield row(
