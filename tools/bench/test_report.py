@@ -618,7 +618,7 @@ class Full(Runs):
         )
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4})
-        self.assertEqual(found["interrupts"]["guests"], 3)
+        self.assertEqual(found["interrupts"]["guests"], 6)
         self.assertEqual({row["guests"] for row in found["syncs"]}, {2})
         self.assertIn(100000, {row["live"] for row in found["direct"]["lives"]})
         self.assertEqual(len(found["hardware"]["near"]["ITLB_WALK"]), 10)
