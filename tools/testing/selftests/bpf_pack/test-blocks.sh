@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Executable memory of a kernel of native/ (arm64_exec_block_alloc()): whatever step of making
-# it fails, no memory is lost, the linear map is as it was, and programs load: in a pack that is
-# made another way, or without one.
+# Executable memory of a kernel of native/ (arm64_exec_block_alloc()): if a step of making it
+# fails, no memory is lost, the linear map is as it was, and programs load: in a pack that is made
+# another way, or without one (I8).
 set -eu
 # shellcheck source=tools/testing/selftests/bpf_pack/functions.sh
 . "$(dirname "$0")/functions.sh"

@@ -19,7 +19,7 @@ MODULE_PARM_DESC(function, "name of the function");
 
 static char *caller = "";
 module_param(caller, charp, 0444);
-MODULE_PARM_DESC(caller, "name of the function whose calls fail (default: any)");
+MODULE_PARM_DESC(caller, "name of the kernel function whose calls count and fail (default: any)");
 
 static long value = -ENOMEM;
 module_param(value, long, 0444);
@@ -42,7 +42,7 @@ static int number_get(char *buffer, const struct kernel_param *param)
 
 static const struct kernel_param_ops number_ops = { .get = number_get };
 module_param_cb(calls, &number_ops, &calls, 0444);
-MODULE_PARM_DESC(calls, "calls so far");
+MODULE_PARM_DESC(calls, "calls by the caller so far");
 module_param_cb(failed, &number_ops, &failed, 0444);
 MODULE_PARM_DESC(failed, "calls that failed so far");
 
@@ -52,7 +52,8 @@ static bool is_of_caller(struct pt_regs *regs)
 
 	if (!*caller)
 		return true;
-	snprintf(name, sizeof(name), "%ps", (void *)procedure_link_pointer(regs));
+	/* The call, not what it returns to: that may be another function's first instruction. */
+	snprintf(name, sizeof(name), "%ps", (void *)(procedure_link_pointer(regs) - 1));
 	return !strcmp(name, caller);
 }
 NOKPROBE_SYMBOL(is_of_caller);
@@ -69,6 +70,8 @@ static int enter(struct kprobe *probe, struct pt_regs *regs)
 		return 0;
 	atomic_inc(&failed);
 	regs_set_return_value(regs, value);
+	/* It may have been called through a pointer; where it returns to is no landing pad. */
+	regs->pstate &= ~PSR_BTYPE_MASK;
 	instruction_pointer_set(regs, procedure_link_pointer(regs));
 	return 1;
 }
