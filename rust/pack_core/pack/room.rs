@@ -168,8 +168,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Marks the chunks from `start` up to but not including `end` as free, the end of a range. Tells
-    /// `note` the start and the length of the hole that this makes, if it is short and the chunks
-    /// are not the last used ones of the fresh run.
+    /// `note` the start of the hole that this makes and its length, or the length from which on holes are
+    /// not short; but not if the chunks are the last used ones of the fresh run.
     #[inline]
     pub(super) fn give(&mut self, start: u32, end: u32, note: impl FnOnce(u32, u32)) {
         if start >= end {

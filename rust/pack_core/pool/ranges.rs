@@ -108,7 +108,8 @@ where
     }
 
     /// Reserves chunks like [`Pool::reserve_fitting`], or like [`Pool::reserve_from`] with a `from`,
-    /// but only in packs that are in `slots`. The cost is the same.
+    /// but only in packs that are in `slots`. The cost is the same, and that of reading the notes of
+    /// holes in other slots, of which each length has some.
     ///
     /// # Errors
     ///
