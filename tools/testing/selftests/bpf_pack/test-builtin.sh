@@ -12,6 +12,7 @@ mode_of_boot=$(status_value mode 2>/dev/null || true)
 start_test builtin
 is_builtin || skip_all "bpf_pack is no part of this kernel"
 need_tool run_progs
+load_walk || true
 
 # has_pack - it made its first pack; that it serves is seen below.
 has_pack() {
@@ -24,7 +25,8 @@ far() {
 		echo "this boot has no parameter of ours"
 		return 1
 	}
-	! grep '^pack .*near' "$STATUS" && grep '^pack .*far' "$STATUS"
+	packs
+	[ "$(count_packs near)" -eq 0 ] && [ "$(count_packs far)" -gt 0 ]
 }
 
 check "the log of the boot says that the module serves the JIT" \
