@@ -91,7 +91,7 @@ minus() {
 
 # finalized - images finalized in packs so far.
 finalized() {
-	if is_loaded bpf_pack; then
+	if [ -e "$STATUS" ]; then
 		status_value images_finalized
 	else
 		echo 0
