@@ -116,7 +116,10 @@ fn the_first_near_region_is_where_it_was_drawn(fixture: &Fixture) -> Verdict {
         elsewhere = elsewhere.saturating_add((open.region().address() != drawn).into());
     }
     // All addresses that were drawn may be taken, but hardly twice.
-    ensure!(elsewhere <= 1, "regions are at an address that was not drawn");
+    ensure!(
+        elsewhere <= 1,
+        "regions are at an address that was not drawn"
+    );
     Ok(())
 }
 

@@ -139,9 +139,7 @@ impl Books {
         let roomy = self.roomy(config);
         let whole_pack = u64::from(PACK_CHUNKS.get());
         // A region that was made for one large image is not kept.
-        let large = self
-            .pool
-            .take_empty(|_, stats| stats.chunks > whole_pack);
+        let large = self.pool.take_empty(|_, stats| stats.chunks > whole_pack);
         let (id, pack) = large.or_else(|| {
             self.pool.take_empty(|_, stats| {
                 u32::from(stats.empty_for) >= rounds
