@@ -4,7 +4,7 @@
 import math
 from collections import Counter
 
-from .compare import Worse, worse as more
+from .compare import Worse
 from .runs import Run, Runs, RunsError
 from .text import number, section as titled, table
 
@@ -12,8 +12,21 @@ TITLE = "## Places of programs"
 PACK, PAGE, CHUNK = 2 << 20, 4096, 64
 # How many places the first image of a pack may have, by the parameter randomize.
 PLACES = {0: 4096, 1: PACK // CHUNK}
-# How sure "at least" so many bits is, and how seldom a goal is missed by bad luck.
-SURE, UNLUCKY = 0.95, 0.001
+# How many free places near the kernel's text a pack has, about.
+BASES = 90
+# How sure "at least" so many bits is, and how seldom bad luck misses a goal of distinct values and
+# of the most frequent pack.
+SURE, UNLUCKY, CROWDED = 0.95, 0.001, 0.01
+# Each goal: its text, the parameter randomize, of which places, and the figure of these.
+FIRST = "of the first image in its pack"
+GOALS = [
+    ("times that the most frequent pack is seen", 0, "pack", "most"),
+    ("times that the most frequent pack is seen", 1, "pack", "most"),
+    (f"distinct places {FIRST}", 0, "place", "distinct"),
+    (f"distinct places {FIRST}", 1, "place", "distinct"),
+    (f"places from the lowest to the highest {FIRST}", 1, "place", "range"),
+    ("distinct places of the second image from the first", 1, "second", "distinct"),
+]
 
 
 def measured(values: list[int], step: int) -> dict:
@@ -25,7 +38,6 @@ def measured(values: list[int], step: int) -> dict:
         "samples": len(units),
         "distinct": len(counts),
         "most": max(counts.values()),
-        "equal_pairs": sum(math.comb(count, 2) for count in counts.values()),
         "range": max(units) - min(units) + 1,
     }
 
@@ -88,51 +100,46 @@ def rows(runs: Runs) -> dict | None:
     }
 
 
-def share(one: dict) -> float:
-    """How often the most frequent value is seen, in percent."""
-    return 100 * one["most"] / one["samples"]
+def worse(_found: dict | None) -> list[Worse]:
+    """No line: stock has too few boots to compare with. The goals compare with equal chances."""
+    return []
 
 
-def worse(found: dict | None) -> list[Worse]:
-    """Where an address of the module repeats more often than stock's."""
-    result = []
-    for randomize, side in found["module"].items() if found else []:
-        pair = share(found["stock"]["page"]), share(side["address"])
-        where = f"the first program's address, randomize={randomize}"
-        result += more(where, "% of the times it is the same", *pair)
-    return result
+def at_most(count: int, samples: int, chance: float) -> float:
+    """The chance that of so many samples no more than `count` have a value of this chance."""
+    return sum(
+        math.comb(samples, k) * chance**k * (1 - chance) ** (samples - k) for k in range(count + 1)
+    )
 
 
-def mean_at_most(count: int) -> float:
-    """The largest mean of rare events that is not refuted by `count` of them."""
+def min_entropy(one: dict) -> float:
+    """The min-entropy in bits that there is at least.
 
-    def seldom(mean: float) -> float:
-        return sum(
-            math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1)
-        )
-
-    low, high = 0.0, 10.0 + 3 * count
+    By the upper limit of Clopper and Pearson for the chance of the likeliest value, which was seen
+    no more often than the most frequent one.
+    """
+    low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if seldom(middle) > 1 - SURE else (low, middle)
-    return high
+        refuted = at_most(one["most"], one["samples"], middle) <= 1 - SURE
+        low, high = (low, middle) if refuted else (middle, high)
+    return max(0.0, -math.log2(high))
 
 
-def bits_at_least(one: dict) -> float:
-    """The collision entropy that there is at least, by the pairs that are equal."""
-    pairs = math.comb(one["samples"], 2)
-    return max(0.0, -math.log2(mean_at_most(one["equal_pairs"]) / pairs))
-
-
-def fewest_distinct(samples: int, values: int) -> int:
-    """The fewest distinct values that all but UNLUCKY of uniform samples have."""
-    # chances[k]: of k distinct values so far.
+def distinct(samples: int, values: int) -> list[float]:
+    """The chances of 0, 1, 2, ... distinct values in uniform samples."""
     chances = [1.0] + [0.0] * samples
     for _ in range(samples):
         chances = [
             chance * k / values + (chances[k - 1] * (values - k + 1) / values if k else 0)
             for k, chance in enumerate(chances)
         ]
+    return chances
+
+
+def fewest_distinct(samples: int, values: int) -> int:
+    """The fewest distinct values that all but UNLUCKY of uniform samples have."""
+    chances = distinct(samples, values)
     seen, fewest = 0.0, 0
     while seen + chances[fewest] <= UNLUCKY:
         seen += chances[fewest]
@@ -140,28 +147,49 @@ def fewest_distinct(samples: int, values: int) -> int:
     return fewest
 
 
-def goals(found: dict | None) -> list[tuple]:
-    """(text, wanted, where that comes from, stock, module) of each goal."""
+def enough(samples: int, fewest: int) -> int:
+    """How many equal chances are enough to have so many distinct values every second time."""
+    low, high = 0, 1
+    while sum(distinct(samples, high)[fewest:]) < 1 / 2:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        passes = sum(distinct(samples, middle)[fewest:]) >= 1 / 2
+        low, high = (low, middle) if passes else (middle, high)
+    return high
+
+
+def most_often(samples: int) -> int:
+    """How often all but CROWDED of uniform samples have any of the packs' places, at most."""
+    count = 0
+    while BASES * (1 - at_most(count, samples, 1 / BASES)) > CROWDED:
+        count += 1
+    return count
+
+
+def limit(figure: str, samples: int, randomize: int) -> dict:
+    """What is wanted of a figure of so many samples, as members of goals.Goal."""
+    if figure == "range":
+        return {"wanted": PLACES[0] + 1, "of": "more than with randomize=0", "least": True}
+    if figure == "most":
+        of = f"{samples} samples of {BASES} equal chances"
+        return {"wanted": most_often(samples), "of": of}
+    of = f"{samples} samples of {number(PLACES[randomize])} equal chances"
+    return {"wanted": fewest_distinct(samples, PLACES[randomize]), "of": of, "least": True}
+
+
+def goals(found: dict | None) -> list[dict]:
+    """Each goal, as members of goals.Goal."""
     result = []
-    for randomize, what, name in [
-        (0, "place", "the first image in its pack"),
-        (1, "place", "the first image in its pack, randomize=1"),
-        (1, "second", "the second image from the first, randomize=1"),
-    ]:
-        if not found:
-            result.append((f"distinct places of {name}", None, "", None, None))
-            continue
-        stock, one = found["stock"]["page"], found["module"][str(randomize)][what]
-        result.append(
-            (
-                f"distinct places of {name}, of {one['samples']} (stock: pages in "
-                f"{stock['samples']} boots)",
-                fewest_distinct(one["samples"], PLACES[randomize]),
-                f"as of {number(PLACES[randomize])} equal chances",
-                [stock["distinct"]] * 2,
-                [one["distinct"]] * 2,
-            )
-        )
+    for text, randomize, what, figure in GOALS:
+        goal = {"text": f"{text}, randomize={randomize}", "wanted": None}
+        if found:
+            one, stock = found["module"][str(randomize)][what], found["stock"]["page"]
+            goal |= limit(figure, one["samples"], randomize) | {"module": [one[figure]] * 2}
+            if figure == "distinct":
+                goal["text"] += f" (stock: pages in {stock['samples']} boots)"
+                goal["stock"] = [stock[figure]] * 2
+        result.append(goal)
     return result
 
 
@@ -181,12 +209,12 @@ def summary(found: dict | None) -> list[str]:
     ]
 
 
-def line(who: str, what: str, one: dict) -> list[str]:
-    """A line of the table."""
+def line(who: str, what: str, one: dict, uniform: bool) -> list[str]:
+    """A line of the table; only some places may be uniform over their range."""
     unit = {PACK: "2 MiB", PAGE: "4 KiB", CHUNK: "64 B"}[one["step"]]
-    cells = [one["samples"], one["distinct"], one["most"], one["equal_pairs"], one["range"]]
-    bits = [bits_at_least(one), math.log2(one["range"])]
-    return [who, what, unit, *map(number, cells), *(f"{value:.1f}" for value in bits)]
+    cells = [one["samples"], one["distinct"], one["most"], one["range"]]
+    bits = [f"{min_entropy(one):.1f}", f"{math.log2(one['range']):.1f}" if uniform else ""]
+    return [who, what, unit, *map(number, cells), *bits]
 
 
 def section(found: dict | None) -> str:
@@ -200,23 +228,32 @@ def section(found: dict | None) -> str:
         "second": "the second image, from the first",
     }
     body = [
-        line(f"module, randomize={randomize}", name, side[what])
+        line(f"module, randomize={randomize}", name, side[what], uniform=what != "address")
         for randomize, side in found["module"].items()
         for what, name in names.items()
     ]
     stock = {"page": "the first image's page", "from_text": "the same, from the kernel's text"}
-    body += [line("stock", name, found["stock"][what]) for what, name in stock.items()]
-    head = ["", "what", "in units of", "seen", "distinct", "the most frequent", "equal pairs"]
-    head += ["from lowest to highest", "bits, at least", "bits, if uniform over that"]
+    body += [line("stock", name, found["stock"][one], uniform=False) for one, name in stock.items()]
+    head = ["", "what", "in units of", "seen", "distinct", "the most frequent"]
+    head += ["from lowest to highest", "bits of min-entropy, at least"]
+    head += ["bits, if uniform from lowest to highest"]
+    samples = found["module"]["0"]["place"]["samples"]
+    fewest = fewest_distinct(samples, PLACES[0])
     return titled(
         TITLE,
         "With KASLR. The module: inserted and removed again and again in one boot, with two "
         "programs each time. The stock allocator cannot be loaded again: some boots, each with "
         "the kernel at another place; so its addresses are also shown as they are. An address is "
-        "that of the chunk (the JIT moves an image a little inside of it, in both). Bits, at "
-        f"least: the collision entropy that the equal pairs do not refute ({SURE:.0%}), which is "
-        "little for few samples, and nothing for three. Bits, if uniform: the logarithm of how "
-        "many units there are from the lowest to the highest. The first image has one of 4,096 "
-        "places in its pack, with randomize=1 one of 32,768.",
+        "that of the chunk (the JIT moves an image a little inside of it, in both). Bits of "
+        "min-entropy, at least: by the largest chance of one value that the most frequent one does "
+        f"not refute (Clopper and Pearson, {SURE:.0%}), which is little for few samples. Bits, if "
+        "uniform: the logarithm of how many units there are from the lowest to the highest; not "
+        "of addresses from the kernel's text, where most units are no place. The first image has "
+        "one of 4,096 places in its pack, with randomize=1 one of 32,768.",
+        f"Goals of distinct places say little with few samples: of {samples} samples, {fewest} "
+        f"distinct ones are wanted for {number(PLACES[0])} places, which "
+        f"{number(enough(samples, fewest))} equal chances pass every second time. A pack has about "
+        f"{BASES} free places near the kernel's text; how often the most frequent one may be seen "
+        f"is what {1 - CROWDED:.0%} of uniform choices stay within.",
         table(head, body),
     )

@@ -59,7 +59,8 @@ def worse(found: dict) -> list[Worse]:
     result = []
     for lines in found["lines"]:
         stock = lines["stock"]
-        where = f"about {stock['live']} images after {stock['operations']} random operations, model"
+        where = f"about {stock['live']} images after {stock['operations']} random operations"
+        where += f", seed {stock['seed']}, model"
         pair = [lines[allocator]["reserved"] for allocator in ALLOCATORS]
         result += more(where, "bytes reserved by the model", *pair)
     return result
@@ -79,8 +80,8 @@ def perfectly(lines: dict) -> str:
     """How many packs each allocator uses, and how many would be enough."""
     module = lines["module"]
     return (
-        f"{number(module['images'])} images: {perfect(lines)}, stock {lines['stock']['packs']}, "
-        f"module {module['packs']}"
+        f"{number(module['images'])} images (seed {module['seed']}): {perfect(lines)}, stock "
+        f"{lines['stock']['packs']}, module {module['packs']}"
     )
 
 
@@ -93,7 +94,7 @@ def section(found: dict) -> str:
             reserved, chunks, jited = (
                 line[what] for what in ["reserved", "chunk_bytes", "jited_bytes"]
             )
-            cells = [number(line[what]) for what in ["live", "operations"]] + [allocator]
+            cells = [number(line[what]) for what in ["live", "operations", "seed"]] + [allocator]
             cells += [number(line["images"]), number(line["packs"]), number(reserved)]
             cells += [number(reserved * 1000 // line["images"]), number(jited)]
             lost = [reserved - jited, chunks - jited, reserved - chunks]
@@ -103,8 +104,9 @@ def section(found: dict) -> str:
         f"{number(row['operations'])} operations"
         for row in found["confirmed"]
     )
-    head = ["about live", "operations", "allocator", "images", "packs in use", "bytes reserved"]
-    head += ["bytes per 1,000 images", "jited bytes", "lost", "of it rounding", "of it holes"]
+    head = ["about live", "operations", "seed", "allocator", "images", "packs in use"]
+    head += ["bytes reserved", "bytes per 1,000 images", "jited bytes"]
+    head += ["lost", "of it rounding", "of it holes"]
     beside = "; ".join(
         perfectly(lines) for lines in found["lines"] if lines["module"]["operations"]
     )

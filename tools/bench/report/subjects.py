@@ -72,7 +72,7 @@ def collect(directory: pathlib.Path) -> dict:
     return {
         "environment": environment.rows(runs),
         "subjects": rows,
-        "goals": goals.rows(rows),
+        "goals": goals.rows(runs, rows, found),
         "worse": [vars(one) for one in found],
         "not_run": environment.not_run(runs),
         "limits": environment.LIMITS,
