@@ -18,7 +18,9 @@ LEFT_OUT = {
         "the full plan must take less than an hour, and no goal needs these figures"
     ),
     "8 CPUs": "a machine with two cores gives them too little at a time",
-    "a second run of other guests than near": "one guest that repeats to the byte shows that guests do",
+    "a second run of other guests than near": (
+        "one guest that repeats to the byte shows that guests do"
+    ),
     "loads and frees by bpf(2) beside 10,000 live ones": (
         "direct calls beside 10,000 are measured, and loads beside 10,000 programs of 256 B"
     ),
