@@ -88,7 +88,8 @@ static int __init failer_init(void)
 static void __exit failer_exit(void)
 {
 	unregister_kprobe(&probe);
-	pr_info("%d of %d calls of %s failed\n", atomic_read(&failed), atomic_read(&calls), function);
+	pr_info("%d of %d calls of %s failed\n", atomic_read(&failed), atomic_read(&calls),
+		function);
 }
 
 module_init(failer_init);
