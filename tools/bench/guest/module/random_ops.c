@@ -7,6 +7,7 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "direct.h"
 
@@ -46,11 +47,31 @@ static int locate(const struct made_image *images, u32 count, u32 *packs, u64 *d
 	return 0;
 }
 
+static void nothing(struct work_struct *work)
+{
+}
+
+static DECLARE_WORK(last, nothing);
+
+/*
+ * await_background - returns when the work that the module has queued is done: the rest of
+ * the memory that a load makes free. The model knows no background. The work of a CPU
+ * begins in order, and nothing that this work waits for is held.
+ */
+static void await_background(void)
+{
+	queue_work(system_freezable_wq, &last);
+	flush_work(&last);
+}
+
 static int make(const struct allocator *by, struct made_image *image, struct random *random)
 {
 	u32 length = mix_random(random);
+	int err;
 
-	return make_image(by, image, reserved_bytes(length), used_bytes(length));
+	err = make_image(by, image, reserved_bytes(length), used_bytes(length));
+	await_background();
+	return err;
 }
 
 int random_ops(const struct allocator *by, u32 live, u32 count, u64 seed)
