@@ -195,7 +195,11 @@ fn place_in(
     if start == 0 {
         start = random_start(span, len);
         // Without memory no draw succeeds.
-        let draws = if OpenRegion::has_huge_memory() { DRAWS } else { 0 };
+        let draws = if OpenRegion::has_huge_memory() {
+            DRAWS
+        } else {
+            0
+        };
         for _ in 0..draws {
             let end = start.saturating_add(len);
             let result = allocate(AddressSpan { start, end });
