@@ -21,9 +21,7 @@ LEFT_OUT = {
     "a second run of other guests than near": (
         "one guest that repeats to the byte shows that guests do"
     ),
-    "loads and frees by bpf(2) beside 10,000 live ones": (
-        "direct calls beside 10,000 are measured, and loads beside 10,000 programs of 256 B"
-    ),
+    "loads and frees by bpf(2) beside 10,000 live ones": "direct calls beside 10,000 are measured",
     "misses of 10,000 programs of 256 B": "those of 10,000 of real sizes are measured",
     "1,000 and 10,000 large programs": (
         "they give the verifier too much work under emulation: 160 were run"

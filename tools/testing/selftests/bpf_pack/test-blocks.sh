@@ -14,7 +14,7 @@ start_test blocks
 is_native || skip_all "the module makes its regions itself on this kernel"
 ! is_builtin || skip_all "bpf_pack is a part of this kernel"
 need_tool run_progs
-need_module bpf_pack_test bpf_pack_failer bpf_pack_ptwalk
+need_module bpf_pack bpf_pack_failer bpf_pack_ptwalk
 
 # The value of xa_store() that means -ENOMEM (XA_ERROR() in linux/xarray.h).
 XA_NO_MEMORY=-46
@@ -52,20 +52,13 @@ nothing_lost() {
 	[ "$(leaves before '')" -eq "$(leaves after '')" ]
 }
 
-# step WHAT FAILED WHERE FUNCTION [FAILER'S PARAMETER]... [-- OUR PARAMETER]... - programs get
-# their memory WHERE (pack, stock or any) while calls of FUNCTION fail.
+# step WHAT FAILED WHERE FUNCTION [FAILER'S PARAMETER]... - programs get their memory WHERE (pack,
+# stock or any) while calls of FUNCTION fail.
 step() {
 	what=$1 wanted=$2 where=$3 function=$4
 	shift 4
-	parameters=
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do
-		parameters="$parameters $1"
-		shift
-	done
-	[ $# -eq 0 ] || shift
-	# shellcheck disable=SC2086 # words
-	check "$what: calls of $function fail" fail "$function" $parameters
-	check "$what: insmod succeeds" load_test_pack "$@"
+	check "$what: calls of $function fail" fail "$function" "$@"
+	check "$what: insmod succeeds" load_pack
 	run_cases "$what" "$TOOLS/run_progs" --expect "$where" socket_filter xdp fentry
 	check "$what: the step failed" failed "$wanted"
 	[ "$where" = stock ] || check "$what: there is a pack" test "$(status_value packs)" -gt 0
