@@ -24,6 +24,7 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod task;
 
 use common::stock::Stock;
 use common::HostPool;
@@ -38,6 +39,7 @@ use pack_core::CHUNK_SIZE;
 use pack_core::PACK_CHUNKS;
 use pack_core::PACK_SIZE;
 use std::collections::BTreeMap;
+use task::Task;
 
 /// The jited bytes of real programs, as C source: a line begins with a number and a comma, or has
 /// no number.
@@ -219,19 +221,6 @@ impl Allocator for Ours {
     }
 }
 
-/// One argument: what to do.
-#[derive(Clone, Copy)]
-struct Task {
-    /// How many images there are, about.
-    live: u32,
-    /// How many operations.
-    operations: u32,
-    /// The seed of the random numbers.
-    seed: u64,
-    /// How many images there are at the end, and how many operations with as many.
-    shrunk: Option<(u32, u32)>,
-}
-
 /// The digest of all places, and how many packs have images. Packs are numbered in the order in
 /// which the images name them.
 fn digest<A: Allocator>(images: &[A::Image]) -> (u64, usize) {
@@ -311,39 +300,9 @@ fn run<A: Allocator>(mut allocator: A, task: Task) {
     print(&allocator, &images, task, operations + more);
 }
 
-/// Parses an argument.
-fn parse(text: &str) -> Option<Task> {
-    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
-    let (live, operations, seed, shrunk) = match *numbers.ok()?.as_slice() {
-        [live, operations, seed] => (live, operations, seed, None),
-        [live, operations, seed, rest, more] => (live, operations, seed, Some((rest, more))),
-        _ => return None,
-    };
-    shrunk.is_none_or(|(rest, _)| rest > 0).then_some(Task {
-        live,
-        operations,
-        seed: u64::from(seed),
-        shrunk,
-    })
-}
-
 fn main() {
-    // Cargo passes an option, `--bench`, before the arguments.
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with("--"))
-        .collect();
-    let tasks: Option<Vec<Task>> = arguments.iter().map(|text| parse(text)).collect();
-    match tasks {
-        Some(tasks) if !tasks.is_empty() => {
-            for task in tasks {
-                run(Stock::new(PACK_CHUNKS.get()), task);
-                run(Ours::new(), task);
-            }
-        }
-        _ => {
-            eprintln!("usage: fragmentation LIVE:OPERATIONS:SEED[:REST:MORE]...");
-            std::process::exit(2);
-        }
+    for task in task::from_arguments("fragmentation") {
+        run(Stock::new(PACK_CHUNKS.get()), task);
+        run(Ours::new(), task);
     }
 }

@@ -13,12 +13,15 @@
 //! With REST and MORE the load shrinks then: operations free an image, two of three times, until
 //! there are REST, and MORE operations follow that keep about as many. The row is about these.
 
+mod task;
+
 use pack_core::model::Random;
 use pack_core::CHUNK_SIZE;
 use pack_core::PACK_CHUNKS;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use task::Task;
 
 const REALISTIC: &str = include_str!("../../../tools/bench/guest/sizes.h");
 /// Retired chunks for which a load makes a batch.
@@ -228,16 +231,6 @@ impl Packs {
     }
 }
 
-/// One argument: what to do.
-#[derive(Clone, Copy)]
-struct Task {
-    live: u32,
-    operations: u32,
-    seed: u64,
-    /// How many images there are at the end, and how many operations with as many.
-    shrunk: Option<(u32, u32)>,
-}
-
 /// Prints a row for a policy.
 fn run(name: &str, policy: Policy, task: Task) {
     let Task { live, seed, .. } = task;
@@ -296,33 +289,8 @@ fn run(name: &str, policy: Policy, task: Task) {
     );
 }
 
-/// Parses an argument.
-fn parse(text: &str) -> Option<Task> {
-    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
-    let (live, operations, seed, shrunk) = match *numbers.ok()?.as_slice() {
-        [live, operations, seed] => (live, operations, seed, None),
-        [live, operations, seed, rest, more] => (live, operations, seed, Some((rest, more))),
-        _ => return None,
-    };
-    let counts = live > 0 && shrunk.is_none_or(|(rest, _)| rest > 0);
-    counts.then_some(Task {
-        live,
-        operations,
-        seed: u64::from(seed),
-        shrunk,
-    })
-}
-
 fn main() {
-    // Cargo passes an option, `--bench`, before the arguments.
-    let arguments = std::env::args()
-        .skip(1)
-        .filter(|text| !text.starts_with("--"));
-    let tasks: Option<Vec<Task>> = arguments.map(|text| parse(&text)).collect();
-    let Some(tasks) = tasks.filter(|tasks| !tasks.is_empty()) else {
-        eprintln!("usage: policies LIVE:OPERATIONS:SEED[:REST:MORE]...");
-        std::process::exit(2);
-    };
+    let tasks = task::from_arguments("policies");
     println!(
         "| policy | about live | seed | packs in use | mean | perfect |\n|---|---|---|---|---|---|"
     );
