@@ -75,6 +75,12 @@ impl Span {
         }
     }
 
+    /// Returns the number of words.
+    #[inline]
+    pub(crate) fn len(self) -> u32 {
+        self.end.saturating_sub(self.start)
+    }
+
     /// Returns the part from the word at `index` on.
     #[inline]
     pub(crate) fn from(self, index: usize) -> Self {

@@ -28,7 +28,7 @@
 //!
 //! - `begin_image` or `begin_write`, copy the image and make it visible, `finalize`;
 //! - `begin_retire`, write traps and make them visible, `retired`;
-//! - `begin_batch`, synchronise all CPUs, `release`.
+//! - `begin_batch`, `extend_batch` while there is more, synchronise all CPUs, `release`.
 //!
 //! The caller does this work with no lock held.
 //!
@@ -36,9 +36,9 @@
 //! end of its copy ([`WriteEnd`]). It then writes the traps and calls `retired`, instead of the
 //! task that freed the range ([`Taken`]).
 //!
-//! A batch has a limited number of packs ([`PACKS_PER_BATCH`]), and `release` frees at most as many
-//! ranges as the caller says and returns the rest of the batch ([`Released`]). So no call takes
-//! long under the caller's lock.
+//! A batch has a limited number of packs ([`PACKS_PER_BATCH`]) and takes a few with each call.
+//! `release` frees at most as many ranges as the caller says and returns the rest of the batch
+//! ([`Released`]). So no call takes long under the caller's lock.
 //!
 //! # Invariants
 //!
@@ -49,7 +49,8 @@
 //! - Only one task at a time copies to a range or fills it with traps. If a range is freed while a
 //!   task writes to it, that task fills it with traps.
 //! - Only a batch that was begun after a range was retired releases that range. A range that is
-//!   retired while a batch is under way waits for the next batch.
+//!   retired while a batch is under way waits for the next batch, or for a call of `extend_batch`
+//!   before the CPUs are synchronised.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
 //!   `release`) needs no memory, and cannot fail for a range that is allocated and was not freed
 //!   before.

@@ -21,7 +21,7 @@ use crate::stats::Tallies;
 use crate::stats::Tally;
 
 pub(crate) mod parts;
-mod retiring;
+pub(crate) mod retiring;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -211,25 +211,29 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.bound = self.find_bound();
     }
 
-    /// Returns the length of the longest free run; 0 if nobody may use it. O(1), or O(words) just
+    /// Returns the length of the longest free run; 0 if nobody may use it. O(1), or O(run/64) just
     /// after images were placed: callers that can do with [`Self::hole_bound`] take that.
     pub fn largest_hole(&self) -> ChunkCount {
-        if self.fresh.is_empty() || self.users == Users::Nobody {
-            return self.hole_bound();
+        if self.users == Users::Nobody {
+            return ChunkCount::new(0);
         }
-        let parts = self.parts();
-        let words = parts.groups.iter().step_by(GROUP);
-        let (longest, open) = words.fold((0u32, 0u32), |(longest, open), used| {
-            let before = open.saturating_add(used.trailing_zeros());
-            let longest = longest.max(before).max(bitmap::longest_run(!used));
-            let open = if *used == 0 {
-                before
-            } else {
-                used.leading_zeros()
-            };
-            (longest, open)
-        });
-        ChunkCount::new(longest.max(open))
+        ChunkCount::new(self.runs().longest().max(self.hole_of_fresh()))
+    }
+
+    /// Returns the length of the hole that has the free chunks of the fresh run, which the index
+    /// does not know; 0 if it has none.
+    fn hole_of_fresh(&self) -> u32 {
+        let (fresh, parts) = (self.fresh, self.parts());
+        if fresh.room() == 0 {
+            return 0;
+        }
+        let before = if fresh.start() == fresh.end() {
+            parts.free_before(fresh.start())
+        } else {
+            0
+        };
+        let end = bitmap::clear_until::<GROUP>(parts.groups, fresh.stop(), self.chunks.get());
+        end.saturating_sub(fresh.end()).saturating_add(before)
     }
 
     /// Returns the pack's figures. As costly as [`Self::largest_hole`].

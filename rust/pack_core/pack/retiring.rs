@@ -17,6 +17,9 @@ use crate::state::RangeState;
 use crate::state::Taken;
 use crate::stats::Tally;
 
+/// A slice ends at a word so far behind its first. All nodes of the index between are computed again.
+pub(crate) const WORDS_PER_SLICE: usize = 64;
+
 impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Live or Reserved → Retiring, or Writing → Doomed.
     ///
@@ -89,8 +92,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         begun
     }
 
-    /// Syncing → Free, for the lowest `at_most` syncing ranges. O(words from the first to the end
-    /// of the last of them).
+    /// Syncing → Free, for the lowest `at_most` syncing ranges, or for fewer but at least one, if they
+    /// are far from each other. O(words up to the end of the last of them).
     ///
     /// It looks at each word once, however many ranges start there, and updates the index once. It
     /// tells `note` the start and the length of each short hole that this makes.
@@ -110,13 +113,19 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         // Whether a range that becomes free continues in the next word.
         let mut open = false;
         for index in first..usize::MAX {
-            if !open && (left == 0 || !span.covers(index)) {
+            let wide =
+                touched.is_some_and(|(first, _)| index.saturating_sub(first) >= WORDS_PER_SLICE);
+            if !open && (left == 0 || wide || !span.covers(index)) {
                 break;
             }
             let Some(mut group) = Group::read(parts.groups, index) else {
                 break;
             };
             let syncing = !group.a & group.b & group.c;
+            if syncing == 0 && !open {
+                rest = index.saturating_add(1);
+                continue;
+            }
             let starts = bitmap::lowest(syncing, left);
             // Used chunks that are not the first of their range, without the bits beyond the pack.
             let mut inner = group.used & !group.starts();

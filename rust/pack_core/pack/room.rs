@@ -15,7 +15,6 @@ use crate::geometry::ChunkCount;
 use crate::geometry::ChunkIdx;
 use crate::geometry::ChunkRange;
 use crate::geometry::Rank;
-use crate::recent;
 use crate::recent::Hole;
 use crate::state::RangeState;
 use crate::stats::Tally;
@@ -167,11 +166,9 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         self.note_bound();
     }
 
-    /// Marks the chunks from `start` up to but not including `end` as free, the end of a range. Tells
-    /// `note` the start of the hole that this makes and its length, or the length from which on holes are
-    /// not short; but not if the chunks are the last used ones of the fresh run.
+    /// Marks the chunks from `start` up to but not including `end` as free, the end of a range.
     #[inline]
-    pub(super) fn give(&mut self, start: u32, end: u32, note: impl FnOnce(u32, u32)) {
+    pub(super) fn give(&mut self, start: u32, end: u32) {
         if start >= end {
             return;
         }
@@ -180,24 +177,19 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
             self.fresh.shrink(start);
             self.parts_mut().fill_used(start, end, false);
         } else {
-            note(start, self.give_others(start, end));
+            self.give_others(start, end);
         }
     }
 
-    /// As [`Self::give`], for chunks that are not the last used ones of the fresh run. Returns the
-    /// length of the hole, or the length from which on holes are not short.
+    /// As [`Self::give`], for chunks that are not the last used ones of the fresh run.
     #[inline(never)]
-    fn give_others(&mut self, start: u32, end: u32) -> u32 {
+    fn give_others(&mut self, start: u32, end: u32) {
         if self.fresh.overlaps(start, end) {
             self.refresh();
         }
         let fresh = self.fresh;
         self.parts_mut().set_used(start, end, false, fresh);
         self.others_freed(start, end);
-        let most = start.saturating_add(recent::TOO_LONG).max(end);
-        let groups = parts::groups(&self.storage, self.chunks);
-        // Bits beyond the last chunk are used.
-        bitmap::clear_until::<GROUP>(groups, end, most).saturating_sub(start)
     }
 
     /// Free → Reserved, for chunks behind the image that came last, if nothing fits before.

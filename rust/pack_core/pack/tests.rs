@@ -200,7 +200,7 @@ fn what_an_image_leaves_over_at_its_edges() {
             u32::MAX,
         ] {
             let mut pack = pack_with(200, start, end);
-            let result = pack.begin_image(ChunkIdx::new(start), ChunkCount::new(keep), |_, _| {});
+            let result = pack.begin_image(ChunkIdx::new(start), ChunkCount::new(keep));
             let want = match keep {
                 0 => Err(Error::Empty),
                 keep if keep > end - start => Err(Error::TooLarge),
@@ -321,7 +321,7 @@ fn the_table_of_steps() {
         );
 
         let mut pack = bring(state);
-        let begun = pack.begin_image(whole.start(), ChunkCount::ONE, |_, _| {});
+        let begun = pack.begin_image(whole.start(), ChunkCount::ONE);
         let want = if state == Reserved {
             Ok((range(10, 11), ChunkCount::new(69)))
         } else {
@@ -358,7 +358,7 @@ fn a_range_must_be_named_exactly() {
         let chunk = ChunkIdx::new(chunk);
         let refused = Err(Error::NotAllocated);
         assert_eq!(pack.begin_retire(chunk), refused, "{chunk:?}");
-        let begun = pack.begin_image(chunk, ChunkCount::ONE, |_, _| {});
+        let begun = pack.begin_image(chunk, ChunkCount::ONE);
         assert_eq!(begun, Err(Error::NotAllocated), "{chunk:?}");
     }
     assert_eq!(pack.begin_write(range(10, 80)), Ok(RangeState::Reserved));

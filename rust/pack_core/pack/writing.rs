@@ -15,8 +15,7 @@ use crate::stats::Tally;
 
 impl<S: DerefMut<Target = [u64]>> Pack<S> {
     /// Reserved → Writing, for the first `keep` chunks of the range that starts at `chunk`. The
-    /// others become free. Returns what is left of the range, and the number of the others, and
-    /// tells `note` the start and the length of a short hole that they make ([`Pack::give`]).
+    /// others become free. Returns what is left of the range, and the number of the others.
     ///
     /// # Errors
     ///
@@ -27,7 +26,6 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         &mut self,
         chunk: ChunkIdx,
         keep: ChunkCount,
-        note: impl FnOnce(u32, u32),
     ) -> Result<(ChunkRange, ChunkCount), Error> {
         let (found, tallies) = self.find_mut(chunk)?;
         let end = found.end;
@@ -44,7 +42,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         found.change(RangeState::Reserved, RangeState::Writing);
         tallies.remove(RangeState::Reserved, Tally::one(whole));
         tallies.add(RangeState::Writing, Tally::one(keep));
-        self.give(stop, end, note);
+        self.give(stop, end);
         Ok((kept, ChunkCount::new(end.saturating_sub(stop))))
     }
 

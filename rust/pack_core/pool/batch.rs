@@ -13,10 +13,12 @@ use crate::recent::Recent;
 use crate::state::RangeState;
 use crate::stats::Tally;
 
-/// The most packs in a batch. It bounds what [`Pool::begin_batch`] does under the caller's lock.
-///
-/// 32 packs of 2 MiB have 16,384 words to look at.
+/// The most packs in a batch.
 pub const PACKS_PER_BATCH: usize = 32;
+
+/// No call here looks at another pack when it has looked at as many groups of words: a pack of 2 MiB
+/// has that many. It bounds what is done under the caller's lock.
+const WORDS_PER_CALL: u32 = 512;
 
 /// The ranges of up to [`PACKS_PER_BATCH`] packs that were retired when the batch began. They
 /// become free after a synchronisation of all CPUs.
@@ -29,6 +31,8 @@ pub struct Batch {
     /// The number of this batch in its pool.
     pub(super) serial: u64,
     pub(super) tally: Tally,
+    /// How many packs can still be added.
+    pub(super) open: usize,
 }
 
 impl Batch {
@@ -54,67 +58,109 @@ where
     S: DerefMut<Target = [u64]>,
     L: DerefMut<Target = [Slot<S>]>,
 {
-    /// Makes a batch of the retired ranges of up to [`PACKS_PER_BATCH`] packs: Retired → Syncing.
+    /// Makes a batch of the retired ranges of one or more packs: Retired → Syncing.
     ///
-    /// The caller then synchronises all CPUs with no lock held, and releases the batch. Returns
-    /// [`None`] if no range is retired, or if another batch is under way. The packs that have
-    /// waited longest come first; the others wait for the next batch. O(packs of the batch · their
-    /// words between the first and the last retired range).
+    /// The caller then calls [`Pool::extend_batch`], synchronises all CPUs with no lock held, and
+    /// releases the batch. Returns [`None`] if no range is retired, or if another batch is under
+    /// way. The packs that have waited longest come first. O(words between the first and the last
+    /// retired range of each of the packs; these are those of one pack of 2 MiB or, if the last pack
+    /// is the one too many, of two).
     pub fn begin_batch(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
         }
-        let mut tally = Tally::default();
-        for _ in 0..PACKS_PER_BATCH {
-            let Some(slot) = self.pop_retired() else {
-                break;
-            };
-            tally = tally.plus(self.on_slot(slot, |pack, _| pack.begin_sync()));
-            self.push_syncing(slot);
-        }
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
         self.under_way = Some(serial);
-        Some(Batch { serial, tally })
+        let mut batch = Batch {
+            serial,
+            tally: Tally::default(),
+            open: PACKS_PER_BATCH,
+        };
+        self.gather(&mut batch);
+        Some(batch)
+    }
+
+    /// Adds the retired ranges of more packs to a batch: Retired → Syncing. Returns whether there were
+    /// some.
+    ///
+    /// Only for a batch for which the caller has not begun to synchronise the CPUs. The caller drops
+    /// its lock between two calls, so that other tasks wait for one call at most. A batch takes up to
+    /// [`PACKS_PER_BATCH`] packs; the others wait for the next one. A batch of another pool, or one
+    /// of which a part was released, takes no more. The cost is that of [`Pool::begin_batch`].
+    pub fn extend_batch(&mut self, batch: &mut Batch) -> bool {
+        let open = batch.open;
+        if self.under_way == Some(batch.serial) {
+            self.gather(batch);
+        }
+        batch.open != open
+    }
+
+    /// Adds the retired ranges of some packs to the batch that is under way.
+    fn gather(&mut self, batch: &mut Batch) {
+        let mut words = 0u32;
+        while batch.open > 0 && words < WORDS_PER_CALL {
+            let Some(slot) = self.pop_retired() else {
+                break;
+            };
+            // INVARIANT: A pack in which more was retired since this batch began is on the list
+            // already.
+            if !self.is_syncing(slot) {
+                self.push_syncing(slot);
+            }
+            let begun = self.on_slot(slot, |pack, _| {
+                words = words.saturating_add(pack.spans().0.len());
+                pack.begin_sync()
+            });
+            batch.tally = batch.tally.plus(begun);
+            batch.open = batch.open.saturating_sub(1);
+        }
     }
 
     /// Frees up to `at_most` ranges of a batch, but at least one, after all CPUs were synchronised:
-    /// Syncing → Free.
+    /// Syncing → Free. Frees fewer if they are far from each other.
     ///
     /// The caller drops its lock between two calls, so that other tasks wait for one slice at most.
     /// The batch is under way until all of it is released. A batch of another pool has no effect
     /// and no rest.
     ///
-    /// O(packs of the slice · their words from the first range of the slice to the end of its
-    /// last).
+    /// O(words from the first range of the slice to the end of its last in each of its packs; these
+    /// are bounded as in [`Pool::begin_batch`]).
     pub fn release(&mut self, batch: Batch, at_most: u32) -> Released {
         let mut tally = Tally::default();
         if self.under_way != Some(batch.serial) {
             return Released { tally, rest: None };
         }
         let mut left = at_most.max(1);
-        while left > 0 {
+        let mut words = 0u32;
+        while left > 0 && words < WORDS_PER_CALL {
             let Some(slot) = self.pop_syncing() else {
                 break;
             };
             let released = self.on_slot(slot, |pack, recent| {
                 let rank = pack.rank();
-                pack.release(left, |start, count| {
+                let before = pack.spans().1.len();
+                let released = pack.release(left, |start, count| {
                     recent.note(rank, Hole { slot, start, count });
-                })
+                });
+                let after = pack.spans().1.len();
+                words = words.saturating_add(before.saturating_sub(after));
+                released
             });
             tally = tally.plus(released);
             left = left.saturating_sub(u32::try_from(released.ranges).unwrap_or(u32::MAX));
             // INVARIANT: A pack that still has syncing ranges goes back to the list. The slice ends
             // here, so that this happens to one pack at most.
-            if left == 0 && self.is_syncing(slot) {
+            if self.is_syncing(slot) {
                 self.push_syncing(slot);
+                break;
             }
         }
         // INVARIANT: The batch is under way exactly while some pack has syncing ranges.
         let rest = self.first_syncing.map(|_| Batch {
             serial: batch.serial,
             tally: batch.tally.minus(tally),
+            open: 0,
         });
         self.under_way = rest.as_ref().map(|rest| rest.serial);
         Released { tally, rest }

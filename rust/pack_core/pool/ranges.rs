@@ -17,7 +17,6 @@ use crate::geometry::RankSet;
 use crate::geometry::SlotRange;
 use crate::geometry::CHUNK_SIZE;
 use crate::pack::Pack;
-use crate::recent::Hole;
 use crate::recent::Recent;
 use crate::state::RangeState;
 use crate::state::Taken;
@@ -270,11 +269,7 @@ where
     ) -> Result<(ChunkRange, ChunkCount), Error> {
         let pack = pack_of(&mut self.slots, id)?;
         let before = pack.hole_bound();
-        let (rank, recent) = (pack.rank(), &mut self.recent);
-        let begun = pack.begin_image(chunk, keep, |start, count| {
-            let slot = id.slot();
-            recent.note(rank, Hole { slot, start, count });
-        })?;
+        let begun = pack.begin_image(chunk, keep)?;
         let (rank, hole) = (pack.rank(), pack.hole_bound());
         if hole != before {
             self.holes_changed(id.slot(), rank, before, hole);

@@ -156,7 +156,7 @@ fn first_fit(trial: &common::HostTrial, op: Op) -> Option<(u32, ChunkRange)> {
 fn the_operations_reach_everything() {
     let limits = varied(13, 300);
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
-    for seed in 0..10 {
+    for seed in 0..20 {
         let mut generator = Generator::new(seed, limits);
         let mut trial = common::trial(limits.slots as usize, limits.chunks);
         for _ in 0..3_000 {

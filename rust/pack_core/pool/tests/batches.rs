@@ -207,6 +207,113 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
     );
 }
 
+/// Makes a pool of `packs` packs of 2 MiB, each with a retired range in its first and in its last
+/// word, and live ones between.
+fn with_retired_ends(packs: usize) -> TestPool {
+    let mut pool = pool(packs);
+    for _ in 0..packs {
+        pool.add(pack(32_768, 0)).unwrap();
+    }
+    for _ in 0..packs {
+        let ends = [1, 32_766, 1].map(|chunks| reserve(&mut pool, chunks));
+        make_live(&mut pool, ends[1]);
+        retire(&mut pool, ends[0]);
+        retire(&mut pool, ends[2]);
+    }
+    pool
+}
+
+#[test]
+fn a_batch_is_made_of_one_large_pack_a_call() {
+    let packs = PACKS_PER_BATCH + 3;
+    let mut pool = with_retired_ends(packs);
+    let (first, begun) = probe::count(|| pool.begin_batch().unwrap());
+    let mut batch = first;
+    let mut costs = vec![begun];
+    assert_eq!(batch.tally().ranges, 2);
+    loop {
+        let (more, cost) = probe::count(|| pool.extend_batch(&mut batch));
+        check_invariants(&pool).unwrap();
+        if !more {
+            break;
+        }
+        costs.push(cost);
+        assert_eq!(batch.tally().ranges, 2 * costs.len() as u64);
+    }
+    assert_eq!(costs.len(), PACKS_PER_BATCH);
+    assert!(
+        costs.iter().all(|cost| (512..560).contains(cost)),
+        "{costs:?}"
+    );
+    assert_eq!(pool.stats().tallies.retired.ranges, 2 * 3);
+    // As many ranges fit in a slice, but they are far from each other.
+    let mut rest = Some(batch);
+    let mut slices = 0;
+    while let Some(batch) = rest {
+        let (released, cost) = probe::count(|| pool.release(batch, 64));
+        // The last one of a pack, and the first one of the next.
+        assert!(cost <= 600 && released.tally.ranges <= 2, "{cost}");
+        check_invariants(&pool).unwrap();
+        slices += 1;
+        rest = released.rest;
+    }
+    assert!(slices > PACKS_PER_BATCH, "{slices}");
+}
+
+#[test]
+fn a_batch_takes_what_is_retired_before_it_is_complete() {
+    let mut pool = with_retired_ends(3);
+    let mut batch = pool.begin_batch().unwrap();
+    // In the pack that the batch has, and in one that it does not have yet.
+    let live: Vec<Reserved> = (0..2)
+        .map(|slot| {
+            let id = pool.id_of_slot(slot).unwrap();
+            let (_, range) = pool.find(id, ChunkIdx::new(1)).unwrap();
+            Reserved { pack: id, range }
+        })
+        .collect();
+    for image in live {
+        let taken = pool.begin_retire(image.pack, image.range.start());
+        assert_eq!(taken, Ok(Taken::Retiring(image.range)));
+        pool.retired(image.pack, image.range).unwrap();
+    }
+    assert_eq!(batch.tally().ranges, 2);
+    while pool.extend_batch(&mut batch) {
+        check_invariants(&pool).unwrap();
+    }
+    assert_eq!(batch.tally().ranges, 3 * 2 + 2);
+    assert_eq!(pool.stats().tallies.retired, Tally::default());
+    // All of it becomes free, once.
+    let (mut freed, mut rest) = (0, Some(batch));
+    while let Some(batch) = rest {
+        let released = pool.release(batch, u32::MAX);
+        freed += released.tally.ranges;
+        rest = released.rest;
+    }
+    assert_eq!(freed, 8);
+    check_invariants(&pool).unwrap();
+}
+
+#[test]
+fn a_batch_of_which_a_part_is_free_takes_no_more() {
+    let mut pools = [with_retired_ends(3), with_retired_ends(2)];
+    let [pool, other] = &mut pools;
+    let batch = pool.begin_batch().unwrap();
+    let mut rest = pool.release(batch, 1).rest.unwrap();
+    assert!(!pool.extend_batch(&mut rest));
+    // Nor does one of another pool.
+    let mut strange = Batch {
+        serial: other.begin_batch().unwrap().serial + 1,
+        tally: Tally::default(),
+        open: 1,
+    };
+    assert!(!pool.extend_batch(&mut strange));
+    assert!(!other.extend_batch(&mut strange));
+    assert_eq!(strange.tally(), Tally::default());
+    assert_eq!(pool.stats().tallies.retired.ranges, 4);
+    check_invariants(pool).unwrap();
+}
+
 #[test]
 fn a_strange_batch_has_no_effect() {
     let mut pools = [pool(1), pool(1)];

@@ -226,3 +226,18 @@ fn beginning_costs_no_more_than_a_batch_of_packs() {
     }
     assert!(costs[1] <= costs[0], "{costs:?}");
 }
+
+#[test]
+fn the_figures_of_a_pack_cost_little() {
+    let mut pool = pool(1);
+    let id = pool.add(pack(32_768, 0)).unwrap();
+    // The free chunks that are set aside end in a hole of 100 chunks.
+    let images = [30_000, 100, 2_000].map(|chunks| reserve(&mut pool, chunks));
+    retire(&mut pool, images[1]);
+    let batch = pool.begin_batch().unwrap();
+    release(&mut pool, batch);
+    let _ = reserve(&mut pool, 2);
+    let (stats, cost) = probe::count(|| pool.pack(id).unwrap().stats());
+    assert_eq!(stats.largest_hole, 668);
+    assert!(cost <= 20, "{cost}");
+}

@@ -118,44 +118,6 @@ fn long_holes_are_left_to_first_fit() {
     assert_eq!(fit(&mut pool, 66, RankSet::ALL), (0, 80));
 }
 
-/// Keeps the first `keep` chunks of the image that was placed at (slot, chunk).
-fn trim(pool: &mut TestPool, (slot, chunk): (u32, u32), keep: u32) {
-    let id = pool.id_of_slot(slot).unwrap();
-    let begun = pool.begin_image(id, ChunkIdx::new(chunk), ChunkCount::new(keep));
-    assert_eq!(begun.unwrap().0.count().get(), keep);
-    assert_eq!(check_invariants(pool), Ok(()));
-}
-
-#[test]
-fn a_hole_that_grows_when_an_image_is_cut_is_known() {
-    // Within a word, over its edge, up to the end of the pack, and with nothing left before.
-    for (start, end, image, keep) in [
-        (20, 30, 6, 3),
-        (56, 70, 10, 7),
-        (60, 70, 4, 3),
-        (185, 200, 9, 2),
-        (100, 106, 6, 1),
-    ] {
-        let mut pool = with_holes(&[0], &[(0, 2, 19), (0, start, end)]);
-        let place = fit(&mut pool, image, RankSet::ALL);
-        assert_eq!(place, (0, start));
-        trim(&mut pool, place, keep);
-        let left = end - start - keep;
-        assert_eq!(fit(&mut pool, left, RankSet::ALL), (0, start + keep));
-        assert_eq!(fit(&mut pool, 1, RankSet::ALL), (0, 2));
-    }
-}
-
-#[test]
-fn a_long_hole_behind_an_image_that_is_cut_is_not_noted() {
-    let mut pool = with_holes(&[0], &[(0, 2, 12), (0, 20, 100)]);
-    let image = reserve(&mut pool, 15);
-    let place = (0, image.range.start().get());
-    assert_eq!(place, (0, 20));
-    trim(&mut pool, place, 1);
-    assert_eq!(fit(&mut pool, 64, RankSet::ALL), (0, 21));
-}
-
 #[test]
 fn the_holes_of_slots_are_for_images_within_them() {
     let holes = [

@@ -266,6 +266,7 @@ fn the_recount_sees_every_damage() {
             let batch = Batch {
                 serial: pool.under_way.unwrap(),
                 tally: Tally::default(),
+                open: 0,
             };
             release(pool, batch);
             pool.under_way = Some(0);
