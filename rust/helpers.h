@@ -144,5 +144,10 @@ int bpf_pack_helper_prog_create(struct bpf_prog **prog, struct sock_filter *code
 void bpf_pack_helper_prog_destroy(struct bpf_prog *prog);
 /* Whether the JIT compiled a program. */
 bool bpf_pack_helper_prog_jited(const struct bpf_prog *prog);
+/*
+ * A number that differs after an interrupt on this CPU or after the task was switched
+ * out. Only in the test build.
+ */
+u64 bpf_pack_unit_disturbances(void);
 
 #endif /* BPF_PACK_HELPERS_H */

@@ -41,6 +41,14 @@ pub(crate) fn this_node() -> ffi::c_int {
     unsafe { bpf_pack_helper_this_node() }
 }
 
+/// Returns a number that differs after an interrupt on this CPU or after the task was switched out.
+/// Process context.
+#[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+pub(crate) fn disturbances() -> u64 {
+    // SAFETY: It has no preconditions.
+    unsafe { bpf_pack_unit_disturbances() }
+}
+
 /// Defines safe wrappers of helpers that return a constant of the kernel.
 macro_rules! constants {
     ($($(#[$doc:meta])* $name:ident -> $t:ty = $helper:ident;)*) => {$(
