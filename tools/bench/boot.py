@@ -5,9 +5,10 @@
 Usage: boot.py RUNS PLUGIN IMAGE OVERLAYS JOBS
 
 RUNS/plan is the plan, as plan.py prints it. Of each guest, RUNS gets NAME.json (the TLB
-model's lines), NAME.guest (what the guest printed), NAME.console and NAME.log. IMAGE is
-the build directory for scripts/vm, OVERLAYS has a folder for each kernel flavour. JOBS
-guests run at a time. The first guest that fails ends all others.
+model's lines), NAME.guest (what the guest printed), NAME.console and NAME.log, and NAME.done
+at its end: a guest that has it already is not booted. IMAGE is the build directory for
+scripts/vm, OVERLAYS has a folder for each kernel flavour. JOBS guests run at a time. When one
+fails, the others go on; the exit status is 1.
 
 RUNS/environment gets a line for each machine, and one for each run that was discarded.
 
@@ -96,6 +97,7 @@ class Boot:
             )
         if guest.models:
             self.file(guest, "new").rename(self.file(guest, "json"))
+        self.file(guest, "done").touch()
 
     def show_machine(self, guest: plan.Guest) -> str:
         """The machine's arguments for QEMU."""
@@ -103,15 +105,18 @@ class Boot:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def note(self, lines: list[str]) -> None:
-        """Adds lines to the environment."""
-        with (self.runs / "environment").open("a") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        """Adds lines to the environment that it does not have."""
+        environment = self.runs / "environment"
+        known = environment.read_text().splitlines() if environment.exists() else []
+        with environment.open("a") as file:
+            file.writelines(f"{line}\n" for line in lines if line not in known)
 
 
 def run_all(boot: Boot, planned: list[plan.Guest], jobs: int) -> None:
-    """Runs all guests, some at a time."""
+    """Runs all guests, some at a time. Those that fail do not keep the others from it."""
     waiting = collections.deque(enumerate(planned, 1))
     running: dict[subprocess.Popen, tuple[plan.Guest, float]] = {}
+    failed = []
     try:
         while waiting or running:
             while waiting and len(running) < waiting[0][1].at_a_time(jobs):
@@ -121,10 +126,16 @@ def run_all(boot: Boot, planned: list[plan.Guest], jobs: int) -> None:
             time.sleep(0.2)
             for process in [process for process in running if process.poll() is not None]:
                 guest, started = running.pop(process)
-                boot.finish(guest, process.returncode)
-                say(f"  {guest.name}: {time.monotonic() - started:.0f} s")
+                try:
+                    boot.finish(guest, process.returncode)
+                    say(f"  {guest.name}: {time.monotonic() - started:.0f} s")
+                except GuestError as why:
+                    failed.append(guest.name)
+                    say(f"  {guest.name}: failed after {time.monotonic() - started:.0f} s\n{why}")
     finally:
         stop(list(running))
+    if failed:
+        raise GuestError(f"{len(failed)} of {len(planned)} guests failed: {', '.join(failed)}")
 
 
 def stop(processes: list[subprocess.Popen]) -> None:
@@ -188,7 +199,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, end_by_signal)
     try:
         boot.note(machines(boot, planned))
-        run_all(boot, planned, int(arguments[4]))
+        left = [guest for guest in planned if not boot.file(guest, "done").exists()]
+        if len(left) < len(planned):
+            say(f"{len(planned) - len(left)} of {len(planned)} guests have run")
+        run_all(boot, left, int(arguments[4]))
         confirm(boot, planned)
     except (GuestError, OSError, subprocess.SubprocessError) as why:
         print(f"\n{why}", file=sys.stderr)
