@@ -114,10 +114,13 @@ mod armed {
         Point,
         NAMES, //
     };
+    use crate::lifetime::sleep_ms;
     use kernel::prelude::*;
     use kernel::sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     };
 
     /// The number of the armed point, from 1 on; 0 if none is.
@@ -127,8 +130,18 @@ mod armed {
     /// How often it failed.
     static FAILED: Atomic<u32> = Atomic::new(0);
 
-    /// Fails with `error` if `point` is armed and was passed often enough.
+    /// The number of the point at which a task stops, from 1 on; 0 if none does.
+    static STOP: Atomic<u32> = Atomic::new(0);
+    /// Whether a task has stopped there.
+    static STOPPED: Atomic<bool> = Atomic::new(false);
+
+    /// Fails with `error` if `point` is armed and was passed often enough. Sleeps first while it is a
+    /// point at which tasks stop.
     pub(crate) fn at(point: Point, error: Error) -> Result {
+        while STOP.load(Acquire) == (point as u32).saturating_add(1) {
+            STOPPED.store(true, Release);
+            sleep_ms(1);
+        }
         if ARMED.load(Relaxed) != (point as u32).saturating_add(1) {
             return Ok(());
         }
@@ -162,6 +175,37 @@ mod armed {
         SKIP.store(0, Relaxed);
         ARMED.store((point as u32).saturating_add(1), Relaxed);
         Armed
+    }
+
+    /// Makes tasks stop at `point`, which has to be one where a task may sleep, until the returned
+    /// value is dropped.
+    #[must_use = "tasks go on when it is dropped"]
+    pub(crate) fn stop_at(point: Point) -> Stop {
+        STOPPED.store(false, Relaxed);
+        STOP.store((point as u32).saturating_add(1), Release);
+        Stop
+    }
+
+    /// Tasks stop at a point while this lives.
+    pub(crate) struct Stop;
+
+    impl Stop {
+        /// Sleeps until a task has stopped there. Returns whether one has within ten seconds.
+        pub(crate) fn wait(&self) -> bool {
+            for _ in 0..10_000 {
+                if STOPPED.load(Acquire) {
+                    return true;
+                }
+                sleep_ms(1);
+            }
+            false
+        }
+    }
+
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            STOP.store(0, Release);
+        }
     }
 
     /// A point is armed while this lives.

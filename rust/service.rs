@@ -246,6 +246,12 @@ impl Service {
         self.grow_work.queue(0);
     }
 
+    /// Whether the work that tidies up is queued.
+    #[cfg(CONFIG_ARM64_BPF_PACK_TEST)]
+    pub(crate) fn will_tidy(&self) -> bool {
+        self.books().tidying
+    }
+
     /// Waits until all images are freed. Sleeps.
     ///
     /// # Errors

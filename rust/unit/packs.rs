@@ -6,10 +6,15 @@ use super::service::Own;
 use super::{
     cases,
     ensure,
+    worker,
     Fixture,
     Verdict, //
 };
 use crate::config::Knobs;
+use crate::faults::{
+    self,
+    Point, //
+};
 use crate::service::{
     Customer,
     Outcome, //
@@ -20,6 +25,7 @@ use pack_core::PACK_SIZE;
 cases! {
     packs_are_not_made_again_and_again_for_classic_programs,
     a_large_image_shares_its_region_with_nobody,
+    a_pack_that_is_late_for_a_drain_is_freed,
 }
 
 /// A service whose packs are filled from their first chunk on.
@@ -72,5 +78,33 @@ fn a_large_image_shares_its_region_with_nobody(fixture: &Fixture) -> Verdict {
         "its region is still there"
     );
     own.free_all(&[full, next])?;
+    own.close()
+}
+
+fn a_pack_that_is_late_for_a_drain_is_freed(fixture: &Fixture) -> Verdict {
+    let own = started(fixture, 1)?;
+    // Only images that are placed queue the work that makes a pack.
+    let kept = own.alloc(PACK_SIZE - (64 << 10))?;
+    let stop = faults::stop_at(Point::PackWords);
+    worker::grow(&own.0, || {
+        let stopped = stop.wait();
+        // What `control` does, and the work that it queues: no empty pack is in the books yet.
+        own.0.set_draining(true);
+        own.0.tidy_up();
+        let queued = own.0.will_tidy();
+        drop(stop);
+        ensure!(stopped, "no pack is being made");
+        ensure!(!queued, "the work has something left to do");
+        Ok(())
+    })?;
+    let whole = own.0.mapped_bytes();
+    ensure!(whole == 2 * PACK_SIZE as u64, "not one pack more");
+    ensure!(own.0.will_tidy(), "nobody looks at the pack again");
+    own.0.tidy_up();
+    ensure!(
+        own.0.mapped_bytes() + PACK_SIZE as u64 == whole,
+        "it is still there"
+    );
+    ensure!(own.0.free(kept) == Outcome::Done, "not freed");
     own.close()
 }
