@@ -143,7 +143,8 @@ impl Ours {
     /// Frees the memory that was retired, after a synchronisation of all CPUs.
     fn reclaim(&mut self) {
         self.retired = 0;
-        if let Some(batch) = self.pool.begin_batch() {
+        if let Some(mut batch) = self.pool.begin_batch() {
+            while self.pool.extend_batch(&mut batch) {}
             common::release(&mut self.pool, batch);
         }
     }

@@ -81,9 +81,13 @@ pub fn is_all_free(pool: &HostPool) -> bool {
 
 /// Releases all of a batch.
 pub fn release(pool: &mut HostPool, batch: Batch) -> Tally {
-    let Released { tally, rest } = pool.release(batch, u32::MAX);
-    assert_eq!(rest, None);
-    tally
+    let (mut freed, mut left) = (Tally::default(), Some(batch));
+    while let Some(batch) = left {
+        let Released { tally, rest } = pool.release(batch, u32::MAX);
+        freed = freed.plus(tally);
+        left = rest;
+    }
+    freed
 }
 
 /// Words with arbitrary content.
