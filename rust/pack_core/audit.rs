@@ -85,6 +85,13 @@ where
     ensure(pool.len() == length(pool.occupied()), || {
         Flaw::of_pool("the number of packs is wrong")
     })?;
+    let slots = 0..u32::try_from(pool.internals().slots.len()).unwrap_or(u32::MAX);
+    let last = slots.filter(|slot| pool.id_of_slot(*slot).is_some()).last();
+    // CAST: `usize` has at least 32 bits.
+    let end = last.map_or(0, |last| (last as usize).saturating_add(1));
+    ensure(pool.internals().end == end, || {
+        Flaw::of_pool("the slots with packs end elsewhere")
+    })?;
     let syncing = pool.internals().syncing().next();
     ensure(
         syncing.is_some() == pool.internals().is_batch_under_way,

@@ -85,7 +85,8 @@ pub(crate) struct Lead {
 /// - There are at most [`MAX_SLOTS`] slots.
 /// - `holes` has the bound of each pack's holes at its slot in the tree of its rank, and 0
 ///   everywhere else.
-/// - `packs` is the number of slots with a pack.
+/// - `packs` is the number of slots with a pack. None of these is at `end` or behind it, and `end` is 0
+///   or behind one of them.
 /// - A pack is on the list of `first_retired` if and only if it has retired ranges, and on that of
 ///   `first_syncing` if and only if it has syncing ranges; on each at most once. `last_retired` is
 ///   the end of the first list.
@@ -101,6 +102,8 @@ pub struct Pool<S, L> {
     /// Short holes, for images that fit in them.
     recent: Recent<S>,
     packs: usize,
+    /// The slot behind the last one that has a pack.
+    end: usize,
     /// The first slot on the list of packs with retired ranges: the one that has waited longest.
     first_retired: Option<u32>,
     /// The last slot on that list.
@@ -118,6 +121,7 @@ pub(crate) struct Internals<'a, S> {
     pub(crate) slots: &'a [Slot<S>],
     pub(crate) holes: &'a Tournament<S>,
     pub(crate) leads: [Option<(SlotRange, Lead)>; 2],
+    pub(crate) end: usize,
     pub(crate) last_retired: Option<u32>,
     pub(crate) is_batch_under_way: bool,
     first_retired: Option<u32>,
@@ -183,6 +187,7 @@ where
             lead_within: None,
             recent,
             packs: 0,
+            end: 0,
             first_retired: None,
             last_retired: None,
             first_syncing: None,
@@ -219,7 +224,7 @@ where
             .any(|rank| self.holes.largest(rank) >= count.get())
     }
 
-    /// Adds a pack, in the first vacant slot. O(slots).
+    /// Adds a pack, in the first vacant slot. O(slots up to that).
     ///
     /// # Errors
     ///
@@ -231,17 +236,19 @@ where
     }
 
     /// Adds a pack, in the first vacant slot of `slots`. If there is none, in the first vacant slot.
-    /// O(slots).
+    /// O(slots up to that).
     ///
     /// # Errors
     ///
     /// Those of [`Pool::add`].
     #[allow(clippy::result_large_err)]
     pub fn add_within(&mut self, pack: Pack<S>, slots: SlotRange) -> Result<PackId, AddError<S>> {
-        let vacant = numbered(self.slots.iter_mut()).filter(|(_, slot)| slot.pack.is_none());
-        // The first of the lowest key.
-        let vacant = vacant.min_by_key(|(index, _)| !slots.contains(*index));
-        let Some((index, slot)) = vacant else {
+        let index = self
+            .first_vacant(slots)
+            .or_else(|| self.first_vacant(SlotRange::ALL));
+        // CAST: `usize` has at least 32 bits.
+        let slot = index.and_then(|index| self.slots.get_mut(index as usize));
+        let (Some(index), Some(slot)) = (index, slot) else {
             return Err(AddError {
                 error: Error::Full,
                 pack,
@@ -254,11 +261,27 @@ where
             .update(index, pack.rank(), pack.hole_bound().get());
         (self.lead, self.lead_within) = (None, None);
         self.packs = self.packs.saturating_add(1);
+        self.end = self.end.max((index as usize).saturating_add(1));
         slot.pack = Some(pack);
         Ok(PackId::new(index, slot.generation))
     }
 
-    /// Removes one empty pack that `filter` accepts. O(slots).
+    /// Returns the first slot of `slots` without a pack.
+    fn first_vacant(&self, slots: SlotRange) -> Option<u32> {
+        // CAST: `usize` has at least 32 bits.
+        let entries = self.slots.get(slots.start as usize..)?;
+        let mut numbered = (slots.start..slots.end).zip(entries);
+        let (vacant, _) = numbered.find(|(_, slot)| slot.pack.is_none())?;
+        Some(vacant)
+    }
+
+    /// Returns the slots up to the last one that has a pack.
+    #[inline]
+    fn used_slots(&self) -> &[Slot<S>] {
+        self.slots.get(..self.end).unwrap_or(&self.slots)
+    }
+
+    /// Removes one empty pack that `filter` accepts. O(slots up to the last pack).
     ///
     /// It removes the one of the worst rank, in the highest slot. The pack's name becomes stale.
     /// The caller drops the pack, and the memory that belongs to it, with no lock held.
@@ -283,13 +306,19 @@ where
         self.holes.update(index, pack.rank(), 0);
         (self.lead, self.lead_within) = (None, None);
         self.packs = self.packs.saturating_sub(1);
+        let last = self
+            .used_slots()
+            .iter()
+            .rposition(|slot| slot.pack.is_some());
+        self.end = last.map_or(0, |last| last.saturating_add(1));
         Some((id, pack))
     }
 
     /// Counts one more round of the caller's clock for all empty packs ([`PackStats::empty_for`]).
-    /// O(slots).
+    /// O(slots up to the last pack).
     pub fn age(&mut self) {
-        for pack in self.slots.iter_mut().filter_map(|slot| slot.pack.as_mut()) {
+        let slots = self.slots.get_mut(..self.end).unwrap_or_default();
+        for pack in slots.iter_mut().filter_map(|slot| slot.pack.as_mut()) {
             pack.age();
         }
     }
@@ -315,15 +344,15 @@ where
             .filter(|_| slot.generation == id.generation())
     }
 
-    /// Visits all packs with their names, lowest slot first. O(slots).
+    /// Visits all packs with their names, lowest slot first. O(slots up to the last pack).
     pub fn occupied(&self) -> impl Iterator<Item = (PackId, &Pack<S>)> + '_ {
-        numbered(self.slots.iter()).filter_map(|(index, slot)| {
+        numbered(self.used_slots()).filter_map(|(index, slot)| {
             let pack = slot.pack.as_ref()?;
             Some((PackId::new(index, slot.generation), pack))
         })
     }
 
-    /// Sums up the figures of all packs. O(slots).
+    /// Sums up the figures of all packs. O(slots up to the last pack).
     pub fn stats(&self) -> PoolStats {
         let mut stats = PoolStats::default();
         for (_, pack) in self.occupied() {
@@ -353,6 +382,7 @@ where
                 self.lead.map(|lead| (SlotRange::ALL, lead)),
                 self.lead_within,
             ],
+            end: self.end,
             last_retired: self.last_retired,
             is_batch_under_way: self.under_way.is_some(),
             first_retired: self.first_retired,

@@ -247,9 +247,29 @@ fn a_pack_that_waits_is_not_empty() {
 }
 
 #[test]
+fn the_slots_that_are_visited_end_behind_the_last_pack() {
+    let mut pool = pool(8);
+    let within = |start| SlotRange { start, end: 8 };
+    for (start, end) in [(0, 1), (5, 6), (2, 6), (5, 7), (7, 8), (7, 8)] {
+        pool.add_within(pack(8, 0), within(start)).unwrap();
+        assert_eq!(pool.end, end, "{start}");
+        assert_eq!(check_invariants(&pool), Ok(()));
+    }
+    // The last one found no slot where it wanted to be.
+    let slots: Vec<u32> = pool.occupied().map(|(id, _)| id.slot()).collect();
+    assert_eq!(slots, [0, 1, 2, 5, 6, 7]);
+    for (slot, end) in [(5, 8), (7, 7), (6, 3), (0, 3), (2, 2), (1, 0)] {
+        let (id, _) = pool.take_empty(|id, _| id.slot() == slot).unwrap();
+        assert_eq!((id.slot(), pool.end), (slot, end));
+        assert_eq!(check_invariants(&pool), Ok(()));
+    }
+    assert!(pool.take_empty(|_, _| true).is_none());
+}
+
+#[test]
 fn the_recount_sees_every_damage() {
     type Damage = fn(&mut TestPool);
-    let damages: [(&str, Damage); 13] = [
+    let damages: [(&str, Damage); 15] = [
         ("hole", |pool| pool.holes.update(0, Rank::BEST, 7)),
         ("hole in a vacant slot", |pool| {
             pool.holes.update(3, Rank::BEST, 1)
@@ -261,6 +281,8 @@ fn the_recount_sees_every_damage() {
             pool.holes.update(0, Rank::new(Rank::COUNT - 1).unwrap(), 1)
         }),
         ("number of packs", |pool| pool.packs += 1),
+        ("end behind the packs", |pool| pool.end += 1),
+        ("end before the packs", |pool| pool.end -= 1),
         ("batch", |pool| pool.under_way = None),
         ("batch of nothing", |pool| {
             let batch = Batch {
