@@ -6,8 +6,9 @@
 # WORK, a folder for files.
 
 HUGE_PAGES=/proc/sys/vm/nr_hugepages
-# Half of these files of 512 KiB are removed again: the holes are enough for 50 packs.
-FILLING=480
+# Half of these files of 512 KiB are removed again: the holes are enough for 50 packs, and for what
+# the kernel keeps back in each zone (with 4 GiB about 35 MiB).
+FILLING=960
 
 # count_leaves NAME - keeps the leaves of the linear map as NAME.
 count_leaves() {
