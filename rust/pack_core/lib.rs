@@ -28,7 +28,7 @@
 //!
 //! - `begin_image` or `begin_write`, copy the image and make it visible, `finalize`;
 //! - `begin_retire`, write traps and make them visible, `retired`;
-//! - `begin_batch`, `extend_batch` while there is more, synchronise all CPUs, `release`.
+//! - `begin_batch`, `extend_batch` while the batch is open, synchronise all CPUs, `release`.
 //!
 //! The caller does this work with no lock held.
 //!
@@ -48,9 +48,8 @@
 //!   branch there.
 //! - Only one task at a time copies to a range or fills it with traps. If a range is freed while a
 //!   task writes to it, that task fills it with traps.
-//! - Only a batch that was begun after a range was retired releases that range. A range that is
-//!   retired while a batch is under way waits for the next batch, or for a call of `extend_batch`
-//!   before the CPUs are synchronised.
+//! - Only a batch whose last `begin_batch` or `extend_batch` came after a range was retired releases
+//!   that range. One that is retired later, while that batch is under way, waits for the next.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
 //!   `release`) needs no memory, and cannot fail for a range that is allocated and was not freed
 //!   before.

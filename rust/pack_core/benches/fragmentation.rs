@@ -144,7 +144,9 @@ impl Ours {
     fn reclaim(&mut self) {
         self.retired = 0;
         if let Some(mut batch) = self.pool.begin_batch() {
-            while self.pool.extend_batch(&mut batch) {}
+            while batch.is_open() {
+                self.pool.extend_batch(&mut batch);
+            }
             common::release(&mut self.pool, batch);
         }
     }

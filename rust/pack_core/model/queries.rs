@@ -67,7 +67,7 @@ where
         self.pack(id)?.find(chunk)
     }
 
-    /// Visits the figures of all packs, lowest slot first. O(slots).
+    /// Visits the figures of all packs, lowest slot first. O(slots up to the last pack).
     pub fn packs(&self) -> impl Iterator<Item = (PackId, PackStats)> + '_ {
         self.occupied().map(|(id, pack)| (id, pack.stats()))
     }

@@ -17,7 +17,8 @@ use crate::state::RangeState;
 use crate::state::Taken;
 use crate::stats::Tally;
 
-/// A slice ends at a word so far behind its first. All nodes of the index between are computed again.
+/// A slice takes no range that starts so many words behind the first word that it changes, because it
+/// computes all nodes of the index between again.
 pub(crate) const WORDS_PER_SLICE: usize = 64;
 
 impl<S: DerefMut<Target = [u64]>> Pack<S> {
@@ -115,7 +116,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         for index in first..usize::MAX {
             let wide =
                 touched.is_some_and(|(first, _)| index.saturating_sub(first) >= WORDS_PER_SLICE);
-            if !open && (left == 0 || wide || !span.covers(index)) {
+            let most = if wide { 0 } else { left };
+            if !open && (most == 0 || !span.covers(index)) {
                 break;
             }
             let Some(mut group) = Group::read(parts.groups, index) else {
@@ -126,7 +128,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
                 rest = index.saturating_add(1);
                 continue;
             }
-            let starts = bitmap::lowest(syncing, left);
+            let starts = bitmap::lowest(syncing, most);
             // Used chunks that are not the first of their range, without the bits beyond the pack.
             let mut inner = group.used & !group.starts();
             if index == bitmap::word_of(last_chunk) {

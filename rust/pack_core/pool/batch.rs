@@ -31,7 +31,7 @@ pub struct Batch {
     /// The number of this batch in its pool.
     pub(super) serial: u64,
     pub(super) tally: Tally,
-    /// How many packs can still be added.
+    /// How many more packs it can take; 0 if no more was retired.
     pub(super) open: usize,
 }
 
@@ -40,6 +40,12 @@ impl Batch {
     #[inline]
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Tells whether [`Pool::extend_batch`] may find more for it.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.open > 0
     }
 }
 
@@ -60,8 +66,8 @@ where
 {
     /// Makes a batch of the retired ranges of one or more packs: Retired → Syncing.
     ///
-    /// The caller then calls [`Pool::extend_batch`], synchronises all CPUs with no lock held, and
-    /// releases the batch. Returns [`None`] if no range is retired, or if another batch is under
+    /// The caller then calls [`Pool::extend_batch`] while the batch is open, synchronises all CPUs with
+    /// no lock held, and releases the batch. Returns [`None`] if no range is retired, or if another batch is under
     /// way. The packs that have waited longest come first. O(words between the first and the last
     /// retired range of each of the packs; these are those of one pack of 2 MiB or, if the last pack
     /// is the one too many, of two).
@@ -81,19 +87,18 @@ where
         Some(batch)
     }
 
-    /// Adds the retired ranges of more packs to a batch: Retired → Syncing. Returns whether there were
-    /// some.
+    /// Adds the retired ranges of more packs to an open batch: Retired → Syncing.
     ///
     /// Only for a batch for which the caller has not begun to synchronise the CPUs. The caller drops
     /// its lock between two calls, so that other tasks wait for one call at most. A batch takes up to
     /// [`PACKS_PER_BATCH`] packs; the others wait for the next one. A batch of another pool, or one
     /// of which a part was released, takes no more. The cost is that of [`Pool::begin_batch`].
-    pub fn extend_batch(&mut self, batch: &mut Batch) -> bool {
-        let open = batch.open;
+    pub fn extend_batch(&mut self, batch: &mut Batch) {
         if self.under_way == Some(batch.serial) {
             self.gather(batch);
+        } else {
+            batch.open = 0;
         }
-        batch.open != open
     }
 
     /// Adds the retired ranges of some packs to the batch that is under way.
@@ -114,6 +119,9 @@ where
             });
             batch.tally = batch.tally.plus(begun);
             batch.open = batch.open.saturating_sub(1);
+        }
+        if self.first_retired.is_none() {
+            batch.open = 0;
         }
     }
 

@@ -53,9 +53,13 @@ fn ranks(numbers: &[u8]) -> RankSet {
 
 /// Releases all of a batch.
 fn release(pool: &mut TestPool, batch: Batch) -> Tally {
-    let Released { tally, rest } = pool.release(batch, u32::MAX);
-    assert_eq!(rest, None);
-    tally
+    let (mut freed, mut left) = (Tally::default(), Some(batch));
+    while let Some(batch) = left {
+        let Released { tally, rest } = pool.release(batch, u32::MAX);
+        freed = freed.plus(tally);
+        left = rest;
+    }
+    freed
 }
 
 /// Writes an image to a reserved range, which is then live.

@@ -92,7 +92,7 @@ impl Books {
     }
 
     /// Counts the packs that have room for the next images, for those who decide which empty one can
-    /// go. O(slots).
+    /// go. O(slots up to the last pack).
     fn roomy(&self, config: &Config) -> Roomy {
         let count = |homes: RankSet| {
             let packs = self
@@ -109,7 +109,7 @@ impl Books {
         }
     }
 
-    /// Whether packs have to be freed later, or retired images to be made free. O(slots).
+    /// Whether packs have to be freed later, or retired images to be made free. O(slots up to the last pack).
     pub(in crate::service) fn is_untidy(&self, config: &Config, keep_room: bool) -> bool {
         let roomy = self.roomy(config);
         self.pool.occupied().any(|(_, pack)| {
@@ -129,7 +129,7 @@ impl Books {
 
     /// Takes out one pack, with its region, that has been empty for `rounds` rounds. If `keep_room`,
     /// nobody's packs run low without it: otherwise the background would make another. The caller
-    /// drops them with no lock held. O(slots).
+    /// drops them with no lock held. O(slots up to the last pack).
     pub(in crate::service) fn take_empty(
         &mut self,
         rounds: u32,

@@ -70,7 +70,7 @@ impl Books {
     }
 
     /// Whether a region for an image of `size` bytes of `customer` may be placed near the kernel.
-    /// O(slots) for classic programs.
+    /// O(slots up to the last pack) for classic programs.
     pub(in crate::service) fn may_go_near(
         &self,
         size: usize,
@@ -84,7 +84,7 @@ impl Books {
             }
     }
 
-    /// Whether a near pack exists that classic programs share with others. O(slots).
+    /// Whether a near pack exists that classic programs share with others. O(slots up to the last pack).
     pub(in crate::service) fn has_shared_pack(&self) -> bool {
         let mut packs = self.pool.occupied();
         packs.any(|(_, pack)| homes::is_shared(pack.rank()))

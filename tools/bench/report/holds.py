@@ -41,7 +41,7 @@ def section(found: dict) -> str:
         f"A guest of its own makes {number(found['live'])} images of the realistic mix, frees "
         "1,000 of 256 B at once, then all; no other task waits. The stock allocator holds its "
         "mutex for the whole of an alloc and of a free: the longest of these. The module's test "
-        "build measures each hold by the clock, which counts instructions in steps of 16 here. Holds "
-        "with an interrupt or another task in them do not count, as on the other side.",
+        "build measures each hold by the clock, which counts instructions in steps of 16 here. "
+        "Holds with an interrupt or another task in them do not count, as on the other side.",
         table(["", "stock", "module"], [["instructions with the lock held", *cells]]),
     )

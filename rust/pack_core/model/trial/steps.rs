@@ -295,7 +295,9 @@ where
             return ensure(begun.is_none(), "a second batch");
         }
         if let Some(batch) = &mut begun {
-            while self.pool.extend_batch(batch) {}
+            while batch.is_open() {
+                self.pool.extend_batch(batch);
+            }
         }
         let tally = self.shadow.begin_batch(PACKS_PER_BATCH);
         let found = begun.as_ref().map(Batch::tally);

@@ -231,12 +231,9 @@ fn a_batch_is_made_of_one_large_pack_a_call() {
     let mut batch = first;
     let mut costs = vec![begun];
     assert_eq!(batch.tally().ranges, 2);
-    loop {
-        let (more, cost) = probe::count(|| pool.extend_batch(&mut batch));
+    while batch.is_open() {
+        let ((), cost) = probe::count(|| pool.extend_batch(&mut batch));
         check_invariants(&pool).unwrap();
-        if !more {
-            break;
-        }
         costs.push(cost);
         assert_eq!(batch.tally().ranges, 2 * costs.len() as u64);
     }
@@ -278,7 +275,8 @@ fn a_batch_takes_what_is_retired_before_it_is_complete() {
         pool.retired(image.pack, image.range).unwrap();
     }
     assert_eq!(batch.tally().ranges, 2);
-    while pool.extend_batch(&mut batch) {
+    while batch.is_open() {
+        pool.extend_batch(&mut batch);
         check_invariants(&pool).unwrap();
     }
     assert_eq!(batch.tally().ranges, 3 * 2 + 2);
@@ -300,15 +298,19 @@ fn a_batch_of_which_a_part_is_free_takes_no_more() {
     let [pool, other] = &mut pools;
     let batch = pool.begin_batch().unwrap();
     let mut rest = pool.release(batch, 1).rest.unwrap();
-    assert!(!pool.extend_batch(&mut rest));
+    assert!(!rest.is_open());
+    pool.extend_batch(&mut rest);
     // Nor does one of another pool.
     let mut strange = Batch {
         serial: other.begin_batch().unwrap().serial + 1,
         tally: Tally::default(),
         open: 1,
     };
-    assert!(!pool.extend_batch(&mut strange));
-    assert!(!other.extend_batch(&mut strange));
+    for pool in [&mut *pool, other] {
+        pool.extend_batch(&mut strange);
+        assert!(!strange.is_open());
+        strange.open = 1;
+    }
     assert_eq!(strange.tally(), Tally::default());
     assert_eq!(pool.stats().tallies.retired.ranges, 4);
     check_invariants(pool).unwrap();

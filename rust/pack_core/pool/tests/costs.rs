@@ -178,7 +178,30 @@ fn a_whole_batch_costs_its_words() {
     assert_eq!(tally.ranges, u64::from(RANGES));
     let words = u64::from(RANGES.div_ceil(64));
     assert!(begin <= words + 40, "{begin}");
-    assert!(release <= slice_bound(words), "{release}");
+    // In slices of 64 words.
+    let slices = words.div_ceil(64);
+    assert!(release <= slices * slice_bound(64), "{release}");
+}
+
+#[test]
+fn a_slice_of_neighbours_costs_a_few_words() {
+    let mut pool = pool(1);
+    pool.add(pack(32_768, 0)).unwrap();
+    // Each ends with a word, and the next one begins there.
+    let ranges: Vec<Reserved> = (0..32).map(|_| reserve(&mut pool, 1_024)).collect();
+    ranges
+        .into_iter()
+        .for_each(|range| retire(&mut pool, range));
+    let (mut rest, mut slices) = (pool.begin_batch(), 0);
+    while let Some(batch) = rest {
+        let (released, cost) = probe::count(|| pool.release(batch, 32));
+        assert!(cost <= slice_bound(64 + 16), "slice {slices}: {cost}");
+        assert_eq!(released.tally.chunks % 1_024, 0);
+        check_invariants(&pool).unwrap();
+        slices += 1;
+        rest = released.rest;
+    }
+    assert_eq!(slices, 8);
 }
 
 #[test]
