@@ -105,11 +105,18 @@ class Boot:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def note(self, lines: list[str]) -> None:
-        """Adds lines to the environment that it does not have."""
+        """Adds lines to the environment."""
+        with (self.runs / "environment").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def note_machines(self, lines: list[str]) -> None:
+        """Adds the lines of the machines to the environment, unless an earlier run has."""
         environment = self.runs / "environment"
         known = environment.read_text().splitlines() if environment.exists() else []
-        with environment.open("a") as file:
-            file.writelines(f"{line}\n" for line in lines if line not in known)
+        known = [line for line in known if line.startswith("machine of ")]
+        if known and known != lines:
+            raise GuestError("the guests that have run had other machines")
+        self.note([] if known else lines)
 
 
 def run_all(boot: Boot, planned: list[plan.Guest], jobs: int) -> None:
@@ -163,10 +170,12 @@ def confirm(boot: Boot, planned: list[plan.Guest]) -> None:
         if not again.repeats:
             continue
         first = by_name[again.repeats]
-        if same(boot, boot.file(first, "json"), again):
+        odd = boot.runs / f"odd.{again.name}"
+        # Three runs are enough, also of a plan that is resumed.
+        if odd.exists() or same(boot, boot.file(first, "json"), again):
             continue
         boot.note([f"discarded: one run of {first.name} that two others did not repeat"])
-        odd = boot.file(again, "json").rename(boot.runs / f"odd.{again.name}")
+        boot.file(again, "json").rename(odd)
         run_all(boot, [again], 1)
         if same(boot, odd, again):
             run_all(boot, [first], 1)
@@ -198,7 +207,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, end_by_signal)
     signal.signal(signal.SIGTERM, end_by_signal)
     try:
-        boot.note(machines(boot, planned))
+        boot.note_machines(machines(boot, planned))
         left = [guest for guest in planned if not boot.file(guest, "done").exists()]
         if len(left) < len(planned):
             say(f"{len(planned) - len(left)} of {len(planned)} guests have run")
