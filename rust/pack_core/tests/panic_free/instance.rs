@@ -124,7 +124,7 @@ emit! {
         pool.retired(id, range)
     }
     begin_batch(pool: &mut Pool) -> Option<Batch> { pool.begin_batch() }
-    extend_batch(pool: &mut Pool, batch: &mut Batch) { pool.extend_batch(batch) }
+    extend_batch(pool: &mut Pool, batch: &mut Batch) -> () { pool.extend_batch(batch) }
     release(pool: &mut Pool, batch: Batch, at_most: u32) -> Released {
         pool.release(batch, at_most)
     }
