@@ -66,11 +66,11 @@ where
 {
     /// Makes a batch of the retired ranges of one or more packs: Retired → Syncing.
     ///
-    /// The caller then calls [`Pool::extend_batch`] while the batch is open, synchronises all CPUs with
-    /// no lock held, and releases the batch. Returns [`None`] if no range is retired, or if another batch is under
-    /// way. The packs that have waited longest come first. O(words between the first and the last
-    /// retired range of each of the packs; these are those of one pack of 2 MiB or, if the last pack
-    /// is the one too many, of two).
+    /// The caller then calls [`Pool::extend_batch`] while the batch is open, synchronises all CPUs
+    /// with no lock held, and releases the batch. Returns [`None`] if no range is retired, or if
+    /// another batch is under way. The packs that have waited longest come first. O(words between
+    /// the first and the last retired range of each of these packs: together less than two packs of
+    /// 2 MiB have).
     pub fn begin_batch(&mut self) -> Option<Batch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
