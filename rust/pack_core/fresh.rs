@@ -57,16 +57,15 @@ impl Fresh {
         part.max(AT_LEAST.min(chunks.get() / 2))
     }
 
-    /// Makes the run from `start` up to `stop`, the first `count` chunks of which are used. `start`
-    /// is the first place in the pack that they fit.
+    /// Makes the run from `start` up to `stop`, of which the chunks from `end` on are free. `least`
+    /// chunks do not fit before it.
     #[inline]
-    pub(crate) fn first(start: u32, count: u32, stop: u32) -> Self {
-        // INVARIANT: A free run of `count` chunks before it would have been taken.
+    pub(crate) fn new(start: u32, end: u32, stop: u32, least: u32) -> Self {
         Self {
             start,
-            end: start.saturating_add(count),
+            end,
             stop,
-            least: count,
+            least,
         }
     }
 
@@ -178,7 +177,7 @@ mod tests {
         let edges = [0, 1, 63, 64, 65, 127, 128, 190, 191, 192, 193];
         for start in edges {
             for stop in edges.into_iter().filter(|stop| *stop >= start) {
-                let fresh = Fresh::first(start, 0, stop);
+                let fresh = Fresh::new(start, start, stop, 0);
                 for word in 0..4 {
                     let want = (0..64).filter(|bit| fresh.contains(64 * word + bit));
                     let want = want.fold(0, |bits, bit| bits | (1u64 << bit));
@@ -194,7 +193,7 @@ mod tests {
 
     #[test]
     fn chunks_are_taken_while_there_is_room() {
-        let mut fresh = Fresh::first(10, 4, 20);
+        let mut fresh = Fresh::new(10, 14, 20, 4);
         assert_eq!(fresh.take(3), None);
         assert_eq!(fresh.take(7), None);
         assert_eq!(fresh.take(4), Some(14));

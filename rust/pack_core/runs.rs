@@ -45,6 +45,10 @@ impl Summary {
     /// Summarises one word of the used bitmap.
     #[inline]
     fn of_word(used: u64) -> Self {
+        if used == u64::MAX {
+            // As most words that images have filled.
+            return Self::default();
+        }
         Self {
             prefix: used.trailing_zeros(),
             suffix: used.leading_zeros(),

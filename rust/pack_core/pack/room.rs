@@ -112,50 +112,93 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         Some(start)
     }
 
-    /// Takes `count` chunks at the first place from the origin on. Returns that.
-    #[inline(never)]
-    fn take_first(&mut self, count: u32) -> Option<u32> {
-        if let Some(start) = self.take_next(count) {
-            return Some(start);
-        }
-        let mut found = self.fit(self.origin, count, 1);
+    /// Takes `count` chunks behind the image that came last, which go beyond the fresh run, if they are
+    /// free and nothing fits before. Returns the first of them. O(chunks/64 + log of the pack).
+    ///
+    /// The index keeps what it knows of the old run: all its chunks are used now.
+    fn take_beyond(&mut self, count: u32) -> Option<u32> {
         let fresh = self.fresh;
-        if fresh.room() > 0
-            && found.is_none_or(|start| self.order(start) > self.order(fresh.start()))
-        {
-            self.fresh.note(count);
-            if let Some(start) = self.take_next(count) {
-                return Some(start);
-            }
-            // The hole in which the fresh run ends may be long enough.
-            self.refresh();
-            found = self.fit(self.origin, count, 1);
+        if count < fresh.least() {
+            return None;
         }
-        let start = found?;
-        let end = start.saturating_add(count);
+        let start = fresh.end();
+        let end = start.checked_add(count)?;
+        let next = self.run_behind(start, end, fresh.stop(), fresh.least())?;
+        let stop = end.max(next.stop());
+        // INVARIANT: The chunks of the old run count as used, and are. So are those of the image,
+        // and those of the new run are free.
+        self.fresh = next;
+        let mut parts = self.parts_mut();
+        parts.fill_used(start, end, true);
+        parts.refresh(fresh.stop(), stop, next);
+        self.note_bound();
+        Some(start)
+    }
+
+    /// Returns the fresh run with the end of an image from `start` up to `end`, and what is free
+    /// behind it; an empty one if nothing is. The image's chunks before `known` are free. Returns
+    /// [`None`] if others are not, or if they go over the origin.
+    fn run_behind(&self, start: u32, end: u32, known: u32, least: u32) -> Option<Fresh> {
         let limit = Fresh::limit(self.chunks);
-        let groups = parts::groups(&self.storage, self.chunks);
+        // An image may be longer than a run. The next one is to have room, too.
+        let first = end.saturating_sub(limit / 2).max(start);
         // Chunks from the origin on come before all others: it does not go over that.
-        let before_origin = if start < self.origin {
+        let last = if start < self.origin {
             self.origin
         } else {
             self.chunks.get()
         };
-        let most = start.saturating_add(limit).min(before_origin);
-        let stop = bitmap::clear_until::<GROUP>(groups, end, most);
-        if stop <= end {
-            self.take(start, end);
-            return Some(start);
+        let most = first.saturating_add(limit).min(last);
+        let groups = parts::groups(&self.storage, self.chunks);
+        let stop = bitmap::clear_until::<GROUP>(groups, known, most);
+        if stop < end {
+            return None;
         }
-        self.refresh();
-        // INVARIANT: The chunks up to `stop` are free, and the index counts them as used from here
-        // on.
-        self.fresh = Fresh::first(start, count, stop);
+        Some(if stop == end {
+            Fresh::default()
+        } else {
+            Fresh::new(first, end, stop, least)
+        })
+    }
+
+    /// Takes `count` chunks at the first place from the origin on. Returns that.
+    #[inline(never)]
+    fn take_first(&mut self, count: u32) -> Option<u32> {
+        let next = self.take_next(count).or_else(|| self.take_beyond(count));
+        if next.is_some() {
+            return next;
+        }
+        let mut found = self.fit(self.origin, count, 1);
         let fresh = self.fresh;
-        let mut parts = self.parts_mut();
-        parts.fill_used(start, end, true);
-        parts.refresh(start, stop, fresh);
-        self.note_bound();
+        if !fresh.is_empty()
+            && found.is_none_or(|start| self.order(start) > self.order(fresh.start()))
+        {
+            self.fresh.note(count);
+            let next = self.take_next(count).or_else(|| self.take_beyond(count));
+            if next.is_some() {
+                return next;
+            }
+            if fresh.start() <= self.origin && fresh.room() > 0 {
+                // The hole of the run's free chunks may go over the origin, and be long enough.
+                self.refresh();
+                found = self.fit(self.origin, count, 1);
+            }
+        }
+        let start = found?;
+        let end = start.saturating_add(count);
+        match self.run_behind(start, end, end, count) {
+            Some(next) if !next.is_empty() => {
+                self.refresh();
+                // INVARIANT: The chunks up to `stop` are free, and the index counts them as used
+                // from here on.
+                self.fresh = next;
+                let mut parts = self.parts_mut();
+                parts.fill_used(start, end, true);
+                parts.refresh(start, next.stop(), next);
+                self.note_bound();
+            }
+            _ => self.take(start, end),
+        }
         Some(start)
     }
 

@@ -165,12 +165,12 @@ where
             Place::From(from) => Some(from),
         };
         let first = align == ChunkCount::ONE && from.is_none();
-        if first {
-            let lead = self.lead_of(slots);
-            if let Some(reserved) = lead.and_then(|lead| self.reserve_at(lead, count, among)) {
-                return Ok(reserved);
-            }
+        let lead = self.lead_of(slots).filter(|_| first);
+        if let Some(reserved) = lead.and_then(|lead| self.reserve_at(lead, count, among)) {
+            return Ok(reserved);
         }
+        let lead = lead.filter(|lead| lead.among == among && lead.least <= count.get());
+        let lead = lead.and_then(|lead| Some((self.rank_of_slot(lead.slot)?, lead.slot)));
         let within = slots.unwrap_or(SlotRange::ALL);
         for rank in among.iter() {
             if first && place == Place::Fitting {
@@ -178,7 +178,11 @@ where
                     return Ok(reserved);
                 }
             }
-            let mut next = within.start;
+            let mut next = match lead {
+                // In the packs before that it does not fit.
+                Some((of, slot)) if of == rank => slot,
+                _ => within.start,
+            };
             while let Some(slot) = self.holes.first_at_least(rank, next, count.get()) {
                 if slot >= within.end {
                     break;
@@ -196,6 +200,14 @@ where
             }
         }
         Err(Error::NeedPack(count))
+    }
+
+    /// Returns the rank of the pack in a slot.
+    #[inline]
+    fn rank_of_slot(&self, slot: u32) -> Option<Rank> {
+        // CAST: `usize` has at least 32 bits.
+        let pack = self.slots.get(slot as usize)?.pack.as_ref()?;
+        Some(pack.rank())
     }
 
     /// Returns the lead of images that go to these slots, or to any.

@@ -264,3 +264,24 @@ fn the_figures_of_a_pack_cost_little() {
     assert_eq!(stats.largest_hole, 668);
     assert!(cost <= 20, "{cost}");
 }
+
+#[test]
+fn the_cost_of_large_images_in_a_row_is_that_of_one_look_at_the_index() {
+    for live in [0, 1_000] {
+        let mut pool = pool(1024);
+        pool.add(pack(32_768, 0).with_origin(1_234)).unwrap();
+        for index in 0..live.max(1) {
+            let image = reserve(&mut pool, 4 + index % 7);
+            make_live(&mut pool, image);
+        }
+        // A short one between them goes to the room behind the last, or beyond it.
+        for chunks in [256, 256, 256, 256, 4, 1_024, 1_024, 4, 1_024, 257, 4] {
+            let (image, cost) = probe::count(|| reserve(&mut pool, chunks));
+            make_live(&mut pool, image);
+            // Its words, the eight words of the next room, and the nodes above, from two each.
+            let words = u64::from(chunks / 64);
+            let most = 3 * words + 70;
+            assert!(cost <= most, "{chunks} beside {live}: {cost} of {most}");
+        }
+    }
+}
