@@ -28,7 +28,7 @@
 //!
 //! - `begin_image` or `begin_write`, copy the image and make it visible, `finalize`;
 //! - `begin_retire`, write traps and make them visible, `retired`;
-//! - `begin_batch`, `extend_batch` while the batch is open, synchronise all CPUs, `release`.
+//! - `begin_batch`, `extend_batch` while there is room, `close`, synchronise all CPUs, `release`.
 //!
 //! The caller does this work with no lock held.
 //!
@@ -48,8 +48,8 @@
 //!   branch there.
 //! - Only one task at a time copies to a range or fills it with traps. If a range is freed while a
 //!   task writes to it, that task fills it with traps.
-//! - Only a batch whose last `begin_batch` or `extend_batch` came after a range was retired releases
-//!   that range. One that is retired later, while that batch is under way, waits for the next.
+//! - A range is released only by a batch that took its pack after the range was retired. One that
+//!   is retired later, while that batch is under way, waits for the next.
 //! - A refused operation changes nothing. Freeing (`begin_retire`, `retired`, `begin_batch`,
 //!   `release`) needs no memory, and cannot fail for a range that is allocated and was not freed
 //!   before.
@@ -99,7 +99,7 @@
 //! assert_eq!(pool.begin_retire(pack, range.start())?, Taken::Retiring(range));
 //! /* Here the caller writes the traps. */
 //! pool.retired(pack, range)?;
-//! let mut rest = pool.begin_batch();
+//! let mut rest = pool.begin_batch().map(OpenBatch::close);
 //! /* Here the caller synchronises all CPUs. */
 //! while let Some(batch) = rest {
 //!     let released: Released = pool.release(batch, 64);
@@ -160,6 +160,7 @@ pub use geometry::PACK_CHUNKS;
 pub use geometry::PACK_SIZE;
 pub use pack::Pack;
 pub use pool::batch::Batch;
+pub use pool::batch::OpenBatch;
 pub use pool::batch::Released;
 pub use pool::batch::PACKS_PER_BATCH;
 pub use pool::ranges::Reserved;

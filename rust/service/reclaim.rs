@@ -161,10 +161,11 @@ impl Service {
 
     /// Makes a batch of the retired images, of a few packs under each hold of the lock.
     fn begin_batch(&self) -> Option<Batch> {
-        let mut batch = self.books().pool.begin_batch()?;
-        while batch.is_open() {
-            self.books().pool.extend_batch(&mut batch);
+        let mut open = self.books().pool.begin_batch()?;
+        while open.has_room() {
+            self.books().pool.extend_batch(&mut open);
         }
+        let batch = open.close();
         // CAST: The bytes of a batch are all below the size of memory.
         let bytes = batch.tally().bytes() as usize;
         self.retired_bytes.fetch_sub(bytes, Relaxed);

@@ -35,10 +35,10 @@ fn one_of_each() -> (TestPool, Batch) {
     let doomed = pool.begin_retire(id, ranges[7].start());
     assert_eq!(doomed, Ok(Taken::Doomed(ranges[7])));
     pool.retired(id, ranges[2]).unwrap();
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     assert_eq!(pool.release(batch, 1).tally.chunks, 1);
     pool.retired(id, ranges[3]).unwrap();
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     pool.retired(id, ranges[4]).unwrap();
     let tallies = pool.stats().tallies;
     assert!(RangeState::ALL
@@ -124,7 +124,7 @@ fn the_fresh_chunks_are_checked() {
         let taken = pool.begin_retire(id, ranges[1].start());
         assert_eq!(taken, Ok(Taken::Retiring(ranges[1])));
         pool.retired(id, ranges[1]).unwrap();
-        let batch = pool.begin_batch().unwrap();
+        let batch = pool.begin_batch().unwrap().close();
         assert_eq!(pool.release(batch, 1).rest, None);
         // The first two go where two became free, and the last to a run of their own.
         for chunks in [2, 3, 1, 2, 1] {

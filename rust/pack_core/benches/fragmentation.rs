@@ -143,11 +143,11 @@ impl Ours {
     /// Frees the memory that was retired, after a synchronisation of all CPUs.
     fn reclaim(&mut self) {
         self.retired = 0;
-        if let Some(mut batch) = self.pool.begin_batch() {
-            while batch.is_open() {
-                self.pool.extend_batch(&mut batch);
+        if let Some(mut open) = self.pool.begin_batch() {
+            while open.has_room() {
+                self.pool.extend_batch(&mut open);
             }
-            common::release(&mut self.pool, batch);
+            common::release(&mut self.pool, open.close());
         }
     }
 

@@ -31,8 +31,31 @@ pub struct Batch {
     /// The number of this batch in its pool.
     pub(super) serial: u64,
     pub(super) tally: Tally,
+}
+
+/// A batch that the pool is still gathering. Nobody has begun to synchronise the CPUs for it.
+///
+/// If it is dropped, that is as with [`Batch`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "close the batch, synchronise all CPUs, then release it"]
+pub struct OpenBatch {
+    pub(super) batch: Batch,
     /// How many more packs it can take; 0 if no more was retired.
-    pub(super) open: usize,
+    pub(super) room: usize,
+}
+
+impl OpenBatch {
+    /// Tells whether [`Pool::extend_batch`] may find more for it.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    /// Ends the gathering. From now on the caller may synchronise the CPUs.
+    #[inline]
+    pub fn close(self) -> Batch {
+        self.batch
+    }
 }
 
 impl Batch {
@@ -40,12 +63,6 @@ impl Batch {
     #[inline]
     pub fn tally(&self) -> Tally {
         self.tally
-    }
-
-    /// Tells whether [`Pool::extend_batch`] may find more for it.
-    #[inline]
-    pub fn is_open(&self) -> bool {
-        self.open > 0
     }
 }
 
@@ -66,45 +83,46 @@ where
 {
     /// Makes a batch of the retired ranges of one or more packs: Retired → Syncing.
     ///
-    /// The caller then calls [`Pool::extend_batch`] while the batch is open, synchronises all CPUs
-    /// with no lock held, and releases the batch. Returns [`None`] if no range is retired, or if
+    /// The caller then calls [`Pool::extend_batch`] while the batch has room, closes it, synchronises
+    /// all CPUs with no lock held, and releases the batch. Returns [`None`] if no range is retired, or if
     /// another batch is under way. The packs that have waited longest come first. O(words between
     /// the first and the last retired range of each of these packs: together less than two packs of
     /// 2 MiB have).
-    pub fn begin_batch(&mut self) -> Option<Batch> {
+    pub fn begin_batch(&mut self) -> Option<OpenBatch> {
         if self.under_way.is_some() || self.first_retired.is_none() {
             return None;
         }
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
         self.under_way = Some(serial);
-        let mut batch = Batch {
-            serial,
-            tally: Tally::default(),
-            open: PACKS_PER_BATCH,
+        let mut batch = OpenBatch {
+            batch: Batch {
+                serial,
+                tally: Tally::default(),
+            },
+            room: PACKS_PER_BATCH,
         };
         self.gather(&mut batch);
         Some(batch)
     }
 
-    /// Adds the retired ranges of more packs to an open batch: Retired → Syncing.
+    /// Adds the retired ranges of more packs to a batch: Retired → Syncing.
     ///
-    /// Only for a batch for which the caller has not begun to synchronise the CPUs. The caller drops
-    /// its lock between two calls, so that other tasks wait for one call at most. A batch takes up to
-    /// [`PACKS_PER_BATCH`] packs; the others wait for the next one. A batch of another pool, or one
-    /// of which a part was released, takes no more. The cost is that of [`Pool::begin_batch`].
-    pub fn extend_batch(&mut self, batch: &mut Batch) {
-        if self.under_way == Some(batch.serial) {
+    /// The caller drops its lock between two calls, so that other tasks wait for one call at most. A
+    /// batch takes up to [`PACKS_PER_BATCH`] packs; the others wait for the next one. A batch of
+    /// another pool takes no more. The cost is that of [`Pool::begin_batch`].
+    pub fn extend_batch(&mut self, batch: &mut OpenBatch) {
+        if self.under_way == Some(batch.batch.serial) {
             self.gather(batch);
         } else {
-            batch.open = 0;
+            batch.room = 0;
         }
     }
 
     /// Adds the retired ranges of some packs to the batch that is under way.
-    fn gather(&mut self, batch: &mut Batch) {
+    fn gather(&mut self, open: &mut OpenBatch) {
         let mut words = 0u32;
-        while batch.open > 0 && words < WORDS_PER_CALL {
+        while open.room > 0 && words < WORDS_PER_CALL {
             let Some(slot) = self.pop_retired() else {
                 break;
             };
@@ -117,11 +135,11 @@ where
                 words = words.saturating_add(pack.spans().0.len());
                 pack.begin_sync()
             });
-            batch.tally = batch.tally.plus(begun);
-            batch.open = batch.open.saturating_sub(1);
+            open.batch.tally = open.batch.tally.plus(begun);
+            open.room = open.room.saturating_sub(1);
         }
         if self.first_retired.is_none() {
-            batch.open = 0;
+            open.room = 0;
         }
     }
 
@@ -168,7 +186,6 @@ where
         let rest = self.first_syncing.map(|_| Batch {
             serial: batch.serial,
             tally: batch.tally.minus(tally),
-            open: 0,
         });
         self.under_way = rest.as_ref().map(|rest| rest.serial);
         Released { tally, rest }

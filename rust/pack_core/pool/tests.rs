@@ -3,6 +3,7 @@
 //! Tests of the set of packs. Unlike those in `tests/` they see what is private.
 
 use super::batch::Batch;
+use super::batch::OpenBatch;
 use super::batch::Released;
 use super::batch::PACKS_PER_BATCH;
 use super::ranges::Reserved;

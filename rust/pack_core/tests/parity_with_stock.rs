@@ -46,7 +46,7 @@ fn free(pool: &mut HostPool, image: &Reserved) {
     let taken = pool.begin_retire(image.pack, image.range.start());
     assert_eq!(taken, Ok(Taken::Retiring(image.range)));
     pool.retired(image.pack, image.range).unwrap();
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     assert_eq!(common::release(pool, batch).ranges, 1);
     while pool.take_empty(|_, _| true).is_some() {}
 }

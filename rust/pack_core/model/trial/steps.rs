@@ -22,6 +22,7 @@ use crate::model::shadow::ShadowPack;
 use crate::pack::retiring::WORDS_PER_SLICE;
 use crate::pack::Pack;
 use crate::pool::batch::Batch;
+use crate::pool::batch::OpenBatch;
 use crate::pool::batch::PACKS_PER_BATCH;
 use crate::pool::ranges::Reserved;
 use crate::pool::Slot;
@@ -294,11 +295,12 @@ where
         if self.batch.is_some() {
             return ensure(begun.is_none(), "a second batch");
         }
-        if let Some(batch) = &mut begun {
-            while batch.is_open() {
-                self.pool.extend_batch(batch);
+        if let Some(open) = &mut begun {
+            while open.has_room() {
+                self.pool.extend_batch(open);
             }
         }
+        let begun = begun.map(OpenBatch::close);
         let tally = self.shadow.begin_batch(PACKS_PER_BATCH);
         let found = begun.as_ref().map(Batch::tally);
         self.batch = begun;

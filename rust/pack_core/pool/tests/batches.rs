@@ -11,7 +11,7 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
     let (one, two) = (reserve(&mut pool, 4), reserve(&mut pool, 4));
     assert_eq!(pool.begin_batch(), None);
     retire(&mut pool, one);
-    let first = pool.begin_batch().unwrap();
+    let first = pool.begin_batch().unwrap().close();
     retire(&mut pool, two);
     assert_eq!(pool.begin_batch(), None);
     assert_eq!(
@@ -25,7 +25,7 @@ fn what_is_retired_during_a_batch_waits_for_the_next() {
         pool.find(two.pack, two.range.start()).unwrap().0,
         RangeState::Retired
     );
-    let second = pool.begin_batch().unwrap();
+    let second = pool.begin_batch().unwrap().close();
     assert_eq!(
         second.tally(),
         Tally {
@@ -73,7 +73,7 @@ fn an_image_freed_while_it_is_written_does_not_leak() {
         assert_eq!(end, Ok(WriteEnd::Doomed));
         assert_eq!(pool.stats().tallies.dying().chunks, 8);
         pool.retired(id, range).unwrap();
-        let batch = pool.begin_batch().unwrap();
+        let batch = pool.begin_batch().unwrap().close();
         assert_eq!(release(&mut pool, batch).chunks, 8);
         assert_eq!(pool.hole_bound(RankSet::ALL).get(), 8);
         check_invariants(&pool).unwrap();
@@ -90,7 +90,7 @@ fn a_batch_of_six() -> (TestPool, Batch) {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     (pool, batch)
 }
 
@@ -147,7 +147,7 @@ fn between_two_slices_everything_else_goes_on() {
     assert_eq!(rest.tally().ranges, 3);
     assert_eq!(release(&mut pool, rest).ranges, 3);
     assert_eq!(pool.stats().tallies.retired.ranges, 2);
-    let next = pool.begin_batch().unwrap();
+    let next = pool.begin_batch().unwrap().close();
     assert_eq!(release(&mut pool, next).ranges, 2);
     assert_eq!(pool.stats().tallies.total(), Tally::one(ChunkCount::new(4)));
     check_invariants(&pool).unwrap();
@@ -181,7 +181,7 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
     retire(&mut pool, ranges[2 * order[packs - 1] + 1]);
     for turn in 0..2 {
         let mine = &order[turn * PACKS_PER_BATCH..(turn + 1) * PACKS_PER_BATCH];
-        let batch = pool.begin_batch().unwrap();
+        let batch = pool.begin_batch().unwrap().close();
         assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64);
         for (slot, pair) in ranges.chunks(2).enumerate() {
             let state = pool
@@ -197,7 +197,7 @@ fn a_batch_has_a_limited_number_of_packs_and_packs_take_turns() {
         release(&mut pool, batch);
         check_invariants(&pool).unwrap();
     }
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     // One of the seven has two.
     assert_eq!(batch.tally().ranges, PACKS_PER_BATCH as u64 + 1);
     release(&mut pool, batch);
@@ -227,15 +227,14 @@ fn with_retired_ends(packs: usize) -> TestPool {
 fn a_batch_is_made_of_one_large_pack_a_call() {
     let packs = PACKS_PER_BATCH + 3;
     let mut pool = with_retired_ends(packs);
-    let (first, begun) = probe::count(|| pool.begin_batch().unwrap());
-    let mut batch = first;
+    let (mut open, begun) = probe::count(|| pool.begin_batch().unwrap());
     let mut costs = vec![begun];
-    assert_eq!(batch.tally().ranges, 2);
-    while batch.is_open() {
-        let ((), cost) = probe::count(|| pool.extend_batch(&mut batch));
+    assert_eq!(open.batch.tally().ranges, 2);
+    while open.has_room() {
+        let ((), cost) = probe::count(|| pool.extend_batch(&mut open));
         check_invariants(&pool).unwrap();
         costs.push(cost);
-        assert_eq!(batch.tally().ranges, 2 * costs.len() as u64);
+        assert_eq!(open.batch.tally().ranges, 2 * costs.len() as u64);
     }
     assert_eq!(costs.len(), PACKS_PER_BATCH);
     assert!(
@@ -244,7 +243,7 @@ fn a_batch_is_made_of_one_large_pack_a_call() {
     );
     assert_eq!(pool.stats().tallies.retired.ranges, 2 * 3);
     // As many ranges fit in a slice, but they are far from each other.
-    let mut rest = Some(batch);
+    let mut rest = Some(open.close());
     let mut slices = 0;
     while let Some(batch) = rest {
         let (released, cost) = probe::count(|| pool.release(batch, 64));
@@ -260,7 +259,7 @@ fn a_batch_is_made_of_one_large_pack_a_call() {
 #[test]
 fn a_batch_takes_what_is_retired_before_it_is_complete() {
     let mut pool = with_retired_ends(3);
-    let mut batch = pool.begin_batch().unwrap();
+    let mut open = pool.begin_batch().unwrap();
     // In the pack that the batch has, and in one that it does not have yet.
     let live: Vec<Reserved> = (0..2)
         .map(|slot| {
@@ -274,11 +273,12 @@ fn a_batch_takes_what_is_retired_before_it_is_complete() {
         assert_eq!(taken, Ok(Taken::Retiring(image.range)));
         pool.retired(image.pack, image.range).unwrap();
     }
-    assert_eq!(batch.tally().ranges, 2);
-    while batch.is_open() {
-        pool.extend_batch(&mut batch);
+    assert_eq!(open.batch.tally().ranges, 2);
+    while open.has_room() {
+        pool.extend_batch(&mut open);
         check_invariants(&pool).unwrap();
     }
+    let batch = open.close();
     assert_eq!(batch.tally().ranges, 3 * 2 + 2);
     assert_eq!(pool.stats().tallies.retired, Tally::default());
     // All of it becomes free, once.
@@ -293,25 +293,23 @@ fn a_batch_takes_what_is_retired_before_it_is_complete() {
 }
 
 #[test]
-fn a_batch_of_which_a_part_is_free_takes_no_more() {
+fn a_batch_of_another_pool_takes_no_more() {
     let mut pools = [with_retired_ends(3), with_retired_ends(2)];
     let [pool, other] = &mut pools;
-    let batch = pool.begin_batch().unwrap();
-    let mut rest = pool.release(batch, 1).rest.unwrap();
-    assert!(!rest.is_open());
-    pool.extend_batch(&mut rest);
-    // Nor does one of another pool.
-    let mut strange = Batch {
-        serial: other.begin_batch().unwrap().serial + 1,
-        tally: Tally::default(),
-        open: 1,
+    let _open = pool.begin_batch().unwrap();
+    let mut strange = OpenBatch {
+        batch: Batch {
+            serial: other.begin_batch().unwrap().batch.serial + 1,
+            tally: Tally::default(),
+        },
+        room: 1,
     };
     for pool in [&mut *pool, other] {
         pool.extend_batch(&mut strange);
-        assert!(!strange.is_open());
-        strange.open = 1;
+        assert!(!strange.has_room());
+        strange.room = 1;
     }
-    assert_eq!(strange.tally(), Tally::default());
+    assert_eq!(strange.close().tally(), Tally::default());
     assert_eq!(pool.stats().tallies.retired.ranges, 4);
     check_invariants(pool).unwrap();
 }
@@ -324,7 +322,7 @@ fn a_strange_batch_has_no_effect() {
         pool.add(pack(8, 0)).unwrap();
         let range = reserve(pool, 4);
         retire(pool, range);
-        begun.push(pool.begin_batch());
+        begun.push(pool.begin_batch().map(OpenBatch::close));
     }
     let [one, two] = &mut pools;
     // The second pool goes on to its next batch.
@@ -332,7 +330,7 @@ fn a_strange_batch_has_no_effect() {
     assert_eq!(release(two, second).ranges, 1);
     let range = reserve(two, 2);
     retire(two, range);
-    let strange = two.begin_batch().unwrap();
+    let strange = two.begin_batch().unwrap().close();
     assert_eq!(release(one, strange), Tally::default());
     assert_eq!(one.stats().tallies.syncing.ranges, 1);
     let first = begun.pop().flatten().unwrap();

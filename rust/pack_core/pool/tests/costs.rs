@@ -18,7 +18,7 @@ fn riddled(images: u32) -> (TestPool, PackId) {
             make_live(&mut pool, reserved);
         }
     }
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     assert_eq!(release(&mut pool, batch).ranges, u64::from(holes));
     assert_eq!(pool.stats().tallies.live.ranges, u64::from(images));
     (pool, id)
@@ -119,7 +119,7 @@ fn a_batch_costs_nothing_for_packs_without_retired_ranges() {
         }
         let range = reserve(&mut pool, 3);
         retire(&mut pool, range);
-        let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
+        let (batch, begin) = probe::count(|| pool.begin_batch().unwrap().close());
         let (tally, release) = probe::count(|| release(&mut pool, batch));
         assert_eq!(tally.chunks, 3);
         assert!(begin > 0 && release > 0);
@@ -146,7 +146,7 @@ fn a_slice_costs_what_it_frees() {
         retire(&mut pool, pair[0]);
         make_live(&mut pool, pair[1]);
     }
-    let mut rest = pool.begin_batch();
+    let mut rest = pool.begin_batch().map(OpenBatch::close);
     assert_eq!(rest.as_ref().unwrap().tally().ranges, u64::from(RANGES));
     let (mut total, mut slices) = (0, 0);
     while let Some(batch) = rest {
@@ -173,7 +173,7 @@ fn a_whole_batch_costs_its_words() {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let (batch, begin) = probe::count(|| pool.begin_batch().unwrap());
+    let (batch, begin) = probe::count(|| pool.begin_batch().unwrap().close());
     let (tally, release) = probe::count(|| release(&mut pool, batch));
     assert_eq!(tally.ranges, u64::from(RANGES));
     let words = u64::from(RANGES.div_ceil(64));
@@ -192,7 +192,7 @@ fn a_slice_of_neighbours_costs_a_few_words() {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let (mut rest, mut slices) = (pool.begin_batch(), 0);
+    let (mut rest, mut slices) = (pool.begin_batch().map(OpenBatch::close), 0);
     while let Some(batch) = rest {
         let (released, cost) = probe::count(|| pool.release(batch, 32));
         assert!(cost <= slice_bound(64 + 16), "slice {slices}: {cost}");
@@ -212,7 +212,7 @@ fn a_slice_of_large_images_costs_their_words() {
     ranges
         .into_iter()
         .for_each(|range| retire(&mut pool, range));
-    let mut rest = pool.begin_batch();
+    let mut rest = pool.begin_batch().map(OpenBatch::close);
     for slice in 0..8 {
         let (released, cost) = probe::count(|| pool.release(rest.take().unwrap(), 1));
         // The word after the last is looked at, too.
@@ -238,7 +238,7 @@ fn beginning_costs_no_more_than_a_batch_of_packs() {
             retire(&mut pool, ends[0]);
             retire(&mut pool, ends[2]);
         }
-        let (batch, cost) = probe::count(|| pool.begin_batch().unwrap());
+        let (batch, cost) = probe::count(|| pool.begin_batch().unwrap().close());
         assert_eq!(batch.tally().ranges, 2 * PACKS_PER_BATCH as u64);
         let words = PACKS_PER_BATCH as u64 * 10;
         assert!(
@@ -257,7 +257,7 @@ fn the_figures_of_a_pack_cost_little() {
     // The free chunks that are set aside end in a hole of 100 chunks.
     let images = [30_000, 100, 2_000].map(|chunks| reserve(&mut pool, chunks));
     retire(&mut pool, images[1]);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     let _ = reserve(&mut pool, 2);
     let (stats, cost) = probe::count(|| pool.pack(id).unwrap().stats());

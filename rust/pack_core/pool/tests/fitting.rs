@@ -34,7 +34,7 @@ fn with_holes(ranks: &[u8], holes: &[(u32, u32, u32)]) -> TestPool {
         let _ = (at < 200).then(|| reserve(&mut pool, 200 - at));
         to_free.into_iter().for_each(|hole| retire(&mut pool, hole));
     }
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     pool
 }
@@ -70,7 +70,7 @@ fn a_hole_that_is_not_as_it_was_is_not_taken() {
         let images = [10, 4, 3, 20, 6, 21].map(|chunks| reserve(&mut pool, chunks));
         for hole in [vec![images[1], images[4]], vec![images[longer]]] {
             hole.into_iter().for_each(|image| retire(&mut pool, image));
-            let batch = pool.begin_batch().unwrap();
+            let batch = pool.begin_batch().unwrap().close();
             release(&mut pool, batch);
         }
         assert_eq!(fit(&mut pool, 4, RankSet::ALL), (0, 37), "{longer}");
@@ -84,7 +84,7 @@ fn room_that_is_set_aside_is_not_taken() {
     let image = reserve(&mut pool, 2);
     assert_eq!(image.range.start().get(), 10);
     retire(&mut pool, image);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert_eq!(fit(&mut pool, 1, RankSet::ALL), (0, 100));
 }
@@ -154,7 +154,7 @@ fn a_hole_is_noted_once() {
         let image = reserve(&mut pool, 4);
         assert_eq!(image.range.start().get(), 10);
         retire(&mut pool, image);
-        let batch = pool.begin_batch().unwrap();
+        let batch = pool.begin_batch().unwrap().close();
         release(&mut pool, batch);
     }
     for start in [10, 40, 190] {
@@ -169,7 +169,7 @@ fn a_pack_for_one_image_is_not_used_again() {
     let only = reserve(&mut pool, 20);
     let _ = pool.add(pack(64, 0)).unwrap();
     retire(&mut pool, only);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert_eq!(fit(&mut pool, 4, RankSet::ALL), (1, 0));
 }
@@ -195,7 +195,7 @@ fn a_pack_that_went_takes_its_holes_with_it() {
     pool.add(pack(20, 0)).unwrap();
     let only = reserve(&mut pool, 20);
     retire(&mut pool, only);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert!(pool.take_empty(|_, _| true).is_some());
     let size = ChunkCount::new(15).bytes();

@@ -118,7 +118,7 @@ fn the_largest_hole_of_some_ranks() {
     let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
     assert_eq!(pool.hole_bound(ranks(&[1])).get(), 30);
     retire(&mut pool, range);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert_eq!(pool.hole_bound(ranks(&[1])).get(), 100);
     pool.take_empty(|_, stats| stats.chunks == 100).unwrap();
@@ -240,7 +240,7 @@ fn a_pack_that_waits_is_not_empty() {
     stays(&mut pool);
     pool.retired(range.pack, range.range).unwrap();
     stays(&mut pool);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     stays(&mut pool);
     release(&mut pool, batch);
     assert!(pool.take_empty(|_, _| true).is_some());
@@ -288,7 +288,6 @@ fn the_recount_sees_every_damage() {
             let batch = Batch {
                 serial: pool.under_way.unwrap(),
                 tally: Tally::default(),
-                open: 0,
             };
             release(pool, batch);
             pool.under_way = Some(0);
@@ -318,7 +317,7 @@ fn the_recount_sees_every_damage() {
         ];
         assert!(ranges.iter().all(|range| range.pack.slot() == 0));
         retire(&mut pool, ranges[0]);
-        let _batch = pool.begin_batch().unwrap();
+        let _batch = pool.begin_batch().unwrap().close();
         retire(&mut pool, ranges[1]);
         make_live(&mut pool, ranges[2]);
         check_invariants(&pool).unwrap();
@@ -336,7 +335,7 @@ fn a_pack_for_one_image_takes_no_other() {
         number += 1;
         let reserved = reserve(pool, number);
         retire(pool, reserved);
-        let batch = pool.begin_batch().unwrap();
+        let batch = pool.begin_batch().unwrap().close();
         release(pool, batch);
         reserved.pack.slot() == 0
     };
@@ -357,7 +356,7 @@ fn a_pack_for_one_image_takes_no_other() {
             range,
         },
     );
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert!(!is_offered(&mut pool), "when the image is gone");
     assert_eq!(check_invariants(&pool), Ok(()));
@@ -376,7 +375,7 @@ fn a_search_from_elsewhere_hides_no_lower_place() {
         assert_eq!(reserve(&mut pool, chunks).range.start().get(), place);
     }
     retire(&mut pool, behind_origin);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     let size = ChunkCount::new(3).bytes();
     let wrapped = pool.reserve_from(size, ChunkCount::ONE, RankSet::ALL, 400);
@@ -437,7 +436,7 @@ fn room_before_the_lead_within_slots_is_found() {
     let first = within(&mut pool, 64, slots).unwrap();
     assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 2);
     retire(&mut pool, first);
-    let batch = pool.begin_batch().unwrap();
+    let batch = pool.begin_batch().unwrap().close();
     release(&mut pool, batch);
     assert_eq!(check_invariants(&pool), Ok(()));
     assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 1);

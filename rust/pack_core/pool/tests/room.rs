@@ -22,7 +22,7 @@ fn free(pool: &mut TestPool, ranges: impl IntoIterator<Item = Reserved>, at_most
     for range in ranges {
         retire(pool, range);
     }
-    let mut batch = pool.begin_batch();
+    let mut batch = pool.begin_batch().map(OpenBatch::close);
     while let Some(begun) = batch {
         batch = pool.release(begun, at_most).rest;
     }

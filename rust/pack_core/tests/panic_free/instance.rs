@@ -15,6 +15,7 @@ use pack_core::ChunkIdx;
 use pack_core::ChunkRange;
 use pack_core::Error;
 use pack_core::Flaw;
+use pack_core::OpenBatch;
 use pack_core::PackId;
 use pack_core::PackStats;
 use pack_core::PoolStats;
@@ -123,8 +124,9 @@ emit! {
     retired(pool: &mut Pool, id: PackId, range: ChunkRange) -> Result<(), Error> {
         pool.retired(id, range)
     }
-    begin_batch(pool: &mut Pool) -> Option<Batch> { pool.begin_batch() }
-    extend_batch(pool: &mut Pool, batch: &mut Batch) -> () { pool.extend_batch(batch) }
+    begin_batch(pool: &mut Pool) -> Option<OpenBatch> { pool.begin_batch() }
+    extend_batch(pool: &mut Pool, open: &mut OpenBatch) -> () { pool.extend_batch(open) }
+    close_batch(open: OpenBatch) -> Batch { open.close() }
     release(pool: &mut Pool, batch: Batch, at_most: u32) -> Released {
         pool.release(batch, at_most)
     }

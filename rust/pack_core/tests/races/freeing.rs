@@ -146,7 +146,7 @@ impl Syncer {
             0 => {
                 if let Some(batch) = world.pool.begin_batch() {
                     assert!(world.batch.is_none(), "two batches");
-                    world.batch = Some((self.name, batch));
+                    world.batch = Some((self.name, batch.close()));
                 }
             }
             1 if mine => world.synchronise(),

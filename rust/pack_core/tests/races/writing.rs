@@ -12,6 +12,7 @@ use crate::schedules::number_of_schedules;
 use pack_core::Batch;
 use pack_core::ChunkCount;
 use pack_core::ChunkRange;
+use pack_core::OpenBatch;
 use pack_core::RangeState;
 use pack_core::Taken;
 use pack_core::WriteEnd;
@@ -60,10 +61,10 @@ fn trimming_while_reserving() {
 
 /// Releases everything that is retired. Returns whether all ranges that are left are live.
 fn nothing_leaks(memory: &mut Memory, batch: Option<Batch>) -> bool {
-    let mut rest = batch.or_else(|| memory.pool.begin_batch());
+    let mut rest = batch.or_else(|| memory.pool.begin_batch().map(OpenBatch::close));
     while let Some(batch) = rest {
         common::release(&mut memory.pool, batch);
-        rest = memory.pool.begin_batch();
+        rest = memory.pool.begin_batch().map(OpenBatch::close);
     }
     let tallies = memory.pool.stats().tallies;
     common::total(&tallies) == tallies.live
@@ -92,7 +93,7 @@ fn an_image_that_is_being_finalized_is_not_handed_out_and_does_not_leak() {
                     Some(batch) => {
                         common::release(&mut memory.pool, batch);
                     }
-                    None => batch = memory.pool.begin_batch(),
+                    None => batch = memory.pool.begin_batch().map(OpenBatch::close),
                 },
                 // The pool cannot tell a late finalize or free of the first image from one of the
                 // new image at the same address. So this thread begins to write at once.
