@@ -67,8 +67,8 @@
 //! # Example
 //!
 //! ```
-//! use pack_core::{ChunkCount, Error, Pack, Pool, Rank, RankSet, Released, Reserved, Slot};
-//! use pack_core::{Taken, WriteEnd, PACK_CHUNKS};
+//! use pack_core::{ChunkCount, Error, OpenBatch, Pack, Pool, Rank, RankSet, Released, Reserved};
+//! use pack_core::{Slot, Taken, WriteEnd, PACK_CHUNKS};
 //!
 //! // The caller lends all storage: here a `Vec`, in the kernel a `KVec`.
 //! type Words = Vec<u64>;
