@@ -271,6 +271,9 @@ fn check_fresh<S: DerefMut<Target = [u64]>>(pack: &Pack<S>, slot: u32) -> Result
             && (fresh.end()..fresh.stop()).all(|chunk| !used(chunk)),
         || Flaw::of_pack("a fresh chunk is free before others that are used", slot),
     )?;
+    ensure(!fresh.is_empty() || fresh.least() == u32::MAX, || {
+        Flaw::of_pack("it is said what fits before no chunks", slot)
+    })?;
     let over_origin = fresh.start() < pack.origin() && pack.origin() < fresh.stop();
     ensure(!over_origin, || {
         Flaw::of_pack("the fresh chunks go over the origin", slot)

@@ -5,8 +5,11 @@
 //! Images come one after the other, and each is placed behind the one before. If the index of free
 //! runs followed each of them, every image would cost a search and a way up the tree. So a part of
 //! a hole is set aside: the index counts all of it as used, once, and images take their chunks
-//! from it without a look at the index. When it does not serve any more, the index learns what of it
-//! is free.
+//! from it without a look at the index. An image that is too long for what is left goes on in the
+//! hole behind it, and so does the run, which then begins in that image. When it does not serve any
+//! more, the index learns what of it is free.
+
+use core::ops::Range;
 
 use crate::bitmap;
 use crate::bitmap::WORD_BITS;
@@ -57,13 +60,42 @@ impl Fresh {
         part.max(AT_LEAST.min(chunks.get() / 2))
     }
 
-    /// Makes the run from `start` up to `stop`, of which the chunks from `end` on are free. `least`
-    /// chunks do not fit before it.
+    /// Returns the first chunk of the run behind an image: it has the image's last ones, so that
+    /// it takes them back when the image is trimmed, but leaves room for the next image, also
+    /// behind one that is longer than a run.
     #[inline]
-    pub(crate) fn new(start: u32, end: u32, stop: u32, least: u32) -> Self {
+    fn start_behind(image: &Range<u32>, chunks: ChunkCount) -> u32 {
+        let half = Self::limit(chunks) / 2;
+        image.end.saturating_sub(half).max(image.start)
+    }
+
+    /// Returns the last chunk at which the run behind an image may stop, if that is in the pack.
+    #[inline]
+    pub(crate) fn most(image: &Range<u32>, chunks: ChunkCount) -> u32 {
+        Self::start_behind(image, chunks).saturating_add(Self::limit(chunks))
+    }
+
+    /// Makes the run behind an image, in a pack of `chunks` chunks, whose free chunks go up to `stop`;
+    /// an empty one if there are none. An image of `least` chunks does not fit before this one.
+    #[inline]
+    pub(crate) fn behind(image: &Range<u32>, stop: u32, least: u32, chunks: ChunkCount) -> Self {
+        if stop <= image.end {
+            return Self::default();
+        }
         Self {
-            start,
-            end,
+            start: Self::start_behind(image, chunks),
+            end: image.end,
+            stop,
+            least,
+        }
+    }
+
+    /// Makes the run with the chunks `used` and the free ones behind these up to `stop`.
+    #[cfg(test)]
+    pub(crate) fn new(used: Range<u32>, stop: u32, least: u32) -> Self {
+        Self {
+            start: used.start,
+            end: used.end,
             stop,
             least,
         }
@@ -177,7 +209,7 @@ mod tests {
         let edges = [0, 1, 63, 64, 65, 127, 128, 190, 191, 192, 193];
         for start in edges {
             for stop in edges.into_iter().filter(|stop| *stop >= start) {
-                let fresh = Fresh::new(start, start, stop, 0);
+                let fresh = Fresh::new(start..start, stop, 0);
                 for word in 0..4 {
                     let want = (0..64).filter(|bit| fresh.contains(64 * word + bit));
                     let want = want.fold(0, |bits, bit| bits | (1u64 << bit));
@@ -193,7 +225,7 @@ mod tests {
 
     #[test]
     fn chunks_are_taken_while_there_is_room() {
-        let mut fresh = Fresh::new(10, 14, 20, 4);
+        let mut fresh = Fresh::new(10..14, 20, 4);
         assert_eq!(fresh.take(3), None);
         assert_eq!(fresh.take(7), None);
         assert_eq!(fresh.take(4), Some(14));

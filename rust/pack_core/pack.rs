@@ -274,7 +274,7 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     #[cfg(test)]
     pub(crate) fn set_aside(&mut self, start: u32, stop: u32) {
         self.refresh();
-        self.fresh = Fresh::new(start, start, stop, u32::MAX);
+        self.fresh = Fresh::new(start..start, stop, u32::MAX);
         let fresh = self.fresh;
         self.parts_mut().refresh(start, stop, fresh);
         self.note_bound();

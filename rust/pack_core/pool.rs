@@ -95,7 +95,7 @@ pub struct Pool<S, L> {
     slots: L,
     /// The index across packs.
     holes: Tournament<S>,
-    /// Where most images go, without a look at the index. Any slot would do.
+    /// Where most images go, without a look at the index, and where searches in it begin.
     lead: Option<Lead>,
     /// The same for images that only go to these slots.
     lead_within: Option<(SlotRange, Lead)>,

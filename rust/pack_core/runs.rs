@@ -46,7 +46,7 @@ impl Summary {
     #[inline]
     fn of_word(used: u64) -> Self {
         if used == u64::MAX {
-            // As most words that images have filled.
+            // Images have filled it: the usual word in a busy pack.
             return Self::default();
         }
         Self {

@@ -102,7 +102,7 @@ fn both_spans_are_checked() {
 
 /// A run of fresh chunks from `start` up to `stop`, the first `count` of which are used.
 fn run(start: u32, count: u32, stop: u32) -> Fresh {
-    Fresh::new(start, start + count, stop, count)
+    Fresh::new(start..start + count, stop, count)
 }
 
 #[test]
@@ -173,6 +173,16 @@ fn a_hole_before_the_fresh_chunks_is_checked() {
     let fresh = pool.pack(id).map(Pack::fresh).unwrap();
     assert_eq!((fresh.end() - fresh.start(), fresh.least()), (2, 3));
     damage(&mut pool, 0, |pack| pack.fresh_mut().note(2));
+    assert!(check_invariants(&pool).is_err());
+}
+
+/// Where no chunks are fresh, nothing is known of what comes before them.
+#[test]
+fn what_no_fresh_chunks_know_is_checked() {
+    let mut pool = pool(1);
+    pool.add(pack(300, 0)).unwrap();
+    assert_eq!(check_invariants(&pool), Ok(()));
+    damage(&mut pool, 0, |pack| pack.fresh_mut().note(301));
     assert!(check_invariants(&pool).is_err());
 }
 

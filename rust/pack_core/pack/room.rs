@@ -3,6 +3,7 @@
 //! Finding room, and setting it aside for the next images (`fresh.rs`).
 
 use core::ops::DerefMut;
+use core::ops::Range;
 
 use super::parts;
 use super::parts::GROUP;
@@ -112,53 +113,51 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         Some(start)
     }
 
-    /// Takes `count` chunks behind the image that came last, which go beyond the fresh run, if they are
-    /// free and nothing fits before. Returns the first of them. O(chunks/64 + log of the pack).
+    /// Takes `count` chunks behind the image that came last, if they are free but go beyond the
+    /// fresh run, and nothing fits before. Returns the first of them.
     ///
-    /// The index keeps what it knows of the old run: all its chunks are used now.
+    /// O(words of these chunks and of a run + log of the pack), or O(words) as [`Self::find_bound`].
     fn take_beyond(&mut self, count: u32) -> Option<u32> {
         let fresh = self.fresh;
-        if count < fresh.least() {
+        if fresh.is_empty() || count < fresh.least() {
             return None;
         }
         let start = fresh.end();
-        let end = start.checked_add(count)?;
-        let next = self.run_behind(start, end, fresh.stop(), fresh.least())?;
-        let stop = end.max(next.stop());
-        // INVARIANT: The chunks of the old run count as used, and are. So are those of the image,
-        // and those of the new run are free.
-        self.fresh = next;
-        let mut parts = self.parts_mut();
-        parts.fill_used(start, end, true);
-        parts.refresh(fresh.stop(), stop, next);
-        self.note_bound();
+        let image = start..start.checked_add(count)?;
+        let stop = self.free_behind(&image, fresh.stop())?;
+        // The index keeps what it knows of the old run, which counts as used: all of it is now.
+        self.take_with_room(image, fresh.stop(), stop, fresh.least());
         Some(start)
     }
 
-    /// Returns the fresh run with the end of an image from `start` up to `end`, and what is free
-    /// behind it; an empty one if nothing is. The image's chunks before `known` are free. Returns
-    /// [`None`] if others are not, or if they go over the origin.
-    fn run_behind(&self, start: u32, end: u32, known: u32, least: u32) -> Option<Fresh> {
-        let limit = Fresh::limit(self.chunks);
-        // An image may be longer than a run. The next one is to have room, too.
-        let first = end.saturating_sub(limit / 2).max(start);
-        // Chunks from the origin on come before all others: it does not go over that.
-        let last = if start < self.origin {
+    /// Returns where the free chunks end that a run could have behind an image, whose own ones are
+    /// known to be free up to `known`. Returns [`None`] if others of them are not, or if they go
+    /// over the origin.
+    fn free_behind(&self, image: &Range<u32>, known: u32) -> Option<u32> {
+        // Chunks from the origin on come before all others: a run does not go over that.
+        let limit = if image.start < self.origin {
             self.origin
         } else {
             self.chunks.get()
         };
-        let most = first.saturating_add(limit).min(last);
+        let most = Fresh::most(image, self.chunks).min(limit);
         let groups = parts::groups(&self.storage, self.chunks);
         let stop = bitmap::clear_until::<GROUP>(groups, known, most);
-        if stop < end {
-            return None;
-        }
-        Some(if stop == end {
-            Fresh::default()
-        } else {
-            Fresh::new(first, end, stop, least)
-        })
+        (stop >= image.end).then_some(stop)
+    }
+
+    /// Takes the free chunks of an image, and sets those behind it aside, up to `stop`. An image of
+    /// `least` chunks does not fit before it. The index counts all chunks before `known` as it
+    /// should, those of the image and behind it as free.
+    fn take_with_room(&mut self, image: Range<u32>, known: u32, stop: u32, least: u32) {
+        // INVARIANT: The chunks behind the image are free up to `stop`, and from here on its own are
+        // used. The index counts both as used.
+        self.fresh = Fresh::behind(&image, stop, least, self.chunks);
+        let fresh = self.fresh;
+        let mut parts = self.parts_mut();
+        parts.fill_used(image.start, image.end, true);
+        parts.refresh(known, stop, fresh);
+        self.note_bound();
     }
 
     /// Takes `count` chunks at the first place from the origin on. Returns that.
@@ -173,31 +172,28 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
         if !fresh.is_empty()
             && found.is_none_or(|start| self.order(start) > self.order(fresh.start()))
         {
-            self.fresh.note(count);
-            let next = self.take_next(count).or_else(|| self.take_beyond(count));
-            if next.is_some() {
-                return next;
+            if count < fresh.least() {
+                self.fresh.note(count);
+                let next = self.take_next(count).or_else(|| self.take_beyond(count));
+                if next.is_some() {
+                    return next;
+                }
             }
-            if fresh.start() <= self.origin && fresh.room() > 0 {
+            let before_origin = fresh.start() < self.origin || fresh.end() == self.origin;
+            if before_origin && fresh.room() > 0 {
                 // The hole of the run's free chunks may go over the origin, and be long enough.
                 self.refresh();
                 found = self.fit(self.origin, count, 1);
             }
         }
         let start = found?;
-        let end = start.saturating_add(count);
-        match self.run_behind(start, end, end, count) {
-            Some(next) if !next.is_empty() => {
+        let image = start..start.saturating_add(count);
+        match self.free_behind(&image, image.end) {
+            Some(stop) if stop > image.end => {
                 self.refresh();
-                // INVARIANT: The chunks up to `stop` are free, and the index counts them as used
-                // from here on.
-                self.fresh = next;
-                let mut parts = self.parts_mut();
-                parts.fill_used(start, end, true);
-                parts.refresh(start, next.stop(), next);
-                self.note_bound();
+                self.take_with_room(image, start, stop, count);
             }
-            _ => self.take(start, end),
+            _ => self.take(image.start, image.end),
         }
         Some(start)
     }

@@ -20,7 +20,7 @@ pub const PACKS_PER_BATCH: usize = 32;
 /// has that many. It bounds what is done under the caller's lock.
 const WORDS_PER_CALL: u32 = 512;
 
-/// The ranges of up to [`PACKS_PER_BATCH`] packs that were retired when the batch began. They
+/// Ranges of up to [`PACKS_PER_BATCH`] packs that were retired before the batch was closed. They
 /// become free after a synchronisation of all CPUs.
 ///
 /// If a batch is dropped, its ranges stay out of use for ever, and the pool makes no other batch:
@@ -109,13 +109,13 @@ where
     /// Adds the retired ranges of more packs to a batch: Retired → Syncing.
     ///
     /// The caller drops its lock between two calls, so that other tasks wait for one call at most. A
-    /// batch takes up to [`PACKS_PER_BATCH`] packs; the others wait for the next one. A batch of
-    /// another pool takes no more. The cost is that of [`Pool::begin_batch`].
-    pub fn extend_batch(&mut self, batch: &mut OpenBatch) {
-        if self.under_way == Some(batch.batch.serial) {
-            self.gather(batch);
+    /// batch takes up to [`PACKS_PER_BATCH`] packs; the others wait for the next one. One of
+    /// another number than that under way takes no more. The cost is that of [`Pool::begin_batch`].
+    pub fn extend_batch(&mut self, open: &mut OpenBatch) {
+        if self.under_way == Some(open.batch.serial) {
+            self.gather(open);
         } else {
-            batch.room = 0;
+            open.room = 0;
         }
     }
 
@@ -147,8 +147,8 @@ where
     /// Syncing → Free. Frees fewer if they are far from each other.
     ///
     /// The caller drops its lock between two calls, so that other tasks wait for one slice at most.
-    /// The batch is under way until all of it is released. A batch of another pool has no effect
-    /// and no rest.
+    /// The batch is under way until all of it is released. One of another number has no effect and
+    /// no rest. Pools number theirs alike: the caller does not mix those of two pools.
     ///
     /// O(words from the first range of the slice to the end of its last in each of its packs; these
     /// are bounded as in [`Pool::begin_batch`]).

@@ -54,9 +54,9 @@ where
     /// Reserves chunks for `size` bytes in the first pack that has room, of the best rank in
     /// `among` that has such a pack: Free → Reserved.
     ///
-    /// The range starts at a multiple of `align` chunks. O(ranks + log slots + size/64 + log of the
-    /// pack) for an alignment of 1; for others, that for each hole that is long enough but not
-    /// aligned.
+    /// The range starts at a multiple of `align` chunks. O(ranks + log slots + size/64 + 1/64 of the
+    /// pack's words), or O(the pack's words) for its first images, for an alignment of 1; for
+    /// others, that for each hole that is long enough but not aligned.
     ///
     /// # Errors
     ///
@@ -169,8 +169,10 @@ where
         if let Some(reserved) = lead.and_then(|lead| self.reserve_at(lead, count, among)) {
             return Ok(reserved);
         }
-        let lead = lead.filter(|lead| lead.among == among && lead.least <= count.get());
-        let lead = lead.and_then(|lead| Some((self.rank_of_slot(lead.slot)?, lead.slot)));
+        // By the invariants of the lead it fits in no pack before.
+        let search_from = lead
+            .filter(|lead| lead.among == among && lead.least <= count.get())
+            .and_then(|lead| Some((self.rank_of_slot(lead.slot)?, lead.slot)));
         let within = slots.unwrap_or(SlotRange::ALL);
         for rank in among.iter() {
             if first && place == Place::Fitting {
@@ -178,8 +180,7 @@ where
                     return Ok(reserved);
                 }
             }
-            let mut next = match lead {
-                // In the packs before that it does not fit.
+            let mut next = match search_from {
                 Some((of, slot)) if of == rank => slot,
                 _ => within.start,
             };

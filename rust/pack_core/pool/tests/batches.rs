@@ -293,7 +293,7 @@ fn a_batch_takes_what_is_retired_before_it_is_complete() {
 }
 
 #[test]
-fn a_batch_of_another_pool_takes_no_more() {
+fn a_batch_that_is_not_under_way_takes_no_more() {
     let mut pools = [with_retired_ends(3), with_retired_ends(2)];
     let [pool, other] = &mut pools;
     let _open = pool.begin_batch().unwrap();
