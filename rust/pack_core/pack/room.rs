@@ -147,8 +147,8 @@ impl<S: DerefMut<Target = [u64]>> Pack<S> {
     }
 
     /// Takes the free chunks of an image, and sets those behind it aside, up to `stop`. An image of
-    /// `least` chunks does not fit before it. The index counts all chunks before `known` as it
-    /// should, those of the image and behind it as free.
+    /// `least` chunks does not fit before it. The index counts the image's chunks before `known` as
+    /// used already, and those from there on as free.
     fn take_with_room(&mut self, image: Range<u32>, known: u32, stop: u32, least: u32) {
         // INVARIANT: The chunks behind the image are free up to `stop`, and from here on its own are
         // used. The index counts both as used.
