@@ -200,6 +200,27 @@ fn a_hole_that_goes_on_is_checked() {
     assert_eq!(pool.pack(id).map(|pack| pack.fresh().room()), Some(4));
 }
 
+/// What is wrong with the fresh chunks is said by the rule that they break first.
+#[test]
+fn each_rule_of_the_fresh_chunks_is_checked() {
+    let says = |origin, change: &dyn Fn(&mut Pack<Vec<u64>>)| {
+        let mut pool = pool(1);
+        let pack = pack(300, 0).with_origin(origin);
+        pool.add(pack).unwrap();
+        let _ = pool.reserve(1, ChunkCount::new(64), RankSet::ALL).unwrap();
+        assert_eq!(check_invariants(&pool), Ok(()));
+        damage(&mut pool, 0, change);
+        check_invariants(&pool).map_err(|flaw| flaw.what)
+    };
+    assert_eq!(says(0, &|pack| pack.set_aside(1, 5)), Ok(()));
+    let long = says(0, &|pack| pack.set_aside(1, 6));
+    assert_eq!(long, Err("too many chunks are fresh"));
+    let behind_stop = says(0, &|pack| *pack.fresh_mut() = run(0, 1, 0));
+    assert_eq!(behind_stop, Err("too many chunks are fresh"));
+    let over_origin = says(130, &|pack| pack.set_aside(128, 132));
+    assert_eq!(over_origin, Err("the fresh chunks go over the origin"));
+}
+
 #[test]
 fn the_lead_is_checked() {
     let among = RankSet::NONE.with(Rank::BEST);
