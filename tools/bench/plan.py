@@ -108,6 +108,9 @@ class Guest:
     seed: int = 1
     # The name of the guest that this one repeats: both must give the same bytes.
     repeats: str | None = None
+    # The name of the guest that this one is a twin of: the same layout on a machine with less
+    # memory, where pages lie elsewhere. What differs between them differs by chance.
+    twin_of: str | None = None
     # Counts guests that are alike and need not give the same.
     turn: int = 1
     # Geometries of the TLB model; none: the guest runs without the plugin.
@@ -159,7 +162,7 @@ def geometries(full: bool) -> tuple[str, ...]:
 
 
 def main_guests(suite: str, models: tuple[str, ...]) -> list[Guest]:
-    """Misses, costs and memory; two layouts at least, and one of them twice."""
+    """Misses, costs and memory; two layouts at least, one guest twice, twins in the full plan."""
 
     def guest(layout: str, repeat: bool = False) -> Guest:
         name = f"{layout}-again" if repeat else layout
@@ -167,12 +170,23 @@ def main_guests(suite: str, models: tuple[str, ...]) -> list[Guest]:
         return Guest(name, "main", layout, suite, models=models, repeats=repeats)
 
     # The longest first.
-    first = [guest("stock"), guest("near"), guest("near", repeat=True)]
+    first = [guest("stock"), guest("near")]
+    if suite == "quick":
+        first.append(guest("near", repeat=True))
     # No goal needs more of these, and it would be most of the full plan's time.
     rest = [dataclasses.replace(guest(layout), suite="quick") for layout in ["far", "base", "page"]]
     if suite == "full":
-        rest.append(dataclasses.replace(guest("c64"), suite="quick"))
+        again = guest("far", repeat=True)
+        rest += [dataclasses.replace(one, suite="quick") for one in [again, guest("c64")]]
+        rest += [twin(one) for one in first]
     return first + rest
+
+
+def twin(guest: Guest) -> Guest:
+    """A guest of the same layout in which pages lie elsewhere; it runs the shorter suite."""
+    return dataclasses.replace(
+        guest, name=f"{guest.name}-twin", suite="quick", memory="1000M", twin_of=guest.name
+    )
 
 
 def compiler_guests(full: bool, models: tuple[str, ...]) -> list[Guest]:
@@ -197,6 +211,8 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
             Guest(f"{layout}-sense", "sensitivity", layout, "sense", models=SENSITIVITY),
             Guest(f"{layout}-16k", "pages_16k", layout, "k16", flavour="arm64-16k", models=models),
         ]
+    # One of them shows chance; each takes as long as all that a goal needs.
+    guests += [twin(guest) for guest in guests if guest.name == "stock-max"]
     return guests
 
 
@@ -303,12 +319,13 @@ def read(path: pathlib.Path) -> list[Guest]:
 
 def listing(planned: list[Guest]) -> str:
     """The plan for a reader."""
-    head = ["guest", "layout", "suite", "CPU", "CPUs", "kernel", "KASLR", "repeats", "models", "s"]
+    head = ["guest", "layout", "suite", "CPU", "CPUs", "kernel", "KASLR", "repeats", "twin of"]
+    head += ["models", "s"]
     rows = [head]
     for guest in planned:
         cells = [guest.name, guest.layout, guest.suite, guest.cpu, guest.cpus, guest.flavour]
-        cells += ["yes" if guest.kaslr else "", guest.repeats or "", len(guest.models)]
-        rows.append([str(cell) for cell in [*cells, guest.seconds]])
+        cells += ["yes" if guest.kaslr else "", guest.repeats or "", guest.twin_of or ""]
+        rows.append([str(cell) for cell in [*cells, len(guest.models), guest.seconds]])
     wide = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()

@@ -687,7 +687,7 @@ class Full(Runs):
         if guest.name in have:
             return
         name = STAND_INS.get(guest.purpose, "{layout}").format(layout=guest.layout)
-        name = guest.repeats or ("base" if name == "c64" else name)
+        name = guest.repeats or guest.twin_of or ("base" if name == "c64" else name)
         for kind in ["guest", "json"] if guest.models else ["guest"]:
             shutil.copy(self.runs / f"{name}.{kind}", self.runs / f"{guest.name}.{kind}")
         if guest.purpose == "fleet" and not guest.repeats:
@@ -723,6 +723,44 @@ class Full(Runs):
         self.assertIn("| ITLB_WALK | 5 (5..5) | 5 (5..5) | +0.00 % |", text)
         self.assertIn("this machine does not count it", text)
         self.assertNotIn("only in the full run", text)
+
+    def beyond_chance(self) -> int:
+        """How many figures are worse, as the goals say it."""
+        found = subjects.collect(self.runs)["goals"]
+        row = next(row for row in found if row["text"].startswith("figures in the list"))
+        self.assertEqual(row["module"][0], row["module"][1])
+        return row["module"][0]
+
+    def test_chance(self) -> None:
+        """a figure that differs as much between twins is not among those that are worse"""
+        number = region_of(self.runs, "near", line="hot", hot=100, place="dense")
+
+        def change(line: dict) -> None:
+            line["models"][0]["class"]["bpf"]["misses"] = 12345
+
+        def place() -> tuple[bool, bool]:
+            """Whether the figure is among those that are worse, and among those by chance."""
+            text = subjects.report(subjects.collect(self.runs))
+            row = "| realistic, 1000 live, 100 hot, dense, warm | bpf misses, n1/lru, 20 rounds |"
+            worse, _, rest = text.partition("## Where the module is")[2].partition("### By chance")
+            return row in worse, row in rest.partition("\n#")[0]
+
+        self.assertEqual(place(), (False, False))
+        counts = [self.beyond_chance()]
+        for guest, where_ in [("near", (False, True)), ("near-twin", (True, False))]:
+            edit(self.runs / f"{guest}.json", where(change, region=number))
+            self.assertEqual(place(), where_)
+            counts.append(self.beyond_chance())
+        self.assertEqual(counts, [counts[0], counts[0], counts[0] + 1])
+
+    def test_chance_of_loads(self) -> None:
+        """the same of the cost of a load; also if it is stock that differs from its twin"""
+        number = region_of(self.runs, "stock", line="load_free", what="load", live=0)
+        for guest in ["near", "stock-twin"]:
+            edit(self.runs / f"{guest}.json", where(put(ic_ivau=777), region=number))
+        found = {(one["where"], one["what"]): one for one in subjects.collect(self.runs)["worse"]}
+        one = found["256 B beside 0 live", "IC IVAU of a load, at most"]
+        self.assertEqual((one["module"], one["chance"]), (777, one["module"] - one["stock"]))
 
     def test_fleet(self) -> None:
         """worse: interrupts off with short-lived programs; no report without these"""
@@ -833,6 +871,13 @@ class Plan(unittest.TestCase):
                 if guest.repeats:
                     first = dataclasses.replace(guest, name=guest.repeats, repeats=None)
                     self.assertEqual(by_name[guest.repeats], first)
+                if guest.twin_of:
+                    first = by_name[guest.twin_of]
+                    like = dataclasses.replace(
+                        guest, name=first.name, suite=first.suite, memory=first.memory, twin_of=None
+                    )
+                    self.assertEqual(like, first)
+                    self.assertNotEqual(guest.memory, first.memory)
 
     def test_written(self) -> None:
         """a plan that is written and read is the same"""

@@ -18,7 +18,7 @@ LEFT_OUT = {
         "the full plan must take less than an hour, and no goal needs these figures"
     ),
     "8 CPUs": "a machine with two cores gives them too little at a time",
-    "a second run of other guests than near": (
+    "a second run of more than one guest": (
         "one guest that repeats to the byte shows that guests do"
     ),
     "loads and frees by bpf(2) beside 10,000 live ones": "direct calls beside 10,000 are measured",
@@ -146,6 +146,8 @@ def not_run(runs: Runs) -> list[tuple[str, str]]:
     if other := [one for one in plan.geometries(full=True) if one not in ours]:
         short = line_of({"lines": lines_of(runs)}, "plan") == "quick"
         missing += [(f"geometries {', '.join(other)}", ONLY_FULL)] if short else []
+    if not runs.twins():
+        missing.append(("two guests of one layout, which show chance", ONLY_FULL))
     if "hardware" not in have:
         missing.append((plan.PURPOSES["hardware"], "this host is no arm64 machine with KVM"))
     return missing + list(LEFT_OUT.items())

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import plan
 
 from . import attach, entropy, environment, fragmentation, linear, memory, syncs
-from .compare import Worse
+from .compare import Worse, beyond_chance
 from .runs import Runs, spread
 from .text import both, number, section as titled, table
 
@@ -83,7 +83,8 @@ def find_all(rows: list[dict], **wanted: object) -> list[dict]:
 
 def of_worse(worse: list[Worse]) -> Iterator[Goal]:
     """The list of figures that are worse than stock's."""
-    yield Goal("figures in the list of those worse than stock's", 0, "", None, alone(len(worse)))
+    count = len(beyond_chance(worse))
+    yield Goal("figures in the list of those worse than stock's", 0, "", None, alone(count))
 
 
 def of_syncs(subjects: dict) -> Iterator[Goal]:

@@ -95,8 +95,17 @@ class Runs:
             raise RunsError("no guest was run twice")
 
     def of(self, purpose: str) -> list[Run]:
-        """The runs for a purpose, without those that only repeat another."""
-        return [r for r in self.all if r.guest.purpose == purpose and not r.guest.repeats]
+        """The runs for a purpose, without those that only repeat another and without twins."""
+        return [
+            run
+            for run in self.all
+            if run.guest.purpose == purpose and not run.guest.repeats and not run.guest.twin_of
+        ]
+
+    def twins(self) -> list[tuple[Run, Run]]:
+        """Pairs of runs of one layout, with pages elsewhere."""
+        by_name = {run.name: run for run in self.all}
+        return [(by_name[run.guest.twin_of], run) for run in self.all if run.guest.twin_of]
 
     def layouts(self, purpose: str, wanted: Iterable[str] = ()) -> dict[str, Run]:
         """One run for each layout; all `wanted` layouts if there is any."""

@@ -13,6 +13,7 @@ from types import ModuleType
 from . import (
     attach,
     calls,
+    chance,
     compare,
     compiler,
     direct,
@@ -69,6 +70,7 @@ def collect(directory: pathlib.Path) -> dict:
     runs = Runs(directory)
     rows = {name: subject.rows(runs) for name, subject in SUBJECTS.items()}
     found = [one for name, subject in SUBJECTS.items() for one in subject.worse(rows[name])]
+    found = sorted(chance.judged(runs, found), key=lambda one: -one.ratio)
     return {
         "environment": environment.rows(runs),
         "subjects": rows,
@@ -81,31 +83,53 @@ def collect(directory: pathlib.Path) -> dict:
 
 def summary(data: dict, found: list[compare.Worse]) -> str:
     """The first lines."""
-    lines = [
-        goals.summary(data["goals"]),
-        f"* **Worse than stock** in {len(found)} of the figures below, which follow the goals: "
-        f"{'; '.join(compare.kinds(found))}.",
-    ]
+    beyond = compare.beyond_chance(found)
+    text = (
+        f"* **Worse than stock** in {len(beyond)} of the figures below, which follow the goals: "
+        f"{'; '.join(compare.kinds(beyond))}."
+    )
+    if rest := len(found) - len(beyond):
+        text += f" In {rest} more by no more than two guests of one layout differ."
+    lines = [goals.summary(data["goals"]), text]
     for name, subject in SUBJECTS.items():
         lines += subject.summary(data["subjects"][name])
     return titled(TITLE, environment.origin(data["environment"]) + ".", "\n".join(lines))
 
 
+def cells_of(one: compare.Worse) -> list[str]:
+    """A figure in a table."""
+    values = [tenths(value).removesuffix(".0") for value in (one.stock, one.module)]
+    return [one.where, one.what, *values, f"+{tenths(one.difference).removesuffix('.0')}"]
+
+
 def worse_section(found: list[compare.Worse]) -> str:
     """Where stock is better."""
-    body = []
-    for one in found:
-        cells = [tenths(value).removesuffix(".0") for value in (one.stock, one.module)]
-        difference = tenths(one.difference).removesuffix(".0")
-        body.append([one.where, one.what, *cells, f"+{difference}"])
     head = ["where", "what", "stock", "module (near)", "difference"]
-    return titled(
+    beyond = [cells_of(one) for one in compare.beyond_chance(found)]
+    section = titled(
         "## Where the module is worse than stock",
-        "All of it, however small. Timer ticks fall elsewhere in another layout, and one "
-        "different address changes everything that random replacement draws afterwards: both show "
-        "as small differences of either sign. Instructions of frees are listed only beyond the "
-        "background's own change.",
-        table(head, body) if body else "In no figure below.",
+        "All of it, however small; first what is most of stock's. Timer ticks fall elsewhere in "
+        "another layout, and one different address changes everything that random replacement "
+        "draws afterwards: both show as small differences of either sign. Instructions of frees "
+        "are listed only beyond the background's own change.",
+        table(head, beyond) if beyond else "In no figure below.",
+    )
+    rest = [
+        [*cells_of(one), tenths(one.chance).removesuffix(".0")] for one in found if one.by_chance
+    ]
+    if not rest:
+        return section
+    return "\n".join(
+        [
+            section,
+            titled(
+                "### By chance",
+                "The module is not worse by more than two guests of one layout, stock or near, "
+                "differ in the same figure. These have 1,024 and 1,000 MiB, so that pages lie "
+                "elsewhere, and are alike otherwise.",
+                table([*head, "of one layout"], rest),
+            ),
+        ]
     )
 
 
