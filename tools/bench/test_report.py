@@ -731,36 +731,92 @@ class Full(Runs):
         self.assertEqual(row["module"][0], row["module"][1])
         return row["module"][0]
 
+    def place(self, what: str) -> tuple[bool, bool]:
+        """Whether a figure is among those that are worse, and among those by chance."""
+        text = subjects.report(subjects.collect(self.runs))
+        worse, _, rest = text.partition("## Where the module is")[2].partition("### By chance")
+        return f"| {what} |" in worse, f"| {what} |" in rest.partition("\n#")[0]
+
     def test_chance(self) -> None:
-        """a figure that differs as much between twins is not among those that are worse"""
+        """worse beyond chance: with the module all guests of a layout have more than all without"""
+
+        def misses(count: int) -> Callable[[dict], None]:
+            def change(line: dict) -> None:
+                line["models"][0]["class"]["bpf"]["misses"] = count
+
+            return change
+
         number = region_of(self.runs, "near", line="hot", hot=100, place="dense")
-
-        def change(line: dict) -> None:
-            line["models"][0]["class"]["bpf"]["misses"] = 12345
-
-        def place() -> tuple[bool, bool]:
-            """Whether the figure is among those that are worse, and among those by chance."""
-            text = subjects.report(subjects.collect(self.runs))
-            row = "| realistic, 1000 live, 100 hot, dense, warm | bpf misses, n1/lru, 20 rounds |"
-            worse, _, rest = text.partition("## Where the module is")[2].partition("### By chance")
-            return row in worse, row in rest.partition("\n#")[0]
-
-        self.assertEqual(place(), (False, False))
-        counts = [self.beyond_chance()]
-        for guest, where_ in [("near", (False, True)), ("near-twin", (True, False))]:
-            edit(self.runs / f"{guest}.json", where(change, region=number))
-            self.assertEqual(place(), where_)
-            counts.append(self.beyond_chance())
-        self.assertEqual(counts, [counts[0], counts[0], counts[0] + 1])
+        what = "realistic, 1000 live, 100 hot, dense, warm | bpf misses, n1/lru, 20 rounds"
+        self.assertEqual(self.place(what), (False, False))
+        before = self.beyond_chance()
+        for guest, count, where_ in [
+            ("near", 12345, (False, True)),
+            ("near-twin", 6000, (True, False)),
+            ("near-twin-again", 6000, (True, False)),
+            ("stock-twin", 6000, (False, True)),
+            ("stock-twin", 5999, (True, False)),
+        ]:
+            edit(self.runs / f"{guest}.json", where(misses(count), region=number))
+            if guest == "near-twin":
+                continue
+            self.assertEqual(self.place(what), where_, f"{guest}: {count}")
+            self.assertEqual(self.beyond_chance(), before + where_[0])
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertNotIn("twins: other guests", text)
+        edit(self.runs / "stock-twin.json", where(misses(6000), region=number))
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertIn(" more it is so by chance: twins", text)
+        self.assertIn("stock-twin (1000M), near-twin (1000M), stock-max-twin (1000M)", text)
 
     def test_chance_of_loads(self) -> None:
-        """the same of the cost of a load; also if it is stock that differs from its twin"""
+        """the same of the cost of a load, on each CPU model"""
         number = region_of(self.runs, "stock", line="load_free", what="load", live=0)
-        for guest in ["near", "stock-twin"]:
-            edit(self.runs / f"{guest}.json", where(put(ic_ivau=777), region=number))
-        found = {(one["where"], one["what"]): one for one in subjects.collect(self.runs)["worse"]}
-        one = found["256 B beside 0 live", "IC IVAU of a load, at most"]
-        self.assertEqual((one["module"], one["chance"]), (777, one["module"] - one["stock"]))
+        for cpu, title in [("", ""), ("-max", ", -cpu max")]:
+            what = f"256 B beside 0 live{title} | IC IVAU of a load, at most"
+            edit(self.runs / f"near{cpu}.json", where(put(ic_ivau=777), region=number))
+            if cpu:
+                edit(self.runs / "near-max-twin.json", where(put(ic_ivau=777), region=number))
+                self.assertEqual(self.place(what), (True, False))
+            edit(self.runs / f"stock{cpu}-twin.json", where(put(ic_ivau=777), region=number))
+            self.assertEqual(self.place(what), (False, True))
+
+    def test_shorter_suite(self) -> None:
+        """a twin has what its shorter suite does, and nothing that the longer one does not do"""
+
+        def longer(lines: list[dict]) -> list[dict]:
+            """More of the lines, as beside other programs."""
+            return [
+                line | {"live": 5000, "bytes": 512} if line["line"] == kind else line | {"hot": 77}
+                for kind in ["load_free", "hot"]
+                for line in lines
+                if line["line"] == kind
+            ]
+
+        for guest in ["stock", "near", "far", "base", "page", "c64"]:
+            add_lines(self.runs / f"{guest}.guest", longer)
+        found = subjects.collect(self.runs)["subjects"]["loads"]["main"]
+        self.assertIn(5000, {row["live"] for row in found})
+        change = where(put(hot=78), line="hot", hot=100)
+        self.spoil("near-twin.guest", change, "near-twin: hot lines that near does not have")
+
+    def test_lost_guest(self) -> None:
+        """no report of a twin without the guest that it is a twin of"""
+        change = where(put(twin_of="nobody"), name="near-twin")
+        self.spoil("plan", change, "near-twin: no guest nobody, whose twin it is")
+
+    def test_older_run(self) -> None:
+        """a full run from before there were twins says so"""
+        edit(self.runs / "plan", lambda line: None if line["twin_of"] else line)
+        lines = (self.runs / "plan").read_text()
+        first = json.loads(lines.splitlines()[0])
+        again = first | {"name": "stock-again", "repeats": "stock"}
+        (self.runs / "plan").write_text(lines + json.dumps(again) + "\n")
+        for kind in ["guest", "json"]:
+            shutil.copy(self.runs / f"stock.{kind}", self.runs / f"stock-again.{kind}")
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertNotIn("### By chance", text)
+        self.assertIn("differs by chance: this run is older than", text)
 
     def test_fleet(self) -> None:
         """worse: interrupts off with short-lived programs; no report without these"""
@@ -863,6 +919,7 @@ class Plan(unittest.TestCase):
             planned = plan.guests(full, hardware=full)
             by_name = {guest.name: guest for guest in planned}
             self.assertEqual(len(by_name), len(planned))
+            twins: list[tuple[str, str]] = []
             for guest in planned:
                 self.assertIn(guest.purpose, plan.PURPOSES)
                 self.assertIn(guest.layout, plan.LAYOUTS)
@@ -871,13 +928,21 @@ class Plan(unittest.TestCase):
                 if guest.repeats:
                     first = dataclasses.replace(guest, name=guest.repeats, repeats=None)
                     self.assertEqual(by_name[guest.repeats], first)
-                if guest.twin_of:
+                elif guest.twin_of:
                     first = by_name[guest.twin_of]
                     like = dataclasses.replace(
                         guest, name=first.name, suite=first.suite, memory=first.memory, twin_of=None
                     )
                     self.assertEqual(like, first)
-                    self.assertNotEqual(guest.memory, first.memory)
+                    self.assertEqual((first.memory, guest.memory), ("1G", "1000M"))
+                    # The shorter suite begins the longer one.
+                    self.assertIn(
+                        (first.suite, guest.suite), [("full", "quick"), ("quick", "quick")]
+                    )
+                    twins.append((guest.purpose, guest.layout))
+            self.assertEqual(len(twins), len(set(twins)))
+            for _, layout in twins:
+                self.assertIn(("main", layout), twins)
 
     def test_written(self) -> None:
         """a plan that is written and read is the same"""

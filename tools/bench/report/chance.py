@@ -1,71 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How much a figure differs between two guests of one layout, in which pages lie elsewhere.
+"""The figures of twins: guests of one layout in which pages lie elsewhere.
 
-A difference between stock and module that is not larger shows nothing.
+If a guest with the module has no more of something than a guest without, twins included, its
+layout does not show that the module is worse.
 """
 
 import copy
-from collections.abc import Iterator
+import dataclasses
 from types import ModuleType
 
 from . import loads, misses
 from .compare import Worse
-from .misses import SCENARIO
-from .runs import Run, Runs
+from .runs import Run, Runs, RunsError
 
-# The subjects whose figures depend on where pages lie and when ticks come. Their rows are made of
-# the guest's lines of a kind, each with a key that guests of different suites share.
+# Subjects whose figures depend on where pages lie and when ticks come: the guest's lines that
+# their rows are made of, and the key of these, which guests of different suites share.
 SUBJECTS: dict[ModuleType, tuple[str, list[str]]] = {
-    misses: ("hot", [*SCENARIO, "rounds"]),
+    misses: ("hot", [*misses.SCENARIO, "rounds"]),
     loads: ("load_free", ["live", "bytes"]),
 }
 
 
-def shared(run: Run, other: Run) -> Run:
-    """A run, with the lines only whose keys both have."""
+def keys(run: Run, kind: str, key: list[str]) -> set[tuple]:
+    """The keys of a guest's lines of a kind."""
+    return {tuple(line[name] for name in key) for line in run.said(kind)}
+
+
+def reduced(run: Run, twin: Run) -> Run:
+    """A run without the lines that its twin's shorter suite does not make."""
     result = copy.copy(run)
-    result.lines = run.lines
     for kind, key in SUBJECTS.values():
-        keys = {tuple(line[name] for name in key) for line in other.said(kind)}
+        common = keys(twin, kind, key)
+        if not common <= keys(run, kind, key):
+            raise RunsError(f"{twin.name}: {kind} lines that {run.name} does not have")
         result.lines = [
             line
             for line in result.lines
-            if line["line"] != kind or tuple(line[name] for name in key) in keys
+            if line["line"] != kind or tuple(line[name] for name in key) in common
         ]
     return result
 
 
 class Pairs:
-    """Takes the place of Runs: one guest of a layout as stock, its twin as the module."""
+    """Takes the place of Runs: the guest of a layout as stock, its twin as the module."""
 
     def __init__(self, pairs: list[tuple[Run, Run]]):
-        self.pairs = pairs
+        self.by_purpose = {one.guest.purpose: (one, twin) for one, twin in pairs}
 
     def layouts(self, purpose: str, _wanted: object = ()) -> dict[str, Run]:
         """Both guests of a purpose."""
-        for one, other in self.pairs:
-            if one.guest.purpose == purpose:
-                return {"stock": shared(one, other), "near": shared(other, one)}
+        if purpose not in self.by_purpose:
+            return {}
+        one, twin = self.by_purpose[purpose]
+        return {"stock": reduced(one, twin), "near": twin}
+
+
+def of_twins(runs: Runs, layout: str) -> dict[tuple[str, str], float]:
+    """The figures of a layout's twins, by where and what."""
+    pairs = [pair for pair in runs.twins() if pair[0].guest.layout == layout]
+    if not pairs:
         return {}
-
-
-def differences(runs: Runs) -> Iterator[Worse]:
-    """Figures of which a guest has more than its twin, or the twin more."""
-    twins = runs.twins()
-    for layout in dict.fromkeys(one.guest.layout for one, _ in twins):
-        pairs = [pair for pair in twins if pair[0].guest.layout == layout]
-        for view in [Pairs(pairs), Pairs([(other, one) for one, other in pairs])]:
-            for subject in SUBJECTS:
-                yield from subject.worse(subject.rows(view))
+    return {
+        (one.where, one.what): one.module
+        for subject in SUBJECTS
+        for one in subject.figures(subject.rows(Pairs(pairs)))
+    }
 
 
 def judged(runs: Runs, found: list[Worse]) -> list[Worse]:
-    """The figures, each with what chance makes of it."""
-    width: dict[tuple[str, str], float] = {}
-    for one in differences(runs):
-        key = (one.where, one.what)
-        width[key] = max(width.get(key, 0), one.difference)
+    """The figures, each with those of the twins."""
+    stock, module = (of_twins(runs, layout) for layout in ["stock", "near"])
     return [
-        Worse(one.where, one.what, one.stock, one.module, width.get((one.where, one.what)))
+        dataclasses.replace(one, stock_twin=stock.get(key), module_twin=module.get(key))
         for one in found
+        for key in [(one.where, one.what)]
     ]
+
+
+def names(runs: Runs) -> list[str]:
+    """The twins, for the report."""
+    return [f"{twin.name} ({twin.guest.memory})" for _, twin in runs.twins()]

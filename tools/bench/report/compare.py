@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Figures in which the module is worse than stock."""
+"""Figures of stock and module, and those in which the module is worse."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ class Worse:
     what: str
     stock: float
     module: float
-    # The largest difference of this figure between two guests of one layout; None: no such guests.
-    chance: float | None = None
+    # The same figure of the guests' twins; None: there is no twin.
+    stock_twin: float | None = None
+    module_twin: float | None = None
 
     @property
     def difference(self) -> float:
@@ -23,13 +24,17 @@ class Worse:
 
     @property
     def ratio(self) -> float:
-        """How much more, in parts of stock's."""
+        """How much more, in parts of stock's, or of 1 if that is more."""
         return self.difference / max(self.stock, 1)
 
     @property
     def by_chance(self) -> bool:
-        """Whether two guests of one layout differ by as much."""
-        return self.chance is not None and self.difference <= self.chance
+        """Whether a guest with the module has no more than one without, twins included."""
+        stock, module = (
+            [value for value in side if value is not None]
+            for side in [(self.stock, self.stock_twin), (self.module, self.module_twin)]
+        )
+        return min(module) <= max(stock)
 
     @property
     def kind(self) -> str:
@@ -37,9 +42,30 @@ class Worse:
         return self.what.split(",")[0]
 
 
+@dataclass(frozen=True)
+class Figure:
+    """What stock and module have of something of which more is worse."""
+
+    where: str
+    what: str
+    stock: float
+    module: float
+    # A difference of no more than this says nothing.
+    slack: float = 0
+
+
 def worse(where: str, what: str, stock: float, module: float, slack: float = 0) -> list[Worse]:
     """The figure, if the module has more of it by more than `slack`."""
     return [Worse(where, what, stock, module)] if module - stock > slack else []
+
+
+def all_worse(figures: Iterable[Figure]) -> list[Worse]:
+    """Those of the figures of which the module has more."""
+    return [
+        found
+        for one in figures
+        for found in worse(one.where, one.what, one.stock, one.module, one.slack)
+    ]
 
 
 def beyond_chance(found: Iterable[Worse]) -> list[Worse]:

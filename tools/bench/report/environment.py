@@ -28,6 +28,7 @@ LEFT_OUT = {
     ),
 }
 ONLY_FULL = "only in the full run"
+TWINS = "twins: other guests of one layout, which show what differs by chance"
 OLDER = "this run is older than that part of the plan"
 # The commands of the plans.
 COMMANDS = {"quick": "make bench-quick", "full": "make bench"}
@@ -147,7 +148,8 @@ def not_run(runs: Runs) -> list[tuple[str, str]]:
         short = line_of({"lines": lines_of(runs)}, "plan") == "quick"
         missing += [(f"geometries {', '.join(other)}", ONLY_FULL)] if short else []
     if not runs.twins():
-        missing.append(("two guests of one layout, which show chance", ONLY_FULL))
+        quick_plan = line_of({"lines": lines_of(runs)}, "plan") == "quick"
+        missing.append((TWINS, ONLY_FULL if quick_plan else OLDER))
     if "hardware" not in have:
         missing.append((plan.PURPOSES["hardware"], "this host is no arm64 machine with KVM"))
     return missing + list(LEFT_OUT.items())

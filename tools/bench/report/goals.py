@@ -84,7 +84,8 @@ def find_all(rows: list[dict], **wanted: object) -> list[dict]:
 def of_worse(worse: list[Worse]) -> Iterator[Goal]:
     """The list of figures that are worse than stock's."""
     count = len(beyond_chance(worse))
-    yield Goal("figures in the list of those worse than stock's", 0, "", None, alone(count))
+    rest = f"{len(worse) - count} more by chance" if count < len(worse) else ""
+    yield Goal("figures in the list of those worse than stock's", 0, rest, None, alone(count))
 
 
 def of_syncs(subjects: dict) -> Iterator[Goal]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """What loading and freeing programs costs."""
 
-from .compare import Worse, worse as more
+from collections.abc import Iterator
+
+from .compare import Figure, Worse, all_worse
 from .runs import COSTS, Run, Runs, RunsError, counts, less_idle, spreads
 from .text import SHORT, both, in_order, number, section as titled, table
 
@@ -69,9 +71,8 @@ def rows(runs: Runs) -> dict:
     return found
 
 
-def worse(found: dict) -> list[Worse]:
-    """Where the module (near) costs more. Less than the background's change says nothing."""
-    result = []
+def figures(found: dict) -> Iterator[Figure]:
+    """Costs of stock and of the module (near). Less than the background's change says nothing."""
     for purpose, title in TITLES.items():
         for row in found.get(purpose, []):
             where = f"{row['bytes']} B beside {row['live']} live" + (f", {title}" if title else "")
@@ -79,16 +80,20 @@ def worse(found: dict) -> list[Worse]:
             for what in NAMED:
                 name = COSTS[what]
                 pair = [side["load"][what][1] for side in (stock, near)]
-                result += more(where, f"{name} of a load, at most", *pair)
+                yield Figure(where, f"{name} of a load, at most", *pair)
                 for times in stock["frees"]:
                     cells = [side["frees"][times] for side in (stock, near)]
                     slack = sum(cell["insns_uncertain"] for cell in cells) if what == "insns" else 0
                     pair = [cell[what] for cell in cells]
-                    result += more(where, f"{name} of freeing {times}", *pair, slack)
+                    yield Figure(where, f"{name} of freeing {times}", *pair, slack)
                 if stock["first"] and not row["live"]:
                     pair = [side["first"][what] for side in (stock, near)]
-                    result += more(where, f"{name} of the first load", *pair)
-    return result
+                    yield Figure(where, f"{name} of the first load", *pair)
+
+
+def worse(found: dict) -> list[Worse]:
+    """Where the module costs more."""
+    return all_worse(figures(found))
 
 
 def free(cell: dict, times: int, what: str) -> str:

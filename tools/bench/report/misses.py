@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from .compare import Worse, worse as more
+from .compare import Figure, Worse, all_worse
 from .runs import CLASSES, MAIN, Run, Runs, RunsError
 from .text import SHORT, in_order, number, section as titled, table
 
@@ -109,17 +109,20 @@ def modelled(found: dict) -> Iterator[tuple[str, dict, str]]:
                 yield title, row, model
 
 
-def worse(found: dict) -> list[Worse]:
-    """Scenarios in which the module (near, as it is by default) has more misses or walks."""
-    result = []
+def figures(found: dict) -> Iterator[Figure]:
+    """Misses and walks of every scenario, stock's and the module's (near, as it is by default)."""
     for title, row, model in modelled(found):
         where = name_of(row) + (f", {title}" if title else "")
         for cls in CLASSES:
             for what in ["misses", "walks"]:
                 stock, near = (count(row, side, what, model, cls) for side in ["stock", "near"])
                 text = f"{cls} {what}, {model}, {row['rounds']} rounds"
-                result += more(where, text, stock, near)
-    return result
+                yield Figure(where, text, stock, near)
+
+
+def worse(found: dict) -> list[Worse]:
+    """Scenarios in which the module has more misses or walks."""
+    return all_worse(figures(found))
 
 
 def threshold(found: dict, place: str) -> tuple[dict | None, dict | None]:

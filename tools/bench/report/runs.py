@@ -103,9 +103,15 @@ class Runs:
         ]
 
     def twins(self) -> list[tuple[Run, Run]]:
-        """Pairs of runs of one layout, with pages elsewhere."""
+        """Pairs of runs of one layout, with pages elsewhere in the second."""
         by_name = {run.name: run for run in self.all}
-        return [(by_name[run.guest.twin_of], run) for run in self.all if run.guest.twin_of]
+        found = []
+        for run in self.all:
+            if run.guest.twin_of and not run.guest.repeats:
+                if run.guest.twin_of not in by_name:
+                    raise RunsError(f"{run.name}: no guest {run.guest.twin_of}, whose twin it is")
+                found.append((by_name[run.guest.twin_of], run))
+        return found
 
     def layouts(self, purpose: str, wanted: Iterable[str] = ()) -> dict[str, Run]:
         """One run for each layout; all `wanted` layouts if there is any."""
