@@ -774,10 +774,10 @@ class Full(Runs):
         number = region_of(self.runs, "stock", line="load_free", what="load", live=0)
         for cpu, title in [("", ""), ("-max", ", -cpu max")]:
             what = f"256 B beside 0 live{title} | IC IVAU of a load, at most"
-            edit(self.runs / f"near{cpu}.json", where(put(ic_ivau=777), region=number))
-            if cpu:
-                edit(self.runs / "near-max-twin.json", where(put(ic_ivau=777), region=number))
-                self.assertEqual(self.place(what), (True, False))
+            with_module = [f"near{cpu}", f"near{cpu}-twin", "near-twin-again"]
+            for guest in with_module:
+                edit(self.runs / f"{guest}.json", where(put(ic_ivau=777), region=number))
+            self.assertEqual(self.place(what), (True, False))
             edit(self.runs / f"stock{cpu}-twin.json", where(put(ic_ivau=777), region=number))
             self.assertEqual(self.place(what), (False, True))
 
