@@ -38,7 +38,7 @@ help:
 	@echo '  make litmus     the order of cache maintenance, against the memory model of arm64'
 	@echo '  make protocol   the concurrency of the service, with a model checker'
 	@echo '  make loom       the gate of the module, all executions of a few tasks'
-	@echo '  make mutants    changes in pack_core and pagetable that no test notices (hours;'
+	@echo '  make mutants    changes in pack_core and pagetable that no test notices (an hour;'
 	@echo '                  a run that was stopped goes on)'
 	@echo '  make coverage   what the tests of these two crates reach'
 	@echo '  make fuzz       100 million operations on pack_core (a run that was stopped goes on)'
