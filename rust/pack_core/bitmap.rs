@@ -376,8 +376,11 @@ mod tests {
         ];
         for start in edges {
             for end in edges {
-                for value in [false, true] {
-                    let background = if value { 0 } else { u64::MAX };
+                let backgrounds = [0, u64::MAX, 0xa5a5_0ff0_1234_8001];
+                for (value, background) in [false, true]
+                    .into_iter()
+                    .flat_map(|value| backgrounds.map(|background| (value, background)))
+                {
                     let (mut fast, mut slow) = ([background; 3], [background; 3]);
                     fill::<1>(&mut fast, start, end, value);
                     for bit in (0..192).filter(|bit| (start..end).contains(bit)) {

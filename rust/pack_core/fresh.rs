@@ -224,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn a_small_pack_sets_aside_half_of_itself() {
+        for (chunks, most) in [
+            (1, 0),
+            (2, 1),
+            (7, 3),
+            (8, 4),
+            (319, 4),
+            (320, 5),
+            (6400, 100),
+        ] {
+            assert_eq!(Fresh::limit(ChunkCount::new(chunks)), most, "{chunks}");
+        }
+    }
+
+    #[test]
     fn chunks_are_taken_while_there_is_room() {
         let mut fresh = Fresh::new(10..14, 20, 4);
         assert_eq!(fresh.take(3), None);

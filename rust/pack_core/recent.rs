@@ -228,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_is_not_looked_at_again() {
+        let mut lists = lists();
+        lists.note(rank(0), hole(1, 2, 4));
+        lists.note(rank(0), hole(1, 9, 7));
+        assert!(take(&mut lists, 0, 4).is_some());
+        assert_eq!(take(&mut lists, 0, 4).map(|hole| hole.count), Some(7));
+        assert_eq!(take(&mut lists, 0, 1), None);
+        assert_eq!(lists.lengths, [0; Rank::COUNT as usize]);
+    }
+
+    #[test]
     fn the_lowest_comes_first_and_the_highest_is_forgotten() {
         let holes = ENTRIES as u32 + 3;
         // Upwards, downwards, and in some order: the factors have no divisor in common with it.

@@ -352,6 +352,20 @@ mod tests {
     }
 
     #[test]
+    fn no_more_of_the_index_is_computed_than_changes() {
+        let mut fixture = Fixture::new(8 * WORD_BITS);
+        // No node has the number 0.
+        fixture.tree[0] = 0x5eed;
+        fixture.fill(0, 1, true);
+        assert_eq!(fixture.tree[0], 0x5eed);
+        // What is above a node that does not change is left alone, also if it is wrong.
+        fixture.tree[1] = 0;
+        fixture.tree[2] = 0;
+        fixture.fill(0, 1, true);
+        assert_eq!(fixture.tree[1..3], [0, 0]);
+    }
+
+    #[test]
     fn leaves_are_a_power_of_two() {
         for (words, leaves) in [(0, 1), (1, 1), (2, 2), (3, 4), (512, 512), (513, 1024)] {
             assert_eq!(leaves_for(words), leaves);

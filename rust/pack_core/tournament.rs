@@ -184,6 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn no_more_nodes_are_computed_than_change() {
+        let mut trees = tournament(8);
+        let rank = Rank::new(0).unwrap();
+        trees.update(7, rank, 20);
+        assert_eq!((trees.largest(rank), trees.node(0, rank)), (20, 0));
+        // The leaf and two nodes above it are written and their neighbours read; the root does not
+        // change.
+        for (value, visits) in [(9, 7), (9, 1), (8, 7)] {
+            let ((), cost) = probe::count(|| trees.update(0, rank, value));
+            assert_eq!(cost, visits, "{value}");
+        }
+    }
+
+    #[test]
     fn searches_agree_with_a_scan() {
         for slots in [1u32, 2, 3, 5, 8, 13, 64, 100] {
             let mut random = Random::new(u64::from(slots));

@@ -3,6 +3,7 @@
 //! Tests of one pack. Unlike those in `tests/` they see what is private.
 
 use super::*;
+use crate::probe;
 use crate::state::Taken;
 use crate::state::WriteEnd;
 
@@ -40,6 +41,28 @@ fn codes_are_one_to_one() {
     for state in RangeState::ALL {
         assert!(states.contains(&state));
         assert_eq!(RangeState::from_code(state.code()), Some(state));
+    }
+}
+
+#[test]
+fn any_state_is_written_over_any_other() {
+    for from in RangeState::ALL {
+        for to in RangeState::ALL {
+            let mut storage = [0; 2 * parts::GROUP];
+            parts::set_state(&mut storage, 70, from);
+            parts::set_state(&mut storage, 70, to);
+            let group = parts::Group::read(&storage, 1).unwrap();
+            assert_eq!(group.state(70), Some(to), "after {from:?}");
+        }
+    }
+}
+
+#[test]
+fn a_range_in_one_word_is_reserved_without_a_walk() {
+    let mut storage = [0; 2 * parts::GROUP];
+    for (start, count, visits) in [(0, 1, 0), (5, 9, 0), (14, 30, 0), (50, 20, 2), (70, 58, 0)] {
+        let ((), cost) = probe::count(|| parts::reserve(&mut storage, start, count));
+        assert_eq!(cost, visits, "{start}, {count}");
     }
 }
 
@@ -596,4 +619,51 @@ fn a_release_tells_of_the_short_holes() {
     // Too long.
     assert_eq!(told(&[4]), []);
     assert_eq!(told(&[3]), []);
+}
+
+/// What fits nowhere before the fresh run may fit where an image's tail was, if that comes before it
+/// in the order from the origin on.
+#[test]
+fn a_tail_before_the_fresh_run_ends_what_is_known_of_it() {
+    for (from, end, keep, kept) in [
+        // Before the last image; behind it; before the origin, and up to it.
+        (100, 120, 10, false),
+        (300, 320, 10, true),
+        (50, 70, 10, true),
+        (80, 100, 10, true),
+        // From before the origin on, and from the origin on.
+        (90, 110, 5, false),
+        (90, 110, 10, false),
+    ] {
+        let mut pack = pack(640).with_origin(100);
+        let count = ChunkCount::new(end - from);
+        let reserved = pack.reserve(count, ChunkCount::ONE, Some(from));
+        assert_eq!(reserved, Ok(range(from, end)));
+        pack.reserve(ChunkCount::new(8), ChunkCount::ONE, None)
+            .unwrap();
+        assert_eq!(pack.fresh().least(), 8);
+        pack.begin_image(ChunkIdx::new(from), ChunkCount::new(keep))
+            .unwrap();
+        let least = if kept { 8 } else { u32::MAX };
+        assert_eq!(pack.fresh().least(), least, "{from}..{end}, {keep}");
+    }
+}
+
+/// An image that fills a hole behind the fresh run leaves the run to those that fit in it.
+#[test]
+fn an_image_elsewhere_leaves_the_fresh_run() {
+    let mut pack = pack(640);
+    for (from, end) in [(15, 320), (328, 640)] {
+        let count = ChunkCount::new(end - from);
+        pack.reserve(count, ChunkCount::ONE, Some(from)).unwrap();
+    }
+    let mut reserve = |count| {
+        pack.reserve(ChunkCount::new(count), ChunkCount::ONE, None)
+            .unwrap()
+    };
+    assert_eq!([reserve(2), reserve(6)], [range(0, 2), range(2, 8)]);
+    assert_eq!(reserve(8), range(320, 328));
+    assert_eq!(pack.reserve_next(ChunkCount::ONE), None);
+    let next = pack.reserve_next(ChunkCount::new(2));
+    assert_eq!(next, Some(range(8, 10)));
 }

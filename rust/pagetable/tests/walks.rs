@@ -195,7 +195,8 @@ fn permissions_of_a_leaf() {
 
 #[test]
 fn tables_restrict_what_is_below() {
-    for level in 0..3 {
+    // Any of the levels, and several at once.
+    for levels in 1..8 {
         for (bits, access) in [
             (TABLE_READ_ONLY, "r-x"),
             (TABLE_NO_KERNEL_EXECUTE, "rw-"),
@@ -203,8 +204,7 @@ fn tables_restrict_what_is_below() {
             // UXNTable and APTable[0] are about user space.
             ((1 << 60) | (1 << 61), "rwx"),
         ] {
-            let mut limits = [0; 3];
-            limits[level] = bits;
+            let limits = [0, 1, 2].map(|level| if (levels >> level) & 1 == 1 { bits } else { 0 });
             let (regime, mut memory) = tables_4k(VA, limits);
             memory.set(0x4000, (VA >> 12) & 511, PAGE);
             assert_eq!(memory.leaf(&regime, VA).access().to_string(), access);

@@ -350,3 +350,25 @@ fn a_batch_that_is_lost_stops_reuse_and_nothing_else() {
     assert_eq!(pool.stats().tallies.dying().chunks, 8);
     check_invariants(&pool).unwrap();
 }
+
+#[test]
+fn a_call_releases_a_bounded_number_of_words() {
+    let mut pool = pool(32);
+    // In each pack a range in the first word and one sixty words further.
+    for _ in 0..32 {
+        pool.add(pack(61 * 64, 0)).unwrap();
+    }
+    for _ in 0..32 {
+        let ends = [1, 61 * 64 - 2, 1].map(|chunks| reserve(&mut pool, chunks));
+        retire(&mut pool, ends[0]);
+        retire(&mut pool, ends[2]);
+    }
+    let mut open = pool.begin_batch().unwrap();
+    while open.has_room() {
+        pool.extend_batch(&mut open);
+    }
+    assert_eq!(open.batch.tally().ranges, 64);
+    let released = pool.release(open.close(), u32::MAX);
+    assert_eq!(released.tally.ranges, 2 * 512u64.div_ceil(61));
+    assert!(released.rest.is_some());
+}

@@ -285,3 +285,22 @@ fn the_cost_of_large_images_in_a_row_is_that_of_one_look_at_the_index() {
         }
     }
 }
+
+#[test]
+fn full_packs_before_the_lead_cost_nothing() {
+    let costs = [0, 40].map(|full| {
+        let mut pool = pool(64);
+        for _ in 0..=full {
+            pool.add(pack(640, 0)).unwrap();
+        }
+        for _ in 0..full {
+            let _ = reserve(&mut pool, 640);
+        }
+        assert_eq!(reserve(&mut pool, 30).pack.slot(), full);
+        // More than the room behind the last image, so that it is looked for.
+        let (next, cost) = probe::count(|| reserve(&mut pool, 30));
+        assert_eq!(next.pack.slot(), full);
+        cost
+    });
+    assert_eq!(costs[0], costs[1]);
+}

@@ -208,3 +208,29 @@ fn a_pack_that_went_takes_its_holes_with_it() {
     pool.add(pack(16, 0)).unwrap();
     assert_eq!(fit(&mut pool, 15, RankSet::ALL), (0, 0));
 }
+
+/// Holes are taken from the lowest on, not from the origin on, also the largest of all.
+#[test]
+fn the_largest_hole_is_one_that_fits() {
+    let mut pool = pool(1);
+    pool.add(pack(200, 0).with_origin(100)).unwrap();
+    let mut holes = Vec::new();
+    for chunks in [50, 5, 45, 20, 5, 75] {
+        let reserved = reserve(&mut pool, chunks);
+        if chunks == 5 {
+            holes.push(reserved);
+        }
+    }
+    assert!(!pool.may_hold(ChunkCount::ONE, RankSet::ALL));
+    let mut starts: Vec<u32> = holes.iter().map(|hole| hole.range.start().get()).collect();
+    starts.sort_unstable();
+    for hole in holes {
+        retire(&mut pool, hole);
+    }
+    let batch = pool.begin_batch().unwrap().close();
+    release(&mut pool, batch);
+    assert_eq!(starts, [20, 150]);
+    for start in starts {
+        assert_eq!(fit(&mut pool, 5, RankSet::ALL), (0, start));
+    }
+}

@@ -114,6 +114,11 @@ fn the_largest_hole_of_some_ranks() {
         let (hole, cost) = probe::count(|| pool.hole_bound(among));
         assert_eq!(hole.get(), want, "{among:?}");
         assert_eq!(cost, among.iter().count() as u64);
+        assert!(pool.may_hold(hole, among) || among.iter().next().is_none());
+        assert!(
+            !pool.may_hold(ChunkCount::new(want + 1), among),
+            "{among:?}"
+        );
     }
     let range = pool.reserve(90 * 64, ChunkCount::ONE, ranks(&[1])).unwrap();
     assert_eq!(pool.hole_bound(ranks(&[1])).get(), 30);
@@ -452,4 +457,23 @@ fn a_pack_added_before_the_lead_within_slots_is_found() {
     pool.add_within(pack(64, 0), slots).unwrap();
     assert_eq!(check_invariants(&pool), Ok(()));
     assert_eq!(within(&mut pool, 2, slots).unwrap().pack.slot(), 1);
+}
+
+/// A pack that images go to tells nothing of the holes before it that are for shorter ones.
+#[test]
+fn shorter_images_go_to_packs_before_the_lead() {
+    for first in [4, 60] {
+        let mut pool = pool(2);
+        for _ in 0..2 {
+            pool.add(pack(64, 0)).unwrap();
+        }
+        // 60 chunks of the first pack, in one image or two.
+        let _ = reserve(&mut pool, first);
+        if first < 60 {
+            let _ = reserve(&mut pool, 60 - first);
+        }
+        assert_eq!(reserve(&mut pool, 10).pack.slot(), 1);
+        assert_eq!(check_invariants(&pool), Ok(()));
+        assert_eq!(reserve(&mut pool, 4).pack.slot(), 0, "first {first}");
+    }
 }

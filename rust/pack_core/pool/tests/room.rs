@@ -80,3 +80,73 @@ fn a_hole_before_the_origin_does_not_count_twice() {
     assert_eq!(pool.stats().largest_hole, 1_850);
     assert_eq!(pool.hole_bound(RankSet::ALL), ChunkCount::new(1_850 + 600));
 }
+
+#[test]
+fn the_next_image_goes_behind_the_last() {
+    let mut pool = one_pack(6_400, 0);
+    let bytes = |chunks| ChunkCount::new(chunks).bytes();
+    assert_eq!(pool.reserve_next(bytes(4), RankSet::ALL), None);
+    assert_eq!(place(&mut pool, 4), 0);
+    let mut next = |chunks, among| {
+        let reserved = pool.reserve_next(bytes(chunks), among);
+        reserved.map(|reserved| reserved.range.start().get())
+    };
+    assert_eq!(next(4, RankSet::ALL), Some(4));
+    assert_eq!(next(5, RankSet::ALL), Some(8));
+    // What is smaller may fit before, and other ranks may have room elsewhere.
+    assert_eq!(next(3, RankSet::ALL), None);
+    assert_eq!(next(4, ranks(&[0])), None);
+    assert_eq!(next(4, ranks(&[1])), None);
+    // More than the room.
+    assert_eq!(next(101, RankSet::ALL), None);
+    assert_eq!(next(4, RankSet::ALL), Some(13));
+}
+
+#[test]
+fn a_longer_image_does_not_hide_the_room_from_shorter_ones() {
+    let mut pool = one_pack(640, 0);
+    assert_eq!([place(&mut pool, 4), place(&mut pool, 20)], [0, 4]);
+    let next = pool.reserve_next(ChunkCount::new(4).bytes(), RankSet::ALL);
+    assert_eq!(next.map(|next| next.range.start().get()), Some(24));
+}
+
+#[test]
+fn what_the_last_image_gives_back_is_for_the_next() {
+    let mut pool = one_pack(640, 0);
+    for (chunks, keep) in [(8, 1), (8, 4), (6, 6)] {
+        let last = reserve(&mut pool, chunks);
+        let keep = ChunkCount::new(keep);
+        pool.begin_image(last.pack, last.range.start(), keep)
+            .unwrap();
+        assert_eq!(check_invariants(&pool), Ok(()));
+    }
+    assert_eq!(place(&mut pool, 8), 11);
+
+    // Without a walk through the index, where the run behind the image has all of it.
+    let mut pool = one_pack(640, 0);
+    let last = reserve(&mut pool, 8);
+    pool.begin_image(last.pack, last.range.start(), ChunkCount::new(4))
+        .unwrap();
+    let next = pool.reserve_next(ChunkCount::new(8).bytes(), RankSet::ALL);
+    assert_eq!(next.map(|next| next.range.start().get()), Some(4));
+}
+
+#[test]
+fn what_the_only_image_gives_back_is_known() {
+    let mut pool = one_pack(64, 0);
+    let whole = reserve(&mut pool, 64);
+    assert!(!pool.may_hold(ChunkCount::ONE, RankSet::ALL));
+    pool.begin_image(whole.pack, whole.range.start(), ChunkCount::new(30))
+        .unwrap();
+    assert!(pool.may_hold(ChunkCount::new(34), RankSet::ALL));
+    assert_eq!(place(&mut pool, 34), 30);
+}
+
+#[test]
+fn an_aligned_image_does_not_go_behind_the_last() {
+    let mut pool = one_pack(640, 0);
+    let _ = reserve(&mut pool, 3);
+    let (size, align) = (ChunkCount::new(3).bytes(), ChunkCount::new(4));
+    let aligned = pool.reserve(size, align, RankSet::ALL).unwrap();
+    assert_eq!(aligned.range.start().get(), 4);
+}
