@@ -122,8 +122,7 @@ start_test() {
 	if is_builtin; then
 		control drain
 	fi
-	mark_log
-	START_MARK=$MARK
+	forget_log
 }
 
 # need_module NAME... - skips the test if a module was not built.

@@ -56,8 +56,17 @@ in_pack_of_others() {
 	[ $((ours_at / 2097152)) -eq $((locked_at / 2097152)) ]
 }
 
+# warns_of_two_calls - the complaints are of the size that cannot be and of the memory that is freed.
+warns_of_two_calls() {
+	complaints | grep -v 'Call trace' | sed 's/^\[[^]]*\] *//; s/ at .*//; s/core.c:.*/core.c/; s/vmalloc.c:.*/vmalloc.c/' >"$WORK/complaints"
+	cat "$WORK/complaints"
+	printf '%s\n' 'WARNING: mm/vmalloc.c' 'bpf_prog_pack bug' 'WARNING: kernel/bpf/core.c' |
+		cmp - "$WORK/complaints"
+}
+
 # wrong_calls SIDE - sizes that cannot be, and memory of a process that is freed.
 wrong_calls() {
+	check "$1: the kernel logged no complaint before" log_is_clean
 	nothing=$(attack alloc 0)
 	check "$1: an image of 0 bytes has an address" test "$nothing" != 0x0
 	byte=$(attack alloc 1)
@@ -67,7 +76,8 @@ wrong_calls() {
 	check "$1: an image of 2^32-1 bytes is refused" attack_gives 0x0 alloc 4294967295
 	check "$1: memory of a process is freed" attack_gives 'done' free user_page 64
 	check "$1: the kernel warns of that" log_says 'bpf_prog_pack bug'
-	mark_log
+	check "$1: it warns of nothing else" warns_of_two_calls
+	forget_log
 }
 
 # nowhere ADDRESS - it is in no pack.

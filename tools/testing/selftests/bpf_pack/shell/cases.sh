@@ -115,7 +115,18 @@ log_says() {
 	}
 }
 
-# log_is_clean - the kernel logged no complaint since the test began.
+# forget_log - what was logged so far was looked at, and is no complaint.
+forget_log() {
+	mark_log
+	START_MARK=$MARK
+}
+
+# complaints - what the kernel complained of since the test began, or since forget_log.
+complaints() {
+	log_since_mark "$START_MARK" | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
+}
+
+# log_is_clean - the kernel logged no complaint since then.
 log_is_clean() {
-	! log_since_mark "$START_MARK" | grep -E 'WARNING|BUG|Oops|Call trace|bpf_prog_pack bug|rcu: .*stall|soft lockup|Unable to handle'
+	! complaints
 }
