@@ -82,8 +82,19 @@ beside() {
 	done
 }
 
+# show_progress - how far a long run is, once a minute.
+show_progress() {
+	waited=0
+	while [ ! -e "$WORK/end" ]; do
+		sleep 1
+		waited=$((waited + 1))
+		[ $((waited % 60)) -ne 0 ] || echo "# $(images_served) images were in packs so far"
+	done
+}
+
 start_beside() {
-	pids=''
+	show_progress &
+	pids=$!
 	for who in $BESIDE; do
 		lacks "$who" >/dev/null || {
 			beside "$who" &
