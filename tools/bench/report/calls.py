@@ -6,6 +6,8 @@ from .runs import Run, Runs, RunsError
 from .text import SHORT, number, section as titled, table, tenths
 
 LAYOUTS = ["stock", "far", "near"]
+# The layouts that each purpose must have. A short plan has calls without KASLR of some only.
+NEEDED = {"main": ["stock", "near"], "kaslr": LAYOUTS}
 # Instructions of a call to getpid(): without a program at its entry, with one, and after it went.
 STATES = ["without", "with", "after"]
 
@@ -33,8 +35,8 @@ def rows(runs: Runs) -> list[dict]:
     """Without and with KASLR: {"kaslr", "layouts": {layout: costs}}."""
     found = []
     for purpose, kaslr in [("main", False), ("kaslr", True)]:
-        if guests := runs.layouts(purpose, LAYOUTS):
-            layouts = {layout: measured(guests[layout]) for layout in LAYOUTS}
+        if guests := runs.layouts(purpose, NEEDED[purpose]):
+            layouts = {layout: measured(guests[layout]) for layout in LAYOUTS if layout in guests}
             found.append({"kaslr": kaslr, "layouts": layouts})
     for row in found:
         kinds = {tuple(sorted(costs["helpers"])) for costs in row["layouts"].values()}
@@ -97,27 +99,28 @@ def section(found: list[dict]) -> str:
     body = []
     for row in found:
         kaslr = "with" if row["kaslr"] else "without"
-        costs = [row["layouts"][layout] for layout in LAYOUTS]
+        costs = [row["layouts"].get(layout) for layout in LAYOUTS]
         lines = []
-        for count in costs[0]["helpers"]:
+        for count in row["layouts"]["stock"]["helpers"]:
             for what, name, form in [
                 ("length", "jited bytes", number),
                 ("bpf_insns", "BPF instructions of a run", number),
                 ("insns", "all instructions of a run", tenths),
             ]:
-                values = [cost["helpers"][count][what] for cost in costs]
+                values = [cost and cost["helpers"][count][what] for cost in costs]
                 lines.append((f"{count} calls of helpers", name, form, values))
-        entries = [cost["entry"] for cost in costs]
-        without = [entry["without"] for entry in entries]
-        left = [entry["after"] - entry["without"] for entry in entries]
-        for name, values in [
-            ("getpid()", without),
-            ("added by an empty program at its entry", [added(cost) for cost in costs]),
-            ("left of that once it is gone", left),
+        for name, get in [
+            ("getpid()", lambda cost: cost["entry"]["without"]),
+            ("added by an empty program at its entry", added),
+            (
+                "left of that once it is gone",
+                lambda cost: cost["entry"]["after"] - cost["entry"]["without"],
+            ),
         ]:
-            lines.append(("fentry", name, tenths, values))
+            lines.append(("fentry", name, tenths, [cost and get(cost) for cost in costs]))
         for what, name, form, values in lines:
-            cells = [form(value) for value in [*values, values[2] - values[0]]]
+            cells = ["" if value is None else form(value) for value in values]
+            cells.append(form(values[2] - values[0]))
             body.append([kaslr, what, name, *cells])
     return titled(
         "## Calls between programs and the kernel",

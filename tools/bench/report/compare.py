@@ -29,12 +29,9 @@ class Worse:
 
     @property
     def by_chance(self) -> bool:
-        """Whether a guest with the module has no more than one without, twins included."""
-        stock, module = (
-            [value for value in side if value is not None]
-            for side in [(self.stock, self.stock_twin), (self.module, self.module_twin)]
-        )
-        return min(module) <= max(stock)
+        """Whether twins of one layout, stock's or the module's, differ by as much."""
+        pairs = [(self.stock, self.stock_twin), (self.module, self.module_twin)]
+        return any(twin is not None and abs(twin - one) >= self.difference for one, twin in pairs)
 
     @property
     def kind(self) -> str:

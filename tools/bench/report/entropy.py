@@ -186,7 +186,7 @@ def goals(found: dict | None) -> list[dict]:
         if found:
             one, stock = found["module"][str(randomize)][what], found["stock"]["page"]
             goal |= limit(figure, one["samples"], randomize) | {"module": [one[figure]] * 2}
-            if figure == "distinct":
+            if figure == "distinct" and what != "second":
                 goal["text"] += f" (stock: pages in {stock['samples']} boots)"
                 goal["stock"] = [stock[figure]] * 2
         result.append(goal)

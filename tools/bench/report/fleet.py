@@ -6,7 +6,7 @@ more than stock's.
 """
 
 from .compare import Worse, worse as more
-from .runs import Run, Runs, RunsError
+from .runs import CLASSES, MAIN, Run, Runs, RunsError
 from .text import number, section as titled, table
 
 LAYOUTS = ["stock", "near"]
@@ -15,24 +15,24 @@ FIGURES = {
     "irqs_off": "longest stretch of instructions with interrupts off",
     "insns": "guest instructions",
 }
+# When packs are counted.
+PACKS_AT = {"loaded": "all loaded", "after": "after the short-lived ones"}
 
 
 def packs(run: Run) -> dict:
     """Packs when all programs were loaded, and after the short-lived ones came and went."""
     seen = {(line["at"], line["who"]): line["packs"] for line in run.said("memory")}
-    found = {
-        at: sum(count for (when, _), count in seen.items() if when == at)
-        for at in ["loaded", "after"]
-    }
+    found = {at: sum(count for (when, _), count in seen.items() if when == at) for at in PACKS_AT}
     if not all(found.values()):
         raise RunsError(f"{run.name}: packs were not counted")
     return found
 
 
 def model_figures(region: dict) -> dict:
-    """Misses and walks of the text of BPF programs in each model."""
+    """Misses and walks of each class in each model."""
     return {
-        f"bpf {what}, {model['model']}": model["class"]["bpf"][what]
+        f"{cls} {what}, {model['model']}": model["class"][cls][what]
+        for cls in CLASSES
         for model in region["models"]
         for what in ["misses", "walks"]
     }
@@ -73,6 +73,9 @@ def worse(found: dict | None) -> list[Worse]:
             pair = [row["layouts"][layout][what] for layout in LAYOUTS]
             where = f"{name_of(row)}, {number(row['hot'])} hot"
             result += more(where, f"{text}, with short-lived programs", *pair)
+    for at, text in PACKS_AT.items() if found else []:
+        pair = [found["packs"][layout][at] for layout in LAYOUTS]
+        result += more(f"a fleet's programs, {text}", "packs", *pair)
     return result
 
 
@@ -82,7 +85,9 @@ def summary(found: dict | None) -> list[str]:
         return []
     row = max(found["rows"], key=lambda row: row["hot"])
     stock, near = (row["layouts"][layout] for layout in LAYOUTS)
-    figures = {what: [side["models"][what] for side in (stock, near)] for what in stock["models"]}
+    shown = [what for what in stock["models"] if what.startswith("bpf ")]
+    shown += [f"{cls} misses, {MAIN}" for cls in CLASSES if cls != "bpf"]
+    figures = {what: [side["models"][what] for side in (stock, near)] for what in shown}
     figures["instructions with interrupts off"] = [stock["irqs_off"], near["irqs_off"]]
     figures["packs"] = [found["packs"][layout]["after"] for layout in LAYOUTS]
     parts = [f"{what} {' → '.join(map(number, pair))}" for what, pair in figures.items()]
@@ -110,7 +115,7 @@ def section(found: dict | None) -> str:
             body.append([*line, number(pair[1] - pair[0])])
         line = [name_of(row), number(row["hot"]), "synchronisations", "not counted"]
         body.append([*line, number(near["synchronisations"]), ""])
-    for at, text in [("loaded", "all loaded"), ("after", "after the short-lived ones")]:
+    for at, text in PACKS_AT.items():
         stock, near = (found["packs"][layout][at] for layout in LAYOUTS)
         body.append([text, "", "packs", stock, near, number(near - stock)])
     return titled(
@@ -118,8 +123,8 @@ def section(found: dict | None) -> str:
         "Programs of the realistic mix are loaded while short-lived ones come and go; then some of "
         "them, taken evenly, run in rounds, and before each round short-lived programs are loaded "
         "and others freed: socket filters that see one packet, one in sixteen a process with a "
-        "seccomp filter, one in 32 an iterator over the kernel's maps. Misses and walks of other "
-        'code stand above ("fleet"). One CPU: the synchronisations are the module\'s own count '
+        "seccomp filter, one in 32 an iterator over the kernel's maps. Misses and walks without "
+        'them stand above ("fleet"). One CPU: the synchronisations are the module\'s own count '
         "(the stock kernel makes one for each load and each free). Packs: "
         "those of the module, and stock's, which has one from before insmod.",
         table(["", "hot", "", "stock", "module (near)", "difference"], body),

@@ -8,7 +8,7 @@ from .text import number, section as titled, table
 
 
 def rows(runs: Runs) -> dict:
-    """The longest hold. Stock's lock is held for the whole of an alloc and of a free."""
+    """The longest hold; of stock, of the calls that were measured: it holds its lock in them."""
     guests = runs.layouts("holds", ["stock", "timed"])
     if not guests:
         raise RunsError("no guest for holds")
@@ -40,8 +40,10 @@ def section(found: dict) -> str:
         "### The longest hold of the allocator's lock",
         f"A guest of its own makes {number(found['live'])} images of the realistic mix, frees "
         "1,000 of 256 B at once, then all; no other task waits. The stock allocator holds its "
-        "mutex for the whole of an alloc and of a free: the longest of these. The module's test "
-        "build measures each hold by the clock, which counts instructions in steps of 16 here. "
+        "mutex for the whole of an alloc and of a free: the longest of those that were measured, "
+        "of 256 B beside that many; one that makes a pack, or frees a large image, is longer. The "
+        "module's test build measures each hold by the clock, which counts instructions in steps "
+        "of 16 here. "
         "Holds with an interrupt or another task in them do not count, as on the other side.",
         table(["", "stock", "module"], [["instructions with the lock held", *cells]]),
     )

@@ -50,9 +50,11 @@ def compared(found: list[dict] | None) -> list[dict]:
     return [row for row in found or [] if set(row["sides"]) == set(SIDES)]
 
 
-def added(row: dict, what: str) -> list[int]:
-    """How many more of something there are afterwards: stock and module."""
-    return [row["sides"][side][what][1] - row["sides"][side][what][0] for side in SIDES]
+def added(found: list[dict], row: dict, what: str) -> list[int]:
+    """How many more of something there are after these packs, and after the fewer ones before
+    them on the same memory: stock and module."""
+    first = next(one for one in found if one["memory"] == row["memory"])
+    return [row["sides"][side][what][1] - first["sides"][side][what][0] for side in SIDES]
 
 
 def worse(found: list[dict] | None) -> list[Worse]:
@@ -61,7 +63,7 @@ def worse(found: list[dict] | None) -> list[Worse]:
     for row in compared(found):
         for what in ["leaves", "split"]:
             name = f"{COUNTS[what]} more in the linear map"
-            result += more(name_of(row), name, *added(row, what))
+            result += more(name_of(row), name, *added(found, row, what))
     return result
 
 
@@ -71,11 +73,13 @@ def summary(found: list[dict] | None) -> list[str]:
         return []
     parts = []
     for row in compared(found):
-        leaves, split = (" → ".join(map(number, added(row, what))) for what in ["leaves", "split"])
+        leaves, split = (
+            " → ".join(map(number, added(found, row, what))) for what in ["leaves", "split"]
+        )
         parts.append(f"{name_of(row)}: {leaves} leaves, {split} split blocks")
     return [
         "* **The linear map** on a CPU with BBM level 3, more of it after packs were made and "
-        f"freed: {'; '.join(parts)}."
+        f"freed, the fewer ones before them included: {'; '.join(parts)}."
     ]
 
 
@@ -94,11 +98,13 @@ def section(found: list[dict] | None) -> str:
         "A kernel on a CPU with BBM level 3 maps all memory with large blocks, and splits the "
         "ones that a pack's pages are in: before the packs were made → after they were freed, as "
         "the self-test `linear` counts them in the kernel's page tables. One guest with 4 GiB: "
-        "first the module, which splits no block (where a whole block of a run goes, 15 are left, "
-        "each a leaf), then the stock allocator, whose first image has room in its pack from "
-        "boot. A map that was split stays so: later packs may use what is split already. "
-        "Fragmented: huge pages take all free blocks, and there are holes of 512 KiB. "
-        f'"{NO_BLOCKS} memory": the module with leaf=1, as where it finds no block.',
+        "first the module, whose packs of 2 MiB split no block (where a whole block of a run goes, "
+        "15 are left, each a leaf), then the stock allocator, whose first image has room in its "
+        "pack from boot. A map that was split stays so: later packs may use what is split "
+        "already, and stock finds some runs broken that the module broke. Fragmented: huge pages "
+        f'take all free blocks, and there are holes of 512 KiB. "{NO_BLOCKS} memory": the module '
+        "with leaf=1, as where it finds no block. Such packs split blocks as stock's do; here they "
+        "come last, on a map that is split already, and show nothing of it.",
         table(["memory", "packs", "", *COUNTS.values()], body),
     )
 

@@ -69,6 +69,9 @@ def section(found: list[dict]) -> str:
         "## Memory",
         "Bytes of pages reserved for images while the programs were loaded (packs and areas). The "
         "module keeps an emptied pack for some seconds, and stock's pack from before insmod "
-        "stays. Not shown: page tables and book-keeping.",
+        "stays. Earlier than here no machine can load the module: the guest inserts it before it "
+        "loads any program, and stock has a pack by then, of programs that the kernel made for "
+        "itself while it booted. A machine that inserts it later keeps as many packs of stock's as "
+        "its programs had filled. Not shown: page tables and book-keeping.",
         table(head, body),
     )

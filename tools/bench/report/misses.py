@@ -110,12 +110,20 @@ def modelled(found: dict) -> Iterator[tuple[str, dict, str]]:
 
 
 def figures(found: dict) -> Iterator[Figure]:
-    """Misses and walks of every scenario, stock's and the module's (near, as it is by default)."""
+    """Misses and walks of every scenario, stock's and the module's (near, as it is by default).
+
+    Models whose first levels are the same count the same misses: they are named once.
+    """
+    seen = set()
     for title, row, model in modelled(found):
         where = name_of(row) + (f", {title}" if title else "")
         for cls in CLASSES:
             for what in ["misses", "walks"]:
                 stock, near = (count(row, side, what, model, cls) for side in ["stock", "near"])
+                one = (where, cls, what, model.partition("/")[2], stock, near)
+                if what == "misses" and one in seen:
+                    continue
+                seen.add(one)
                 text = f"{cls} {what}, {model}, {row['rounds']} rounds"
                 yield Figure(where, text, stock, near)
 

@@ -120,6 +120,8 @@ def misses_chart(found: dict) -> str:
     ]
     lines = []
     for layout, name in names.items():
+        if any(layout not in row["layouts"] for row in rows):
+            continue
         line = [
             (row["layouts"]["stock"]["hot_pages"], misses.count(row, layout) / row["rounds"])
             for row in rows

@@ -2,14 +2,14 @@
 """The tables of figures in README.md, between marks: made of a report, and checked.
 
 A block begins with `<!-- begin: NAME, printed by scripts/bench --readme -->` and ends with
-`<!-- end: NAME -->`. One figure stands in a cell.
+`<!-- end: NAME -->`. One figure stands in a cell. The last block has the goals that are missed.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import calls, environment, memory, misses
+from . import calls, environment, goals, memory, misses, syncs
 from .runs import MAIN
 from .text import mib, number, table
 
@@ -52,11 +52,11 @@ def load(what: str) -> Callable[[dict], tuple]:
 
 
 def call(name: str, figure: str = "insns", **scenario: object) -> Callable[[dict], tuple]:
-    """The smallest of a figure of a direct call."""
+    """The largest of a figure of a direct call."""
 
     def get(subjects: dict) -> tuple:
         row = pick(subjects["direct"]["lives"], **scenario)
-        return tuple(row["ways"][way][name][figure][0] for way in ("stock", "hooks"))
+        return tuple(row["ways"][way][name][figure][1] for way in ("stock", "hooks"))
 
     return get
 
@@ -71,12 +71,12 @@ def hot(what: str = "misses", **scenario: object) -> Callable[[dict], tuple]:
     return get
 
 
-def beside_compiler(cls: str) -> Callable[[dict], tuple]:
-    """Misses beside the compiler."""
+def beside_compiler(cls: str, what: str = "misses") -> Callable[[dict], tuple]:
+    """Misses or walks beside the compiler."""
 
     def get(subjects: dict) -> tuple:
         sides = [subjects["compiler"][layout]["models"][MAIN] for layout in ("stock", "near")]
-        return tuple(side[cls]["misses"] for side in sides)
+        return tuple(side[cls][what] for side in sides)
 
     return get
 
@@ -100,13 +100,12 @@ def reserved(subjects: dict) -> tuple:
 REALISTIC = {"mix": "realistic", "live": 1000, "hot": 100}
 FIGURES = [
     Figure("one load of a small program (256 B), instructions at least", load("load")),
-    Figure(
-        "of it alloc with nothing live, at least",
-        call("alloc", live=0, state="fresh", bytes=256),
-    ),
-    Figure(
-        "of it finalize with nothing live, at least",
-        call("finalize", live=0, state="fresh", bytes=256),
+    *(
+        Figure(
+            f"a call of {name} for it, nothing else live, at most",
+            call(name, live=0, state="fresh", bytes=256),
+        )
+        for name in ["alloc", "finalize", "free"]
     ),
     Figure(
         "the first load, instructions (the first pack is made at insmod)",
@@ -114,11 +113,12 @@ FIGURES = [
     ),
     Figure("memory of 1,000 programs (stock's own pack stays)", reserved, mib),
     Figure(
-        "alloc after churn beside 1,000 live images, instructions at least",
+        "alloc after churn beside 1,000 live images, instructions at most",
         call("alloc", live=1000, state="churn", bytes=256),
     ),
     Figure(
-        "longest hold of the allocator's lock, 10,000 images made and freed, instructions",
+        "longest hold of the allocator's lock, 10,000 images made and freed, instructions "
+        "(stock: of measured calls)",
         lambda subjects: (subjects["holds"]["stock"], subjects["holds"]["module"]),
     ),
     Figure(
@@ -137,6 +137,7 @@ FIGURES = [
         hot(mix="original-faithful", live=160),
     ),
     Figure("the same beside a compiler at work: misses of BPF", beside_compiler("bpf")),
+    Figure("the same beside a compiler: walks of BPF", beside_compiler("bpf", "walks")),
     Figure("the same beside a compiler: misses of everything", beside_compiler("all")),
     Figure(
         "jited bytes of a program with 7 helper calls (with KASLR)",
@@ -150,11 +151,11 @@ FIGURES = [
 TEN_THOUSAND = {"mix": "realistic", "live": 10000, "hot": 5000, "place": "spread"}
 MANY = [
     Figure(
-        "alloc after churn beside 10,000 live images, instructions at least",
+        "alloc after churn beside 10,000 live images, instructions at most",
         call("alloc", live=10000, state="churn", bytes=256),
     ),
     Figure(
-        "alloc after churn beside 100,000 live images, instructions at least",
+        "alloc after churn beside 100,000 live images, instructions at most",
         call("alloc", live=100000, state="churn", bytes=256),
     ),
     Figure("misses in 20 rounds of 5,000 of 10,000 programs, taken evenly", hot(**TEN_THOUSAND)),
@@ -162,6 +163,13 @@ MANY = [
 ]
 # The blocks, and whether only a full run has what they need.
 BLOCKS = {"figures": (FIGURES, False), "figures-many": (MANY, True)}
+# The block of the goals, its head, and how it begins. Only a full run has all of them.
+GOALS = "goals"
+GOALS_HEAD = ["goal", "stock", "module", "wanted", ""]
+GOALS_SAY = re.compile(
+    r"^Figures of `make bench`, kernel \S+, module of revision \S+: (\d+) of (\d+) goals are met\. "
+    r"The others:$"
+)
 
 
 def line(figure: Figure, subjects: dict) -> list[str]:
@@ -175,6 +183,20 @@ def block(data: dict, figures: list[Figure]) -> str:
     """One block's text."""
     body = [line(figure, data["subjects"]) for figure in figures]
     return f"{environment.origin(data['environment'])}:\n\n{table(HEAD, body)}"
+
+
+def goals_block(data: dict) -> str:
+    """The goals that are missed, each with the figures that decide."""
+    judged = [one for one in goals.goals(data["goals"]) if one.missed_by is not None]
+    missed = [one for one in judged if one.missed_by]
+    body = []
+    for one in missed:
+        sides = [
+            side and syncs.value(side[0 if one.least else 1]) for side in (one.stock, one.module)
+        ]
+        body.append([one.text, *(side or "" for side in sides), goals.wanted(one), one.missed])
+    met = f"{len(judged) - len(missed)} of {len(judged)} goals are met. The others:"
+    return f"{environment.origin(data['environment'])}: {met}\n\n{table(GOALS_HEAD, body)}"
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -193,12 +215,19 @@ def find(text: str, name: str) -> tuple[int, int]:
 def rewrite(text: str, data: dict) -> tuple[str, list[str]]:
     """README.md with the blocks of this report, and the names of those that it cannot fill."""
     full, left = environment.line_of(data["environment"], "plan") == "full", []
-    for name, (figures, only_full) in BLOCKS.items():
+    made = {
+        name: block(data, figures)
+        for name, (figures, only_full) in BLOCKS.items()
+        if full or not only_full
+    }
+    if full:
+        made[GOALS] = goals_block(data)
+    for name in [*BLOCKS, GOALS]:
         first, last = find(text, name)
-        if only_full and not full:
-            left.append(name)
+        if name in made:
+            text = f"{text[:first]}\n\n{made[name]}\n{text[last:]}"
         else:
-            text = f"{text[:first]}\n\n{block(data, figures)}\n{text[last:]}"
+            left.append(name)
     return text, left
 
 
@@ -216,9 +245,26 @@ def complaints_of_line(have: str, wanted: str) -> list[str]:
     return found
 
 
+def complaints_of_goals(text: str) -> list[str]:
+    """What is wrong with the form of the block of the goals."""
+    first, last = find(text, GOALS)
+    lines = [line for line in text[first:last].splitlines() if line]
+    says = GOALS_SAY.match(lines[0]) if lines else None
+    if not says:
+        return [f"{GOALS}: does not begin by saying which command printed it"]
+    missed = int(says[2]) - int(says[1])
+    head, rows = table(GOALS_HEAD, []).splitlines(), lines[3:]
+    found = [] if lines[1:3] == head else [f"{GOALS}: not the head of the table"]
+    if len(rows) != missed:
+        found.append(f"{GOALS}: {len(rows)} lines in the table, not {missed}")
+    cells = len(GOALS_HEAD) + 1
+    found += [f"{GOALS}: not {cells - 1} cells: {row}" for row in rows if row.count("|") != cells]
+    return found + [f"{GOALS}: is not missed: {row}" for row in rows if "| missed by " not in row]
+
+
 def complaints(text: str) -> list[str]:
     """What is wrong with the form of README.md's blocks: not the figures, but all else."""
-    found = []
+    found = complaints_of_goals(text)
     for name, (figures, only_full) in BLOCKS.items():
         first, last = find(text, name)
         lines = [line for line in text[first:last].splitlines() if line]

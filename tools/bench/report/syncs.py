@@ -83,7 +83,7 @@ def worse(found: list[dict]) -> list[Worse]:
 def each(row: dict, layout: str) -> list[float]:
     """Synchronisations of one load or free: the smallest and the largest."""
     counted = row["layouts"][layout]["outside"]
-    return [round(count / row["times"], 4) for count in counted]
+    return [count / row["times"] for count in counted]
 
 
 def value(one: float) -> str:
