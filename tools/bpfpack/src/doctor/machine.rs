@@ -84,18 +84,10 @@ fn jit(context: &Context) -> Finding {
 
 /// Words of the kernel's command line that make packs worse.
 fn command_line(context: &Context) -> Result<Vec<Finding>> {
-    const WORDS: [(&str, &str); 4] = [
+    const WORDS: [(&str, &str); 2] = [
         (
             "nohugevmalloc",
             "packs have 4 KiB pages, not one block (nohugevmalloc)",
-        ),
-        (
-            "rodata=off",
-            "packs keep a writable alias in the linear map (rodata=off)",
-        ),
-        (
-            "rodata=noalias",
-            "packs keep a writable alias in the linear map (rodata=noalias)",
         ),
         (
             "bpf_pack.disable",
@@ -105,9 +97,70 @@ fn command_line(context: &Context) -> Result<Vec<Finding>> {
     let line = context.read_optional("/proc/cmdline")?.unwrap_or_default();
     let found = WORDS.iter().filter(|(word, _)| {
         let mut given = line.split_whitespace();
-        given.any(|given| given.split('=').next() == Some(word) || given == *word)
+        given.any(|given| given.split('=').next() == Some(word))
     });
-    Ok(found
-        .map(|(_, text)| Finding::new("command line", Level::Warn, *text))
+    let mut texts: Vec<String> = found.map(|(_, text)| (*text).to_owned()).collect();
+    let interval = context.read_optional("/sys/module/kfence/parameters/sample_interval")?;
+    texts.extend(writable_alias(&line, interval.as_deref()));
+    Ok(texts
+        .into_iter()
+        .map(|text| Finding::new("command line", Level::Warn, text))
         .collect())
+}
+
+/// Why packs keep a writable alias in the linear map, if they do: with these values of `rodata=`,
+/// and KFENCE started at boot, arm64's `can_set_direct_map()` is false. `interval` is KFENCE's of now.
+fn writable_alias(line: &str, interval: Option<&str>) -> Option<String> {
+    let rodata = last(line, "rodata").filter(|value| ["off", "noalias"].contains(value))?;
+    let interval = last(line, "kfence.sample_interval").or(interval.map(str::trim))?;
+    (interval != "0").then(|| {
+        format!(
+            "packs keep a writable alias in the linear map (rodata={rodata}, \
+             kfence.sample_interval={interval})"
+        )
+    })
+}
+
+/// The value of the last `name=value` of a command line.
+fn last<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let given = line.split_whitespace().rev();
+    let mut values = given.filter_map(|word| word.split_once('='));
+    values
+        .find(|(word, _)| *word == name)
+        .map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::writable_alias;
+
+    #[test]
+    fn an_alias_is_writable_with_rodata_and_kfence_only() {
+        for (line, interval, writable) in [
+            ("quiet", None, false),
+            ("quiet", Some("100\n"), false),
+            ("rodata=noalias", None, false),
+            ("rodata=off", Some("0\n"), false),
+            ("rodata=off", Some("100\n"), true),
+            (
+                "rodata=noalias kfence.sample_interval=100",
+                Some("0\n"),
+                true,
+            ),
+            (
+                "rodata=noalias kfence.sample_interval=0",
+                Some("100\n"),
+                false,
+            ),
+            (
+                "rodata=off rodata=full kfence.sample_interval=100",
+                None,
+                false,
+            ),
+            ("rodata=on kfence.sample_interval=100", None, false),
+        ] {
+            let found = writable_alias(line, interval);
+            assert_eq!(found.is_some(), writable, "{line}, {interval:?}");
+        }
+    }
 }
