@@ -27,7 +27,7 @@ help:
 	@echo '                  BPF programs with bpftool and show where they are and how mapped'
 	@echo '  make test       the test suite (about 50 minutes on 2 cores the first time)'
 	@echo '  make test-all   the same and the slow parts: all kernel flavours, other CPU'
-	@echo '                  models, the TLB model in guests, the short benchmark'
+	@echo '                  models, the TLB model in guests, the short benchmark, what takes hours'
 	@echo '  make test-debug  the self-tests on kernels that check more: KASAN, lockdep, KCSAN,'
 	@echo '                  64 KiB pages, BTI and kCFI (builds them first: two hours)'
 	@echo '  make test-suites  the kernel'"'"'s own BPF, seccomp and ftrace suites beside the module'

@@ -22,8 +22,8 @@ stock kernel, and what bpf-pack-dkms depends on. Installs bpf-pack-dkms there: D
 the module, with metadata that the package makes from the kernel's source. Then compares it
 with the one of bpf-pack-modules-RELEASE, and loads it in a guest.
 
-Compilers under qemu-user take many times as long: half an hour on two cores, and 6 GB of
-disk meanwhile.
+Compilers under qemu-user take many times as long: more than an hour on two cores, and 6 GB
+of disk meanwhile.
 
   --keep   leave the system for the next run (3 GB); without it, it is removed if all passes
 USAGE
