@@ -31,12 +31,14 @@ const RANKS: [usize; 3] = [1, 16, usize::MAX];
 /// Holes of as many chunks are long.
 const LONG: u32 = 64;
 
-/// A pack: its holes by address and by length, and the number of used chunks.
+/// A pack: its holes by address and by length, the number of used chunks, and the length of the image
+/// that came when it was empty.
 #[derive(Default)]
 struct Pack {
     holes: BTreeMap<u32, u32>,
     lengths: BTreeSet<(u32, u32)>,
     used: u32,
+    opened_by: u32,
 }
 
 impl Pack {
@@ -67,6 +69,9 @@ impl Pack {
     }
 
     fn take(&mut self, start: u32, count: u32) {
+        if self.used == 0 {
+            self.opened_by = count;
+        }
         self.used += count;
         let length = self.remove(start);
         if length > count {
@@ -91,6 +96,13 @@ impl Pack {
         self.lengths.range((count, 0)..).next().copied()
     }
 
+    /// Whether the pack may have images of as many chunks, if each has those of one class only: the
+    /// classes end at these lengths.
+    fn is_of_class(&self, count: u32, ends: &[u32]) -> bool {
+        let class = |count: u32| ends.iter().filter(|end| count > **end).count();
+        self.used == 0 || class(self.opened_by) == class(count)
+    }
+
     /// The first hole of which nothing or at least `least` chunks are left.
     fn without_slivers(&self, count: u32, least: u32) -> Option<u32> {
         let serves = |length: u32| length == count || length >= count + least;
@@ -110,7 +122,14 @@ fn first(fits: &[(usize, &Pack)], count: u32) -> Option<(usize, u32)> {
     Some((*index, pack.first(count)?))
 }
 
-const POLICIES: [(&str, Policy); 8] = [
+/// First fit in packs that have images of one class.
+fn first_of_class(fits: &[(usize, &Pack)], count: u32, ends: &[u32]) -> Option<(usize, u32)> {
+    let mut packs = fits.iter();
+    let (index, pack) = packs.find(|(_, pack)| pack.is_of_class(count, ends))?;
+    Some((*index, pack.first(count)?))
+}
+
+const POLICIES: [(&str, Policy); 10] = [
     ("first fit", first),
     ("best fit in the first pack with room", |fits, count| {
         let (index, pack) = fits.first()?;
@@ -168,6 +187,14 @@ const POLICIES: [(&str, Policy); 8] = [
             let found = found.min().map(|(_, index, start)| (index, start));
             found.or_else(|| first(fits, count))
         },
+    ),
+    (
+        "first fit in packs of two classes, to 8 chunks and longer",
+        |fits, count| first_of_class(fits, count, &[8]),
+    ),
+    (
+        "first fit in packs of four classes, to 4, 8, 16 chunks and longer",
+        |fits, count| first_of_class(fits, count, &[4, 8, 16]),
     ),
 ];
 
