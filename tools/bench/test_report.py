@@ -15,6 +15,7 @@ import io
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -769,7 +770,12 @@ class Full(Runs):
                 continue
             self.assertEqual(self.place(what), where_, f"{guest}: {count}")
             self.assertEqual(self.beyond_chance(), before + where_[0])
-        text = subjects.report(subjects.collect(self.runs))
+        data = subjects.collect(self.runs)
+        self.assertEqual(data["between_twins"]["bpf misses, n1/lru"], 12344 - 17)
+        text = subjects.report(data)
+        self.assertRegex(
+            text, rf"\n\| {re.escape(what)} \| 17 \| 12,345 \| \+12,328 \| 12,327 \|\n"
+        )
         self.assertNotIn("twins: other guests", text)
         edit(self.runs / "stock-twin.json", where(misses(12345), region=number))
         text = subjects.report(subjects.collect(self.runs))

@@ -10,7 +10,7 @@ import dataclasses
 from types import ModuleType
 
 from . import loads, misses
-from .compare import Worse
+from .compare import Figure, Worse
 from .runs import Run, Runs, RunsError
 
 # Subjects whose figures depend on where pages lie and when ticks come: the guest's lines that
@@ -55,16 +55,31 @@ class Pairs:
         return {"stock": reduced(one, twin), "near": twin}
 
 
-def of_twins(runs: Runs, layout: str) -> dict[tuple[str, str], float]:
-    """The figures of a layout's twins, by where and what."""
+def figures(runs: Runs, layout: str) -> list[Figure]:
+    """The figures of a layout's guests beside those of their twins."""
     pairs = [pair for pair in runs.twins() if pair[0].guest.layout == layout]
     if not pairs:
-        return {}
-    return {
-        (one.where, one.what): one.module
-        for subject in SUBJECTS
-        for one in subject.figures(subject.rows(Pairs(pairs)))
-    }
+        return []
+    return [one for subject in SUBJECTS for one in subject.figures(subject.rows(Pairs(pairs)))]
+
+
+def of_twins(runs: Runs, layout: str) -> dict[tuple[str, str], float]:
+    """The figures of a layout's twins, by where and what."""
+    return {(one.where, one.what): one.module for one in figures(runs, layout)}
+
+
+def kind(what: str) -> str:
+    """What a figure counts, under which model, without its circumstances."""
+    return ", ".join(what.split(", ")[:2])
+
+
+def between(runs: Runs) -> dict[str, float]:
+    """By how much guests of one layout differ at most, by kind of figure."""
+    most: dict[str, float] = {}
+    for one in figures(runs, "stock") + figures(runs, "near"):
+        key = kind(one.what)
+        most[key] = max(most.get(key, 0), abs(one.module - one.stock))
+    return most
 
 
 def judged(runs: Runs, found: list[Worse]) -> list[Worse]:

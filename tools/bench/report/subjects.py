@@ -77,6 +77,7 @@ def collect(directory: pathlib.Path) -> dict:
         "goals": goals.rows(runs, rows, found),
         "worse": [vars(one) for one in found],
         "twins": chance.names(runs),
+        "between_twins": chance.between(runs),
         "not_run": environment.not_run(runs),
         "limits": environment.LIMITS,
     }
@@ -128,10 +129,15 @@ def chance_section(found: list[compare.Worse], twins: list[str]) -> str:
     )
 
 
-def worse_section(found: list[compare.Worse], twins: list[str]) -> str:
+def worse_section(found: list[compare.Worse], twins: list[str], between: dict[str, float]) -> str:
     """Where stock is better."""
     head = ["where", "what", "stock", "module (near)", "difference"]
     beyond = [cells_of(one) for one in compare.beyond_chance(found)]
+    if twins:
+        head.append("between twins, at most")
+        for one, cells in zip(compare.beyond_chance(found), beyond, strict=True):
+            most = between.get(chance.kind(one.what))
+            cells.append("" if most is None else tenths(most).removesuffix(".0"))
     section = titled(
         "## Where the module is worse than stock",
         "Every count below of which more is worse, however small the difference; of several "
@@ -141,7 +147,8 @@ def worse_section(found: list[compare.Worse], twins: list[str]) -> str:
         "stock has less). Timer ticks fall elsewhere in another layout, and one different "
         "address changes everything that random replacement draws afterwards: both show as "
         "small differences of either sign. Instructions of frees are listed only beyond the "
-        "background's own change.",
+        "background's own change. Where there are twins (below), the last column says by how much "
+        "two guests of one layout differ at most in a figure of the same kind, anywhere.",
         table(head, beyond) if beyond else "In no figure below.",
     )
     return "\n".join([section, chance_section(found, twins)] if twins else [section])
@@ -155,7 +162,7 @@ def report(data: dict) -> str:
         [
             summary(data, found),
             goals.section(data["goals"]),
-            worse_section(found, data["twins"]),
+            worse_section(found, data["twins"], data["between_twins"]),
             plots.section(),
             environment.section(data["environment"]),
             *(subject.section(data["subjects"][name]) for name, subject in SUBJECTS.items()),
