@@ -90,6 +90,12 @@ def summary(data: dict, found: list[compare.Worse]) -> str:
         f"* **Worse than stock** in {len(beyond)} of the figures below, which follow the goals: "
         f"{'; '.join(compare.kinds(beyond))}."
     )
+    kinds = data["between_twins"]
+    if within := sum(one.difference <= kinds.get(chance.kind(one.what), 0) for one in beyond):
+        text += (
+            f" {within} of them are no more than guests of one layout differ by in a figure of the "
+            "same kind."
+        )
     if rest := len(found) - len(beyond):
         text += f" In {rest} more it is so by chance: guests of one layout differ by as much."
     lines = [goals.summary(data["goals"]), text]
