@@ -145,7 +145,10 @@ def main() -> int:
     shutil.rmtree(sample, ignore_errors=True)
     sample.mkdir(parents=True)
     (sample / "plan").write_text(plan.write(planned))
-    shutil.copy(runs / "environment", sample)
+    lines = (runs / "environment").read_text().splitlines(keepends=True)
+    # How long the run took says nothing about the sample.
+    lines = [line for line in lines if not line.startswith("seconds: ")]
+    (sample / "environment").write_text("".join(lines))
     lines = [json.loads(line) for line in (runs / "fragmentation.json").read_text().splitlines()]
     write(
         sample / "fragmentation.json", [line for line in lines if line["operations"] in OPERATIONS]

@@ -257,6 +257,10 @@ class Runs(unittest.TestCase):
         self.out = pathlib.Path(directory.name)
         self.runs = self.out / "runs"
         shutil.copytree(SOURCE, self.runs)
+        # What a recorded run took is no matter here.
+        environment = self.runs / "environment"
+        lines = environment.read_text().splitlines(keepends=True)
+        environment.write_text("".join(one for one in lines if not one.startswith("seconds: ")))
 
     def run_command(self) -> tuple[int, str]:
         """The exit status of the report's command, and what it said."""
@@ -428,7 +432,9 @@ class Worse(Runs):
         before = self.missed()
         change = where(put(calls=60, inside=0), line="syncs", what="free")
         edit(self.runs / "near-syncs-1.guest", change)
-        change = where(put(split=[8, 11]), line="linear", side="module", packs=10)
+        rows = subjects.collect(self.runs)["subjects"]["linear"]
+        first = rows[0]["sides"]["module"]["split"][0]
+        change = where(put(split=[first, first + 3]), line="linear", side="module", packs=10)
         edit(self.runs / "linear.guest", change)
 
         def at_one_place(line: dict) -> None:
@@ -464,6 +470,10 @@ class Worse(Runs):
     def test_goals_packs(self) -> None:
         """packs of several seeds: the largest decides; each seed has its row and its place"""
         name = "packs reserved for 10,000 images after a million random operations"
+        edit(
+            self.runs / "fragmentation.json",
+            lambda line: line if line["operations"] != goals.MILLION else None,
+        )
         self.assertEqual(self.goal(name)["verdict"], goals.NOT_HERE)
         path = self.runs / "fragmentation.json"
         lines = list(map(json.loads, path.read_text().splitlines()))
@@ -506,8 +516,10 @@ class Worse(Runs):
         self.assertEqual(quick["verdict"], f"not measured: {planned} planned")
         self.assertEqual(self.goal("minutes of `make bench`")["verdict"], goals.NOT_HERE)
         lines = (self.runs / "environment").read_text()
-        for seconds, verdict in [(480, "met"), (510, "**missed by 0.5 (6.2 %)**")]:
-            (self.runs / "environment").write_text(f"{lines}seconds: {seconds}, 2 guests\n")
+        for seconds, verdict in [(480, "met"), (481, "**missed by 0.1 (1.2 %)**")]:
+            (self.runs / "environment").write_text(
+                f"{lines}seconds: {seconds}, 2 guests at a time\n"
+            )
             self.assertEqual(self.goal("minutes of `make bench-quick`")["verdict"], verdict)
 
     def test_goals_entropy(self) -> None:
@@ -756,10 +768,16 @@ class Full(Runs):
 
         number = region_of(self.runs, "near", line="hot", hot=100, place="dense")
         what = "realistic, 1000 live, 100 hot, dense, warm | bpf misses, n1/lru, 20 rounds"
+        edit(self.runs / "stock.json", where(misses(17), region=number))
         self.assertEqual(self.place(what), (False, False))
         before = self.beyond_chance()
         for guest, count, where_ in [
             ("near", 12345, (False, True)),
+            ("near-twin", 6000, (True, False)),
+            ("near-twin-again", 6000, (True, False)),
+            # The module's guests differ by more, but both have more than stock's.
+            ("near-twin", 30000, (True, False)),
+            ("near-twin-again", 30000, (True, False)),
             ("near-twin", 6000, (True, False)),
             ("near-twin-again", 6000, (True, False)),
             ("stock-twin", 12345, (False, True)),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The figures of twins: guests of one layout in which pages lie elsewhere.
 
-If twins of one layout differ by as much as stock and the module do, the difference does not show
-that the module is worse.
+If twins of one layout differ by as much as stock and the module do, and a guest with the module has
+no more than one without, the difference does not show that the module is worse.
 """
 
 import copy

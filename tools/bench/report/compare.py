@@ -29,9 +29,19 @@ class Worse:
 
     @property
     def by_chance(self) -> bool:
-        """Whether twins of one layout, stock's or the module's, differ by as much."""
-        pairs = [(self.stock, self.stock_twin), (self.module, self.module_twin)]
-        return any(twin is not None and abs(twin - one) >= self.difference for one, twin in pairs)
+        """Whether guests of one layout differ by as much, and one with the module has no more than
+        one without.
+        """
+        if self.stock_twin is None or self.module_twin is None:
+            return False
+        stock, module = (self.stock, self.stock_twin), (self.module, self.module_twin)
+        as_much = any(abs(one - twin) >= self.difference for one, twin in (stock, module))
+        return as_much and min(module) <= max(stock)
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether both sides have a twin with this figure."""
+        return self.stock_twin is not None and self.module_twin is not None
 
     @property
     def kind(self) -> str:

@@ -90,11 +90,13 @@ def summary(data: dict, found: list[compare.Worse]) -> str:
         f"* **Worse than stock** in {len(beyond)} of the figures below, which follow the goals: "
         f"{'; '.join(compare.kinds(beyond))}."
     )
+    alone = [one for one in beyond if not one.has_twins]
     kinds = data["between_twins"]
-    if within := sum(one.difference <= kinds.get(chance.kind(one.what), 0) for one in beyond):
+    within = sum(one.difference <= kinds.get(chance.kind(one.what), 0) for one in alone)
+    if kinds:
         text += (
-            f" {within} of them are no more than guests of one layout differ by in a figure of the "
-            "same kind."
+            f" {len(alone)} of them have no twins; {within} of these are no more than guests of "
+            "one layout differ by somewhere in a figure of the same kind."
         )
     if rest := len(found) - len(beyond):
         text += f" In {rest} more it is so by chance: guests of one layout differ by as much."
@@ -128,9 +130,10 @@ def chance_section(found: list[compare.Worse], twins: list[str]) -> str:
         "### By chance",
         f"Some guests have twins: {', '.join(twins)}. They have less memory, so that pages lie "
         "elsewhere, and their suite is the first part of the longer one. Here two guests without "
-        "the module, or two with it, differ by as much as one with and one without. One twin is "
-        "one draw: what differs by chance alone may still be in the list above. So are all "
-        "figures without twins, such as those of direct calls.",
+        "the module, or two with it, differ by as much as one with and one without, and a guest "
+        "with the module has no more than a guest without. One twin is one draw: what differs by "
+        "chance alone may still be in the list above. So are all figures without twins, such as "
+        "those of direct calls.",
         table(head, body) if body else "None.",
     )
 

@@ -99,26 +99,33 @@ fn command_line(context: &Context) -> Result<Vec<Finding>> {
         let mut given = line.split_whitespace();
         given.any(|given| given.split('=').next() == Some(word))
     });
-    let mut texts: Vec<String> = found.map(|(_, text)| (*text).to_owned()).collect();
-    let interval = context.read_optional("/sys/module/kfence/parameters/sample_interval")?;
-    texts.extend(writable_alias(&line, interval.as_deref()));
-    Ok(texts
-        .into_iter()
-        .map(|text| Finding::new("command line", Level::Warn, text))
-        .collect())
+    let mut findings: Vec<Finding> = found
+        .map(|(_, text)| Finding::new("command line", Level::Warn, *text))
+        .collect();
+    findings
+        .extend(writable_alias(&line).map(|text| Finding::new("command line", Level::Warn, text)));
+    Ok(findings)
 }
 
-/// Why packs keep a writable alias in the linear map, if they do: with these values of `rodata=`,
-/// and KFENCE started at boot, arm64's `can_set_direct_map()` is false. `interval` is KFENCE's of now.
-fn writable_alias(line: &str, interval: Option<&str>) -> Option<String> {
+/// Whether packs keep a writable alias in the linear map, as far as a kernel's command line tells: with
+/// these values of `rodata=`, arm64's `can_set_direct_map()` is true only if the kernel was built or
+/// booted without KFENCE's early start, or with `debug_pagealloc=on`.
+fn writable_alias(line: &str) -> Option<String> {
     let rodata = last(line, "rodata").filter(|value| ["off", "noalias"].contains(value))?;
-    let interval = last(line, "kfence.sample_interval").or(interval.map(str::trim))?;
-    (interval != "0").then(|| {
-        format!(
+    if last(line, "debug_pagealloc") == Some("on") {
+        return None;
+    }
+    match last(line, "kfence.sample_interval") {
+        Some("0") => None,
+        Some(interval) => Some(format!(
             "packs keep a writable alias in the linear map (rodata={rodata}, \
              kfence.sample_interval={interval})"
-        )
-    })
+        )),
+        None => Some(format!(
+            "packs keep a writable alias in the linear map (rodata={rodata}) if the kernel has a \
+             CONFIG_KFENCE_SAMPLE_INTERVAL other than 0; status shows it"
+        )),
+    }
 }
 
 /// The value of the last `name=value` of a command line.
@@ -135,32 +142,26 @@ mod tests {
     use super::writable_alias;
 
     #[test]
-    fn an_alias_is_writable_with_rodata_and_kfence_only() {
-        for (line, interval, writable) in [
-            ("quiet", None, false),
-            ("quiet", Some("100\n"), false),
-            ("rodata=noalias", None, false),
-            ("rodata=off", Some("0\n"), false),
-            ("rodata=off", Some("100\n"), true),
+    fn an_alias_is_writable_with_rodata_and_kfence() {
+        for (line, expected) in [
+            ("quiet", None),
+            ("rodata=on kfence.sample_interval=100", None),
+            ("rodata=noalias", Some("if the kernel has")),
+            ("rodata=off kfence.sample_interval=0", None),
             (
-                "rodata=noalias kfence.sample_interval=100",
-                Some("0\n"),
-                true,
+                "rodata=noalias kfence.sample_interval=0 kfence.sample_interval=100",
+                Some("=100)"),
             ),
+            ("rodata=off rodata=full kfence.sample_interval=100", None),
             (
-                "rodata=noalias kfence.sample_interval=0",
-                Some("100\n"),
-                false,
-            ),
-            (
-                "rodata=off rodata=full kfence.sample_interval=100",
+                "rodata=off debug_pagealloc=on kfence.sample_interval=100",
                 None,
-                false,
             ),
-            ("rodata=on kfence.sample_interval=100", None, false),
         ] {
-            let found = writable_alias(line, interval);
-            assert_eq!(found.is_some(), writable, "{line}, {interval:?}");
+            let found = writable_alias(line);
+            assert_eq!(found.is_some(), expected.is_some(), "{line}");
+            let (found, expected) = (found.unwrap_or_default(), expected.unwrap_or_default());
+            assert!(found.contains(expected), "{line}: {found}");
         }
     }
 }
