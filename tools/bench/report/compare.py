@@ -32,7 +32,7 @@ class Worse:
         """Whether guests of one layout differ by as much, and one with the module has no more than
         one without.
         """
-        if self.stock_twin is None or self.module_twin is None:
+        if not self.has_twins:
             return False
         stock, module = (self.stock, self.stock_twin), (self.module, self.module_twin)
         as_much = any(abs(one - twin) >= self.difference for one, twin in (stock, module))

@@ -151,9 +151,9 @@ def worse_section(found: list[compare.Worse], twins: list[str], between: dict[st
         "## Where the module is worse than stock",
         "Every count below of which more is worse, however small the difference; of several "
         "repeats the largest, but of loads of 100,000 programs the smallest. Counts that follow "
-        "from these are left out (DC CVAU, repeats of TLBI, the second level's misses where the "
-        "first is the same). Sorted by the difference in parts of stock's figure (of 1 where "
-        "stock has less). Timer ticks fall elsewhere in another layout, and one different "
+        "from these are left out (DC CVAU, repeats of TLBI, the same misses of another model that "
+        "has the same first level). Sorted by the difference in parts of stock's figure (of 1 "
+        "where stock has less). Timer ticks fall elsewhere in another layout, and one different "
         "address changes everything that random replacement draws afterwards: both show as "
         "small differences of either sign. Instructions of frees are listed only beyond the "
         "background's own change. Where there are twins (below), the last column says by how much "
