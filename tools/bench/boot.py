@@ -64,7 +64,7 @@ class Boot:
         words += ["--overlay", self.overlays / guest.flavour]
         words += ["--log", self.file(guest, "console")]
         if guest.models:
-            options = [f"out={self.file(guest, 'new')}", "stale=on", "walkcheck=on"]
+            options = [f"out={self.file(guest, 'new')}", "begin=marker", "stale=on", "walkcheck=on"]
             options += [f"model={model}" for model in guest.models]
             words += ["--qemu-arg", "-plugin"]
             words += ["--qemu-arg", ",".join([str(self.plugin), *options])]

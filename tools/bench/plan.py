@@ -42,6 +42,7 @@ PURPOSES = {
     "huge": "direct calls beside 100,000 live images",
     "fleet": "10,000 live programs with short-lived ones among them",
     "many": "100,000 live programs",
+    "large": "1,000 large live programs",
     "attach": "programs at the entry of 1,000 functions",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
     "linear": "leaves of the linear map, on a CPU with BBM level 3",
@@ -76,6 +77,7 @@ SUITES = {
     "compiler": (165, "the original workload beside a compiler of three files"),
     "huge": (180, "direct calls beside 100,000 live images"),
     "linear": (300, "the linear map before and after up to 50 packs, fragmented memory, too"),
+    "large": (170, "1,000 large programs, some of which run"),
     "many": (600, "loads of 100,000 programs, some of which run"),
     "full": (480, "the same as quick, more mixes, up to 10,000 live images"),
 }
@@ -128,7 +130,7 @@ class Guest:
             # Counters of a real machine count what else it does, too.
             return 1
         # Guests with several CPUs wait most of the time.
-        return jobs + 1 if self.cpus > 1 else jobs
+        return jobs + 2 if self.cpus > 1 else jobs
 
     @property
     def machine(self) -> list[str]:
@@ -206,6 +208,7 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
         guests += [
             Guest(f"{layout}-huge", "huge", layout, "huge"),
             Guest(f"{layout}-many", "many", layout, "many", memory="3G"),
+            Guest(f"{layout}-large", "large", layout, "large", models=FLEET),
             Guest(f"{layout}-fleet", "fleet", layout, "fleet", models=FLEET),
             Guest(f"{layout}-attach", "attach", layout, "attach", kaslr=True),
             Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),

@@ -40,7 +40,7 @@ USAGE
 }
 
 all_runs() {
-	printf '%s\n' n1 max max-again max-slow tlbi-off asid-off module-near module-far
+	printf '%s\n' n1 max max-again max-slow begin tlbi-off asid-off module-near module-far
 }
 
 # guest_script TESTS - what the guest executes.
@@ -64,6 +64,7 @@ sleep 2
 	case $1 in
 	all) printf '%s\n' "$pages" "$teeth" "$chains" ;;
 	teeth) printf '%s\n' "$teeth" ;;
+	begin) printf '%s\n' './mark flush' './mark begin' 'sleep 2' "$pages" "$teeth" ;;
 	module) printf 'insmod bpf_pack.ko near_packs=%s\nsleep 1\n./chain 11 33 12176 1000\n' "$2" ;;
 	esac
 }
@@ -102,6 +103,7 @@ run() {
 	max) record max max all '' "${both[@]}" "${check[@]}" ;;
 	max-again) record max-again max all '' "${both[@]}" "${check[@]}" ;;
 	max-slow) record max-slow max all '' "${both[@]}" "${check[@]}" slow=on pc=on ;;
+	begin) record begin max begin '' "${both[@]}" "${check[@]}" begin=marker ;;
 	tlbi-off) record tlbi-off max teeth '' "${check[@]}" tlbi=off ;;
 	asid-off) record asid-off max teeth '' "${check[@]}" asid=off ;;
 	module-near | module-far)

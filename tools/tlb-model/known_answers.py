@@ -297,6 +297,40 @@ def repeats(report: Report) -> None:
     )
 
 
+def begin(report: Report) -> None:
+    """A run that counts from the marker for that on."""
+
+    def user(run: Run, region: int) -> dict:
+        """What does not depend on what ran before."""
+        return run.model(region)["class"]["user"] | {"insns": run.regions[region]["insns"]}
+
+    def different() -> list[int]:
+        whole, part = report.run("max"), report.run("begin")
+        pages = [*range(1, 8), *range(101, 108)]
+        return [r for r in pages if user(whole, r) != user(part, r)]
+
+    report.row("begin: page loops with other misses or walks, LRU", [], different)
+    teeth(report, "begin", 0)
+    report.row(
+        "begin: walks that differ from QEMU's",
+        0,
+        lambda: sum(model["walks_wrong"] for model in report.run("begin").total["models"]),
+    )
+    report.row(
+        "begin: markers before it, regions left open",
+        (1, 0),
+        lambda: tuple(
+            report.run("begin").total[what] for what in ["marker_errors", "open_regions"]
+        ),
+    )
+    report.row(
+        "begin: instructions, in parts of those of a whole run",
+        "less than 0.9",
+        lambda: report.run("begin").total["insns"] / report.run("max").total["insns"],
+        lambda seen: seen < 0.9,
+    )
+
+
 def module(report: Report) -> None:
     """The chain in a pack of bpf_pack.ko."""
     for name in ["module-near", "module-far"]:
@@ -358,6 +392,7 @@ def main() -> int:
         checks(report, name)
     blinded(report)
     repeats(report)
+    begin(report)
     module(report)
     report.print()
     if not report.failed:

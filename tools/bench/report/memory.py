@@ -9,8 +9,8 @@ from .text import SHORT, in_order, mib, number, section as titled, table
 def rows(runs: Runs) -> list[dict]:
     """Bytes reserved while the programs of each mix were loaded."""
     found: dict[tuple, dict] = {}
-    for layout, run in runs.layouts("main").items():
-        pending = {}
+    for run in runs.of("main") + runs.of("large"):
+        layout, pending = run.guest.layout, {}
         for line in run.lines:
             if line["line"] == "memory":
                 pending[line["at"], line["who"]] = line

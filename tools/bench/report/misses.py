@@ -12,6 +12,7 @@ TITLES = {
     "main": "",
     "fleet": "A fleet's programs",
     "many": "100,000 programs",
+    "large": "1,000 large programs",
     "newer_cpu": "-cpu max",
     "sensitivity": "Sensitivity",
     "pages_16k": "Kernel with 16 KiB pages",

@@ -18,10 +18,12 @@ int main(int argc, char **argv)
 		unsigned long slot = number(argv[2]), low = number(argv[3]), high = number(argv[4]);
 
 		tlb_class_range(slot, low, high);
+	} else if (argc == 2 && !strcmp(argv[1], "begin")) {
+		tlb_begin();
 	} else if (argc == 2 && !strcmp(argv[1], "flush")) {
 		tlb_flush();
 	} else {
-		errx(2, "usage: mark start ID | stop | range SLOT LOW HIGH | flush");
+		errx(2, "usage: mark begin | start ID | stop | range SLOT LOW HIGH | flush");
 	}
 	return 0;
 }

@@ -154,6 +154,8 @@ pub enum Marker {
     Range,
     /// Empty the modelled TLBs of all CPUs.
     Flush,
+    /// Begin to count, if the options ask to wait for that.
+    Begin,
 }
 
 /// An instruction that the model reacts to or counts.
@@ -253,6 +255,7 @@ fn hint(imm: u32) -> Option<Op> {
         1 => Marker::Stop,
         2 => Marker::Range,
         3 => Marker::Flush,
+        4 => Marker::Begin,
         _ => return None,
     };
     Some(Op::Marker(marker))

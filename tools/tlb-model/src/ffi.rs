@@ -102,6 +102,7 @@ pub(crate) struct GByteArray {
 }
 
 extern "C" {
+    pub(crate) fn qemu_plugin_reset(id: Id, cb: PlainCb, data: Data);
     pub(crate) fn qemu_plugin_register_vcpu_init_cb(id: Id, cb: VcpuCb, data: Data);
     pub(crate) fn qemu_plugin_register_vcpu_resume_cb(id: Id, cb: VcpuCb, data: Data);
     pub(crate) fn qemu_plugin_register_vcpu_discon_cb(

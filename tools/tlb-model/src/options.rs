@@ -11,6 +11,8 @@ pub struct Options {
     pub models: Vec<Geometry>,
     /// The file for the JSON lines; `None`: QEMU's log.
     pub out: Option<String>,
+    /// Count from the marker for that on, not from the guest's first instruction.
+    pub begin_at_marker: bool,
     /// Do a lookup in every translation block, not only when the page changes.
     pub slow: bool,
     /// Read the program counter for kernel addresses too.
@@ -35,6 +37,7 @@ impl Options {
         let mut options = Self {
             models: Vec::new(),
             out: None,
+            begin_at_marker: false,
             slow: false,
             pc_always: false,
             tlbi: true,
@@ -50,6 +53,13 @@ impl Options {
             match key {
                 "model" => options.models.push(Geometry::parse(value)?),
                 "out" => options.out = Some(value.to_owned()),
+                "begin" => {
+                    options.begin_at_marker = match value {
+                        "start" => false,
+                        "marker" => true,
+                        _ => return Err(format!("option {item:?}: start or marker")),
+                    }
+                }
                 "slow" => options.slow = flag()?,
                 "pc" => options.pc_always = flag()?,
                 "tlbi" => options.tlbi = flag()?,
@@ -81,6 +91,7 @@ mod tests {
         assert_eq!(o.models.len(), 1);
         assert_eq!(o.models[0].spec, "n1/lru");
         assert!(o.tlbi && o.asid && !o.slow && !o.check_stale && !o.check_walk && !o.data());
+        assert!(!o.begin_at_marker);
     }
 
     #[test]
@@ -89,6 +100,7 @@ mod tests {
             "model=n1/lru",
             "model=v2/random=3/data=on",
             "out=/x/y",
+            "begin=marker",
             "slow=on",
             "pc=on",
             "tlbi=off",
@@ -100,12 +112,24 @@ mod tests {
         assert_eq!(o.models.len(), 2);
         assert_eq!(o.out.as_deref(), Some("/x/y"));
         assert!(o.slow && o.pc_always && !o.tlbi && !o.asid && o.check_stale && o.check_walk);
-        assert!(o.data());
+        assert!(o.data() && o.begin_at_marker);
+        assert!(
+            !Options::parse(["begin=start"])
+                .expect("valid")
+                .begin_at_marker
+        );
     }
 
     #[test]
     fn wrong_options_are_refused() {
-        for item in ["slow", "slow=maybe", "model=x", "colour=red", ""] {
+        for item in [
+            "slow",
+            "slow=maybe",
+            "begin=on",
+            "model=x",
+            "colour=red",
+            "",
+        ] {
             assert!(Options::parse([item]).is_err(), "{item}");
         }
     }

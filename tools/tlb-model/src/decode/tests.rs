@@ -158,7 +158,8 @@ fn other_instructions() {
         (0xd503_2e3f, marker(Marker::Stop)),
         (0xd503_2e5f, marker(Marker::Range)),
         (0xd503_2e7f, marker(Marker::Flush)),
-        (0xd503_2e9f, None), // hint #0x74
+        (0xd503_2e9f, marker(Marker::Begin)),
+        (0xd503_2ebf, None), // hint #0x75
         (0xd65f_03c0, None), // ret
         (0x1400_0000, None), // b
         (0, None),

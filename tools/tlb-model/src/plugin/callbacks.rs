@@ -8,12 +8,14 @@ use crate::ffi::{self, Data};
 use crate::guest::{Cpu, Reg};
 use crate::irqs::IrqsOff;
 use crate::plugin::cpu::{fail, QemuCpu};
+use crate::plugin::install::on_reset;
 use crate::plugin::state::{lock, Plugin, Slot, NO_PAGE, SECOND_PAGE};
 use crate::report;
 use crate::tlb::Kill;
 use crate::vcpu::Vcpu;
 use std::ffi::{c_int, c_uint};
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
@@ -159,6 +161,16 @@ pub(super) unsafe extern "C" fn on_taken(
 /// A CPU executes a marker; `following` instructions after it are counted already.
 fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
     let mut regions = lock(&plugin.regions);
+    if !plugin.counting.load(Ordering::Relaxed) {
+        if marker == Marker::Begin {
+            // QEMU lets all CPUs come to the end of their translation blocks first.
+            // SAFETY: The callback has the type that this API version calls.
+            unsafe { ffi::qemu_plugin_reset(plugin.id, on_reset, ptr::null_mut()) };
+        } else {
+            regions.error();
+        }
+        return;
+    }
     let arguments = [0, 1, 2].map(|n| plugin.slot(index).guest.reg(Reg::X(n)));
     match marker {
         Marker::Start => {
@@ -198,6 +210,8 @@ fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
             }
         }
         Marker::Flush => plugin.kill(&Kill::All, None, false),
+        // Something is counted already.
+        Marker::Begin => {}
     }
 }
 

@@ -3,15 +3,16 @@
 //! Setting the plugin up.
 
 use crate::counters::Inline;
-use crate::ffi::{self, Id, Info};
+use crate::ffi::{self, Data, Id, Info};
 use crate::options::Options;
 use crate::plugin::callbacks::{on_exit, on_taken, on_vcpu_init, on_vcpu_resume};
-use crate::plugin::state::{Plugin, PLUGIN, ROW};
+use crate::plugin::state::{lock, Plugin, PLUGIN, ROW};
 use crate::plugin::translation::on_translation;
 use crate::report;
 use std::ffi::{c_char, c_int, CStr};
 use std::fs::File;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// The API version, which QEMU reads before it calls anything.
@@ -60,6 +61,8 @@ fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String>
         offset: i * size_of::<u64>(),
     };
     let plugin = Plugin {
+        id,
+        counting: AtomicBool::new(!options.begin_at_marker),
         page: entry(0),
         watch: entry(1),
         inline: Inline::ALL.map(|which| entry(2 + which as usize)),
@@ -72,6 +75,12 @@ fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String>
     if PLUGIN.set(plugin).is_err() {
         return Err("loaded twice".to_owned());
     }
+    register(id);
+    Ok(())
+}
+
+/// Has QEMU call the plugin.
+fn register(id: Id) {
     let none = ptr::null_mut();
     // SAFETY: The callbacks have the types that this API version calls; see `check_host`.
     unsafe {
@@ -81,7 +90,17 @@ fn install(id: Id, info: &Info, arguments: &[*mut c_char]) -> Result<(), String>
         ffi::qemu_plugin_register_vcpu_discon_cb(id, ffi::DISCON_TAKEN, on_taken, none);
         ffi::qemu_plugin_register_atexit_cb(id, on_exit, none);
     }
-    Ok(())
+}
+
+/// Begins to count. QEMU has thrown all translation blocks away, and no CPU runs.
+pub(super) unsafe extern "C" fn on_reset(_: Data) {
+    let plugin = Plugin::get();
+    plugin.counting.store(true, Ordering::Relaxed);
+    for (index, slot) in plugin.slots() {
+        lock(slot).vcpu.regime_changes();
+        plugin.forget_page(index);
+    }
+    register(plugin.id);
 }
 
 /// QEMU's entry into the plugin; returns 0 on success.

@@ -15,6 +15,7 @@ use crate::vcpu::Vcpu;
 use std::ffi::{c_uint, CString};
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
@@ -30,8 +31,12 @@ pub(super) const ROW: usize = size_of::<u64>() * (2 + Inline::ALL.len());
 
 /// The plugin's state.
 pub(super) struct Plugin {
+    /// How QEMU calls the plugin.
+    pub(super) id: ffi::Id,
     /// The options of the command line.
     pub(super) options: Options,
+    /// Whether anything is counted yet: until then markers are all that is looked for.
+    pub(super) counting: AtomicBool,
     /// The current page of each CPU.
     pub(super) page: ffi::U64,
     /// How many regions are open: without any, [`on_irqs`](super::callbacks::on_irqs) is not

@@ -9,6 +9,7 @@ use crate::plugin::callbacks::{on_data, on_insn, on_irqs, on_page, pack};
 use crate::plugin::state::{Plugin, NEVER_PAGE, SECOND_PAGE};
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 /// QEMU made a translation block: attaches the callbacks and counters to it.
 pub(super) unsafe extern "C" fn on_translation(tb: Tb, _: Data) {
@@ -20,6 +21,10 @@ pub(super) unsafe extern "C" fn on_translation(tb: Tb, _: Data) {
         let Some(va) = insns().next().map(|insn| ffi::qemu_plugin_insn_vaddr(insn)) else {
             return;
         };
+        if !plugin.counting.load(Ordering::Relaxed) {
+            insns().for_each(|insn| attach_marker(insn));
+            return;
+        }
         // A block crosses at most one page boundary.
         let crossing = insns()
             .position(|insn| ffi::qemu_plugin_insn_vaddr(insn) >> 12 != va >> 12)
@@ -40,10 +45,38 @@ pub(super) unsafe extern "C" fn on_translation(tb: Tb, _: Data) {
                     ptr::null_mut(),
                 );
             }
-            let mut word = [0; 4];
-            ffi::qemu_plugin_insn_data(insn, word.as_mut_ptr().cast::<c_void>(), word.len());
             let end = if i < crossing { crossing } else { count };
-            attach_op(plugin, insn, u32::from_le_bytes(word), end - i - 1);
+            attach_op(plugin, insn, word_of(insn), end - i - 1);
+        }
+    }
+}
+
+/// The instruction's word.
+///
+/// # Safety
+///
+/// To be called in the translation callback of the block that `insn` belongs to.
+unsafe fn word_of(insn: ffi::Insn) -> u32 {
+    let mut word = [0; 4];
+    // SAFETY: As promised by the caller; the buffer has as many bytes as are asked for.
+    unsafe {
+        ffi::qemu_plugin_insn_data(insn, word.as_mut_ptr().cast::<c_void>(), word.len());
+    }
+    u32::from_le_bytes(word)
+}
+
+/// Attaches the callback to an instruction that is a marker.
+///
+/// # Safety
+///
+/// To be called in the translation callback of the block that `insn` belongs to.
+unsafe fn attach_marker(insn: ffi::Insn) {
+    // SAFETY: As promised by the caller.
+    unsafe {
+        let word = word_of(insn);
+        if matches!(decode(word), Some(Op::Marker(_))) {
+            let data = pack(word, 0);
+            ffi::qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, ffi::CB_R_REGS, data);
         }
     }
 }
