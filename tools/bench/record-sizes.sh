@@ -12,31 +12,21 @@ set -euo pipefail
 
 OUT=$BUILD/bench/sizes
 
-make_tools() {
-	rm -rf "$OUT" && mkdir -p "$OUT/debs"
-	[ -e "$APT/lists/lock" ] || apt_private apt-get -q update
-	(cd "$OUT/debs" && apt_private apt-get -q download libbpf-tools:arm64)
-	dpkg -x "$OUT"/debs/libbpf-tools_*.deb "$OUT/root"
-	mv "$OUT/root/usr/sbin" "$OUT/tools"
-	cat >"$OUT/tools/run" <<'GUEST'
+# script - makes the overlay with the script that runs in the guest.
+script() {
+	mkdir -p "$OUT/script"
+	cat >"$OUT/script/run" <<'GUEST'
 # newest - the number of the program that was loaded last: numbers only grow.
 newest() {
 	bpftool -j prog show | grep -o '"id":[0-9]*' | tail -n 1
 }
 
-cd /overlay
-for tool in *-libbpf; do
+cd /overlay/libbpf-tools
+sort list >/tmp/list
+while read -r tool arguments; do
 	bpftool -j prog show >/tmp/before
 	last=$(newest)
-	# Some tools do nothing without an argument.
-	case $tool in
-	funclatency*) set -- vfs_read ;;
-	ksnoop*) set -- trace vfs_read ;;
-	memleak*) set -- -a ;;
-	fsdist* | fsslower*) set -- -t ext4 ;;
-	*) set -- ;;
-	esac
-	"./$tool" "$@" >/tmp/out 2>&1 &
+	"./$tool" $arguments </dev/null >/tmp/out 2>&1 &
 	# Waits for the tool's first program, or for its end; its other programs follow at once.
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 		[ "$(newest)" = "$last" ] && kill -0 $! 2>/dev/null || break
@@ -50,14 +40,14 @@ for tool in *-libbpf; do
 	sleep 0.5
 	kill -KILL $! 2>/dev/null
 	wait $! 2>/dev/null
-done
+done </tmp/list
 true
 GUEST
 }
 
 # header - prints the C header.
 header() {
-	python3 -B - "$OUT/said" "$(cat "$BUILD/kit/arm64/release")" "$(basename "$OUT"/debs/*.deb .deb)" <<'PYTHON'
+	python3 -B - "$OUT/said" "$(cat "$BUILD/kit/arm64/release")" "$(cat "$OUT/tools/package")" <<'PYTHON'
 import json, sys
 
 said, kernel, package = sys.argv[1:]
@@ -97,8 +87,9 @@ PYTHON
 
 main() {
 	enter_toolchain "$(realpath "$0")" "$@"
-	step "fetch the tools" "check that the package mirror is in reach" make_tools
-	"$ROOT/scripts/vm" --timeout 600 --overlay "$OUT/tools" -- 'sh /overlay/run' >"$OUT/said"
+	"$(dirname "$0")/tools.sh" "$OUT/tools"
+	script
+	"$ROOT/scripts/vm" --timeout 600 --overlay "$OUT/tools/root" --overlay "$OUT/script" -- 'sh /overlay/run' >"$OUT/said"
 	header
 }
 
