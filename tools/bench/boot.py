@@ -7,8 +7,8 @@ Usage: boot.py RUNS PLUGIN IMAGE OVERLAYS JOBS
 RUNS/plan is the plan, as plan.py prints it. Of each guest, RUNS gets NAME.json (the TLB
 model's lines), NAME.guest (what the guest printed), NAME.console and NAME.log, and NAME.done
 at its end: a guest that has it already is not booted. IMAGE is the build directory for
-scripts/vm, OVERLAYS has a folder for each kernel flavour. JOBS guests run at a time. When one
-fails, the others go on; the exit status is 1.
+scripts/vm, OVERLAYS has a folder for each kernel flavour, and those that only some guests have.
+JOBS guests run at a time. When one fails, the others go on; the exit status is 1.
 
 RUNS/environment gets a line for each machine, and one for each run that was discarded.
 
@@ -61,7 +61,8 @@ class Boot:
         words = ["flock", lock, VM] if lock else [VM]
         words += ["--kernel", guest.flavour, "--timeout", TIMEOUT, *guest.machine]
         words += ["--append", f"bench.layout={guest.layout} bench.suite={guest.suite}"]
-        words += ["--overlay", self.overlays / guest.flavour]
+        for overlay in [guest.flavour, guest.extra]:
+            words += ["--overlay", self.overlays / overlay] if overlay else []
         words += ["--log", self.file(guest, "console")]
         if guest.models:
             options = [f"out={self.file(guest, 'new')}", "begin=marker", "stale=on", "walkcheck=on"]

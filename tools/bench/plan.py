@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The plan of the benchmark: every guest that it boots, as fields.
 
-Usage: plan.py [--quick] [--json | --flavours]
+Usage: plan.py [--quick] [--json | --flavours | --extras]
 
-Prints a table for readers, one JSON object a line for boot.py and the report, or the
-kernel flavours that the guests need.
+Prints a table for readers, one JSON object a line for boot.py and the report, the
+kernel flavours that the guests need, or the overlays that only some of them have.
 Both read the fields; a guest's name only names its files and its lines of progress.
 """
 
@@ -44,6 +44,7 @@ PURPOSES = {
     "many": "100,000 live programs",
     "large": "1,000 large live programs",
     "attach": "programs at the entry of 1,000 functions",
+    "tools": "the tools of libbpf-tools, all at the same time",
     "newer_cpu": "the short suite on another CPU model, -cpu max",
     "linear": "leaves of the linear map, on a CPU with BBM level 3",
     "sensitivity": "coalescing and data accesses in the model",
@@ -73,6 +74,7 @@ SUITES = {
     "k16": (55, "few scenarios for another page size"),
     "quick": (100, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
     "attach": (280, "programs at the entry of 1,000 functions"),
+    "tools": (300, "the tools of libbpf-tools, all at the same time"),
     "fleet": (185, "10,000 live programs with short-lived ones among them"),
     "compiler": (165, "the original workload beside a compiler of three files"),
     "huge": (180, "direct calls beside 100,000 live images"),
@@ -123,6 +125,12 @@ class Guest:
     def seconds(self) -> int:
         """How long the guest takes, about."""
         return SUITES[self.suite][0]
+
+    @property
+    def extra(self) -> str | None:
+        """The overlay that it has beside that of its kernel, if any."""
+        # It would make the image of every guest larger.
+        return "tools" if self.purpose == "tools" else None
 
     def at_a_time(self, jobs: int) -> int:
         """How many guests may run while this one does, itself included."""
@@ -211,6 +219,7 @@ def full_guests(models: tuple[str, ...]) -> list[Guest]:
             Guest(f"{layout}-large", "large", layout, "large", models=FLEET),
             Guest(f"{layout}-fleet", "fleet", layout, "fleet", models=FLEET),
             Guest(f"{layout}-attach", "attach", layout, "attach", kaslr=True),
+            Guest(f"{layout}-tools", "tools", layout, "tools", kaslr=True, models=FLEET),
             Guest(f"{layout}-max", "newer_cpu", layout, "quick", cpu="max", models=models),
             Guest(f"{layout}-sense", "sensitivity", layout, "sense", models=SENSITIVITY),
             Guest(f"{layout}-16k", "pages_16k", layout, "k16", flavour="arm64-16k", models=models),
@@ -342,7 +351,7 @@ def listing(planned: list[Guest]) -> str:
 def main() -> int:
     """Prints the plan; returns the exit status."""
     arguments = set(sys.argv[1:])
-    if unknown := arguments - {"--quick", "--json", "--flavours"}:
+    if unknown := arguments - {"--quick", "--json", "--flavours", "--extras"}:
         print(f"plan.py: unknown: {' '.join(sorted(unknown))}\n{__doc__}", file=sys.stderr)
         return 2
     planned = guests(full="--quick" not in arguments, hardware=has_counters())
@@ -350,6 +359,10 @@ def main() -> int:
         text = write(planned)
     elif "--flavours" in arguments:
         text = "".join(f"{flavour}\n" for flavour in sorted({guest.flavour for guest in planned}))
+    elif "--extras" in arguments:
+        text = "".join(
+            f"{extra}\n" for extra in sorted({one.extra for one in planned if one.extra})
+        )
     else:
         text = listing(planned)
     print(text, end="")

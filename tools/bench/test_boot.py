@@ -95,6 +95,15 @@ class Boot(unittest.TestCase):
         self.assertEqual((self.runs / "b.guest").read_text(), '{"line":"end"}\n')
         self.assertIn("machine of a, b: machine: ", (self.runs / "environment").read_text())
 
+    def test_extra(self) -> None:
+        """only guests that need more files get a second overlay"""
+        places = [self.runs, self.dir, self.dir, pathlib.Path("overlays")]
+        for purpose, wanted in [("main", ["arm64"]), ("tools", ["arm64", "tools"])]:
+            guest = dataclasses.replace(self.guest("a"), purpose=purpose)
+            words = boot.Boot(*places).command(guest)
+            found = [words[at + 1] for at, word in enumerate(words) if word == "--overlay"]
+            self.assertEqual(found, [f"overlays/{name}" for name in wanted])
+
     def test_jobs(self) -> None:
         """no more guests than wanted run at a time, and those of real hardware alone"""
         names = ["a", "b", "c", "d"]

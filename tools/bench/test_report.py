@@ -632,6 +632,7 @@ STAND_INS = {
     "many": "{layout}",
     "parallel": "{layout}-smp2-1",
     "syncs": "{layout}-syncs-1",
+    "tools": "{layout}",
 }
 EVENTS = {"ITLB_WALK": 5, "L1I_TLB": 70, "INST_RETIRED": 1000, "L1I_TLB_REFILL": None}
 
@@ -683,6 +684,20 @@ def attached_to(direct: int) -> Callable[[list[dict]], list[dict]]:
     return added
 
 
+def tools_run(path: pathlib.Path) -> None:
+    """Makes the lines of a guest that runs tools of those of one that runs other programs."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    hot = next(line for line in lines if line["line"] == "hot" and line["temperature"] == "warm")
+    found = [line for line in lines if line["line"] == "memory" and line["at"] == "start"]
+    found = [line | {"at": "loaded"} for line in found]
+    hot |= {"mix": "libbpf-tools", "live": 9, "hot": 4, "place": "as loaded"}
+    found += [hot | {"temperature": temperature} for temperature in ["warm", "flush"]]
+    counts = {"programs": 9, "functions": 12, "bytes": 5000, "trampolines": 3, "ran": 4, "runs": 70}
+    found.append({"line": "tools", "tools": 2, "quiet": ["llcstat", "runqlen"], **counts})
+    found.append({"line": "end"})
+    path.write_text("".join(json.dumps(line) + "\n" for line in found))
+
+
 class Full(Runs):
     """The report of a full plan, with stand-ins for the guests that the short one lacks."""
 
@@ -721,6 +736,8 @@ class Full(Runs):
         if guest.purpose == "attach":
             direct = 1000 if guest.layout == "near" else 0
             add_lines(self.runs / f"{guest.name}.guest", attached_to(direct))
+        if guest.purpose == "tools":
+            tools_run(self.runs / f"{guest.name}.guest")
         if guest.purpose == "huge":
             edit(self.runs / f"{guest.name}.guest", where(put(live=100000), line="direct"))
 
@@ -730,7 +747,7 @@ class Full(Runs):
         found = data["subjects"]
         self.assertEqual(
             [name for name in found["misses"] if name != "sizes"],
-            ["main", "fleet", "many", "newer_cpu", "sensitivity", "pages_16k"],
+            ["main", "fleet", "many", "tools", "newer_cpu", "sensitivity", "pages_16k"],
         )
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4})
@@ -917,6 +934,23 @@ class Full(Runs):
         edit(self.runs / "near-many.guest", where(drop, line="many", beside=10001))
         status, said = self.run_command()
         self.assertEqual((status, "near-many: loads of many programs" in said), (1, True), said)
+
+    def test_tools(self) -> None:
+        """worse: packs reserved for the tools' programs; no report of others in another layout"""
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertIn("| programs that ran | 4 | 4 |  |", text)
+        self.assertIn("or ended at once: llcstat, runqlen.", text)
+        self.assertIn("**2 tools of libbpf-tools**, 9 programs, of which 4 ran; warm", text)
+        change = where(put(packs=77), line="memory", who="module")
+        self.assertIn(
+            "packs reserved", [what for what, _, _ in self.change_guest("near-tools", change)]
+        )
+        edit(self.runs / "near-tools.guest", where(put(programs=8), line="tools"))
+        status, said = self.run_command()
+        self.assertEqual((status, "not the same programs in all layouts" in said), (1, True), said)
+        edit(self.runs / "near-tools.guest", where(put(runs=0), line="tools"))
+        status, said = self.run_command()
+        self.assertEqual((status, "near-tools: no program of a tool ran" in said), (1, True), said)
 
     def test_hardware_missing(self) -> None:
         """no report of a machine that did not count"""

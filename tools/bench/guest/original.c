@@ -178,35 +178,9 @@ static void attach(int program, struct perf_event_attr *attr)
 static unsigned int id_of(int fd)
 {
 	struct bpf_prog_info info = { 0 };
-	union bpf_attr attr = { 0 };
 
-	attr.info.bpf_fd = fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (unsigned long)&info;
-	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr))
-		err(1, "BPF_OBJ_GET_INFO_BY_FD");
+	get_info(fd, &info);
 	return info.id;
-}
-
-/* runs_of - how often the program with this id ran while statistics were on. */
-static unsigned long runs_of(unsigned int id)
-{
-	struct bpf_prog_info info = { 0 };
-	union bpf_attr attr = { 0 };
-	int fd;
-
-	attr.prog_id = id;
-	fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
-	if (fd < 0)
-		err(1, "BPF_PROG_GET_FD_BY_ID");
-	memset(&attr, 0, sizeof(attr));
-	attr.info.bpf_fd = fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (unsigned long)&info;
-	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr))
-		err(1, "BPF_OBJ_GET_INFO_BY_FD");
-	close(fd);
-	return info.run_cnt;
 }
 
 /* stress - the work of each process: loads and attaches its eight programs. */

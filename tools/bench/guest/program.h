@@ -125,12 +125,47 @@ static inline int load(const struct bpf_insn *insns, unsigned int n)
 	return fd;
 }
 
+/* get_info - what the kernel tells of the program @fd. */
+static inline void get_info(int fd, struct bpf_prog_info *info)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.info.bpf_fd = fd;
+	attr.info.info_len = sizeof(*info);
+	attr.info.info = (unsigned long)info;
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr))
+		err(1, "BPF_OBJ_GET_INFO_BY_FD");
+}
+
+/* program_by_id - a file descriptor of the program with this id. */
+static inline int program_by_id(unsigned int id)
+{
+	union bpf_attr attr = { 0 };
+	int fd;
+
+	attr.prog_id = id;
+	fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+	if (fd < 0)
+		err(1, "BPF_PROG_GET_FD_BY_ID");
+	return fd;
+}
+
+/* runs_of - how often the program with this id ran while statistics were on. */
+static inline unsigned long runs_of(unsigned int id)
+{
+	struct bpf_prog_info info = { 0 };
+	int fd = program_by_id(id);
+
+	get_info(fd, &info);
+	close(fd);
+	return info.run_cnt;
+}
+
 /* inspect - the program @fd, with the address of its image. */
 static inline struct program inspect(int fd)
 {
 	struct program image = { .fd = fd };
 	struct bpf_prog_info info = { 0 };
-	union bpf_attr attr = { 0 };
 	uint64_t address = 0;
 	uint32_t length = 0;
 
@@ -138,11 +173,7 @@ static inline struct program inspect(int fd)
 	info.jited_ksyms = (unsigned long)&address;
 	info.nr_jited_func_lens = 1;
 	info.jited_func_lens = (unsigned long)&length;
-	attr.info.bpf_fd = fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (unsigned long)&info;
-	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr))
-		err(1, "BPF_OBJ_GET_INFO_BY_FD");
+	get_info(fd, &info);
 	if (!address || !length)
 		errx(1, "the program has no visible image: not jited, or kptr_restrict");
 	image.address = address;

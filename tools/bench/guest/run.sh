@@ -197,6 +197,12 @@ calls_suite() {
 	./calls 4500
 }
 
+# tools_suite - the tools of libbpf-tools, all at the same time.
+tools_suite() {
+	./tools 6000 10 libbpf-tools
+	sleep 3
+}
+
 # compiler_suite - a compiler with several files, some 10^9 instructions.
 compiler_suite() {
 	compile 4000 dtc/dtc.c dtc/util.c dtc/checks.c
@@ -318,7 +324,7 @@ entropy1_suite() {
 ./memory.sh start
 suite=$(word suite)
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | large | attach | linear | linear1 | entropy | entropy1) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | large | attach | tools | linear | linear1 | entropy | entropy1) "${suite}_suite" ;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

@@ -13,6 +13,7 @@ TITLES = {
     "fleet": "A fleet's programs",
     "many": "100,000 programs",
     "large": "1,000 large programs",
+    "tools": "The tools of libbpf-tools",
     "newer_cpu": "-cpu max",
     "sensitivity": "Sensitivity",
     "pages_16k": "Kernel with 16 KiB pages",

@@ -34,6 +34,7 @@ from . import (
     original,
     plots,
     syncs,
+    tools,
 )
 from .runs import Runs
 from .text import section as titled, table, tenths
@@ -43,6 +44,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "misses": misses,
     "fleet": fleet,
     "many": many,
+    "tools": tools,
     "original": original,
     "compiler": compiler,
     "loads": loads,

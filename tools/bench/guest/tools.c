@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Runs the tools of libbpf-tools, all at the same time, and a workload that their programs see.
+ *
+ * DIR/list has a line for each tool: its file in DIR and its arguments. A tool is stopped when it
+ * has attached its programs and waits: the kernel goes on running them, while the tool's own code
+ * does not disturb the counts. A tool that ends, or that waits without a program, is quiet: it is
+ * only listed.
+ *
+ * Each temperature is a region, numbered from ID on: ROUNDS rounds of the workload, after one that
+ * is not counted. "flush": an empty model before each step of a round; "evict64", "evict2000":
+ * calls into so many pages of user code before each round. Then the kernel counts the runs of each
+ * program in as many rounds.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "text_pages.h"
+
+#define MAX_TOOLS 128
+#define MAX_PROGRAMS 1024
+#define MAX_IMAGES 4096
+#define MAX_FUNCTIONS 64	/* of one program */
+#define MAX_ARGUMENTS 8
+#define MAX_WORDS 65536
+/* Seconds that a tool may take to come to rest, and that it may wait without a program. */
+#define PATIENCE 120
+#define WITHOUT_PROGRAM 3
+/* Milliseconds of the CPU that a tool at rest may use in a second: some look for events often. */
+#define AT_REST 100
+/* The kernel has no trampoline that is longer than this. */
+#define TRAMPOLINE 4096
+#define PORT 4711
+#define FILE_NAME "/tmp/tools-file"
+#define NEW_NAME "/tmp/tools-renamed"
+
+struct tool {
+	char name[64];
+	pid_t pid;
+};
+
+/* A program, and its functions: images[first] and those that follow. */
+struct traced {
+	unsigned int id, first, functions;
+	unsigned long runs;
+};
+
+/*
+ * Tools read all of these, several times, and would be most of the guest's work. They see copies
+ * of the lines whose symbols are words of their files (DIR/words).
+ */
+static const struct { const char *file, *copy, *form; } symbols[] = {
+	{ "/sys/kernel/tracing/available_filter_functions", "/tmp/tools-functions", "%511s" },
+	{ "/sys/kernel/debug/tracing/available_filter_functions", "/tmp/tools-functions", "%511s" },
+	{ "/proc/kallsyms", "/tmp/tools-symbols", "%*s %*s %511s" },
+};
+static char *words[MAX_WORDS];
+static unsigned int count_words;
+
+static struct tool tools[MAX_TOOLS];
+static struct traced programs[MAX_PROGRAMS];
+static struct program images[MAX_IMAGES], all[MAX_IMAGES], hot[MAX_IMAGES];
+static unsigned int attached, loaded, functions, bytes;
+static char quiet[4096];
+static const char *self;
+
+/* next_id - the id of the program that was loaded after @id, or 0. */
+static unsigned int next_id(unsigned int id)
+{
+	union bpf_attr attr = { 0 };
+
+	attr.start_id = id;
+	if (bpf(BPF_PROG_GET_NEXT_ID, &attr)) {
+		if (errno == ENOENT)
+			return 0;
+		err(1, "BPF_PROG_GET_NEXT_ID");
+	}
+	return attr.next_id;
+}
+
+/* newest_id - the id of the newest program that is loaded. */
+static unsigned int newest_id(void)
+{
+	unsigned int id = 0, next;
+
+	while ((next = next_id(id)))
+		id = next;
+	return id;
+}
+
+static unsigned int count_after(unsigned int id)
+{
+	unsigned int count = 0;
+
+	while ((id = next_id(id)))
+		count++;
+	return count;
+}
+
+/* add_program - notes a program and the images of all its functions. */
+static void add_program(unsigned int id)
+{
+	uint64_t addresses[MAX_FUNCTIONS] = { 0 };
+	uint32_t lengths[MAX_FUNCTIONS] = { 0 };
+	struct bpf_prog_info info = { 0 };
+	int fd = program_by_id(id);
+	unsigned int i;
+
+	info.nr_jited_ksyms = MAX_FUNCTIONS;
+	info.jited_ksyms = (unsigned long)addresses;
+	info.nr_jited_func_lens = MAX_FUNCTIONS;
+	info.jited_func_lens = (unsigned long)lengths;
+	get_info(fd, &info);
+	close(fd);
+	if (loaded == MAX_PROGRAMS || info.nr_jited_ksyms > MAX_FUNCTIONS ||
+	    info.nr_jited_ksyms != info.nr_jited_func_lens ||
+	    functions + info.nr_jited_ksyms > MAX_IMAGES)
+		errx(1, "too many programs, or program %u has too many functions", id);
+	programs[loaded++] = (struct traced){
+		.id = id, .first = functions, .functions = info.nr_jited_ksyms,
+	};
+	for (i = 0; i < info.nr_jited_ksyms; i++) {
+		if (!addresses[i] || !lengths[i])
+			errx(1, "program %u has no visible image: not jited, or kptr_restrict", id);
+		images[functions].address = addresses[i];
+		images[functions++].length = lengths[i];
+		bytes += lengths[i];
+	}
+}
+
+/* add_trampolines - puts the kernel's trampolines after the @count images; returns how many. */
+static unsigned int add_trampolines(struct program *list, unsigned int count)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	unsigned int first = count;
+	unsigned long address;
+	char line[1024], digit;
+
+	if (!file)
+		err(1, "/proc/kallsyms");
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx %*c bpf_trampoline_%1[0-9]", &address, &digit) != 2)
+			continue;
+		if (count == MAX_IMAGES)
+			errx(1, "too many images");
+		list[count++] = (struct program){ .address = address, .length = TRAMPOLINE };
+	}
+	fclose(file);
+	return count - first;
+}
+
+/*
+ * tell_model - gives the model the ranges of all images; returns the number of trampolines. The
+ * kernel tells no length of these: each ends at the next image, if that is nearer than the most
+ * that it may have.
+ */
+static unsigned int tell_model(void)
+{
+	unsigned int trampolines, count, i;
+
+	memcpy(all, images, functions * sizeof(*all));
+	trampolines = add_trampolines(all, functions);
+	count = functions + trampolines;
+	qsort(all, count, sizeof(*all), by_address);
+	for (i = 0; i + 1 < count; i++)
+		if (all[i].address + all[i].length > all[i + 1].address)
+			all[i].length = all[i + 1].address - all[i].address;
+	classify(all, count);
+	return trampolines;
+}
+
+/* cpu_time - milliseconds of the CPU that a process has had. */
+static unsigned long cpu_time(pid_t pid)
+{
+	struct timespec time;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &time))
+		errx(1, "no CPU clock of process %d", pid);
+	return time.tv_sec * 1000UL + time.tv_nsec / 1000000;
+}
+
+/*
+ * may_wait - whether a process is in a system call that waits for events or for a time, or runs:
+ * to read this wakes a tool that traces reads.
+ */
+static bool may_wait(pid_t pid)
+{
+	static const int calls[] = {
+		__NR_epoll_pwait, __NR_ppoll, __NR_pselect6, __NR_nanosleep, __NR_clock_nanosleep,
+		__NR_rt_sigtimedwait, __NR_rt_sigsuspend,
+	};
+	char path[64], text[256];
+	unsigned int i;
+	FILE *file;
+	int call;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	file = fopen(path, "r");
+	if (!file || !fgets(text, sizeof(text), file))
+		err(1, "%s", path);
+	fclose(file);
+	if (sscanf(text, "%d", &call) != 1)
+		return !strncmp(text, "running", 7);
+	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		if (call == calls[i])
+			return true;
+	return false;
+}
+
+/*
+ * has_settled - waits until a tool has programs and rests; false if it ended or rests without.
+ * Little use of the CPU alone also fits a tool that waits for the kernel to attach a program.
+ */
+static bool has_settled(const struct tool *tool, unsigned int before)
+{
+	unsigned int without = 0, i;
+	unsigned long used = 0, now;
+	int status;
+
+	for (i = 0; i < PATIENCE; i++) {
+		rest(1000);
+		if (waitpid(tool->pid, &status, WNOHANG))
+			return false;
+		now = cpu_time(tool->pid);
+		if (now < used + AT_REST && may_wait(tool->pid)) {
+			if (next_id(before))
+				return true;
+			if (++without == WITHOUT_PROGRAM) {
+				kill(tool->pid, SIGKILL);
+				waitpid(tool->pid, &status, 0);
+				return false;
+			}
+		}
+		used = now;
+	}
+	errx(1, "%s does not come to rest: %lu ms of the CPU", tool->name, used);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* read_words - the words of DIR/words, which has one in each line, in order. */
+static void read_words(void)
+{
+	FILE *file = fopen("words", "re");
+	char line[256];
+
+	if (!file)
+		err(1, "words");
+	while (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = 0;
+		if (count_words == MAX_WORDS)
+			errx(1, "too many words");
+		words[count_words] = strdup(line);
+		if (!words[count_words++])
+			err(1, "memory for words");
+	}
+	fclose(file);
+}
+
+/* copy_known - copies the lines of symbols that the tools may know. */
+static void copy_known(const char *from, const char *to, const char *form)
+{
+	FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+	char line[1024], name[512], *key = name;
+
+	if (!in || !out)
+		err(1, "%s, %s", from, to);
+	while (fgets(line, sizeof(line), in))
+		if (sscanf(line, form, name) == 1 &&
+		    bsearch(&key, words, count_words, sizeof(*words), by_text))
+			fputs(line, out);
+	fclose(in);
+	if (fclose(out))
+		err(1, "%s", to);
+}
+
+static void copy_symbols(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(symbols) / sizeof(*symbols); i++)
+		if (access(symbols[i].copy, F_OK))
+			copy_known(symbols[i].file, symbols[i].copy, symbols[i].form);
+}
+
+/* show_copies - shows this process the copies in the place of the kernel's files. */
+static void show_copies(void)
+{
+	unsigned int i;
+
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		err(1, "a mount namespace");
+	for (i = 0; i < sizeof(symbols) / sizeof(*symbols); i++)
+		if (mount(symbols[i].copy, symbols[i].file, NULL, MS_BIND, NULL))
+			err(1, "mount on %s", symbols[i].file);
+}
+
+static pid_t execute(char **command, bool copies)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid < 0)
+		err(1, "fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (copies)
+		show_copies();
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	execv(*command, command);
+	_exit(127);
+}
+
+/* start - starts the tool of a line of the list, and stops it when it has its programs. */
+static void start(char *line)
+{
+	struct tool *tool = &tools[attached];
+	char *words[MAX_ARGUMENTS + 2] = { 0 }, *end;
+	unsigned int before = newest_id(), count = 0;
+	int status;
+
+	for (words[0] = strtok(line, " \n"); words[count]; words[count] = strtok(NULL, " \n"))
+		if (++count > MAX_ARGUMENTS)
+			errx(1, "%s: too many arguments", words[0]);
+	snprintf(tool->name, sizeof(tool->name), "%s", words[0]);
+	end = strstr(tool->name, "-libbpf");
+	if (end)
+		*end = 0;
+	tool->pid = execute(words, true);
+	if (!has_settled(tool, before)) {
+		end = quiet + strlen(quiet);
+		snprintf(end, quiet + sizeof(quiet) - end, "%s\"%s\"", *quiet ? "," : "",
+			 tool->name);
+		return;
+	}
+	if (kill(tool->pid, SIGSTOP) || waitpid(tool->pid, &status, WUNTRACED) != tool->pid ||
+	    !WIFSTOPPED(status))
+		errx(1, "%s cannot be stopped", tool->name);
+	printf("{\"line\":\"tool\",\"name\":\"%s\",\"programs\":%u}\n", tool->name,
+	       count_after(before));
+	fflush(stdout);
+	attached++;
+}
+
+static void start_all(const char *dir)
+{
+	char line[256];
+	FILE *list;
+
+	if (chdir(dir))
+		err(1, "%s", dir);
+	read_words();
+	copy_symbols();
+	list = fopen("list", "re");
+	if (!list)
+		err(1, "%s/list", dir);
+	while (fgets(line, sizeof(line), list)) {
+		if (attached == MAX_TOOLS)
+			errx(1, "too many tools");
+		start(line);
+	}
+	fclose(list);
+	if (chdir(".."))
+		err(1, "..");
+	if (!attached)
+		errx(1, "no tool loaded a program");
+}
+
+static void end_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < attached; i++)
+		kill(tools[i].pid, SIGKILL);
+	for (i = 0; i < attached; i++)
+		waitpid(tools[i].pid, NULL, 0);
+}
+
+/* must - what a system call returned, which must not be an error. */
+static long must(long result, const char *what)
+{
+	if (result < 0)
+		err(1, "%s", what);
+	return result;
+}
+
+static void use_files(void)
+{
+	struct stat status;
+	char byte = 0;
+	int fd;
+
+	fd = must(open("/proc/self/comm", O_RDONLY | O_CLOEXEC), "open");
+	must(read(fd, &byte, 1), "read");
+	close(fd);
+	fd = must(open(FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600), "create");
+	must(write(fd, &byte, 1), "write");
+	must(fsync(fd), "fsync");
+	close(fd);
+	must(stat(FILE_NAME, &status), "stat");
+	must(rename(FILE_NAME, NEW_NAME), "rename");
+	must(unlink(NEW_NAME), "unlink");
+}
+
+static void use_process(void)
+{
+	char *command[] = { (char *)self, NULL };
+	pid_t pid = execute(command, false);
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "%s failed: %d", self, status);
+}
+
+static struct sockaddr_in local(void)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons(PORT),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+}
+
+/* use_tcp - a connection to a new listener, and a byte. */
+static void use_tcp(void)
+{
+	int listener = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+	int client = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+	struct sockaddr_in address = local();
+	int on = 1, server;
+	char byte = 0;
+
+	must(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), "SO_REUSEADDR");
+	must(bind(listener, (void *)&address, sizeof(address)), "bind");
+	must(listen(listener, 1), "listen");
+	must(connect(client, (void *)&address, sizeof(address)), "connect");
+	server = must(accept(listener, NULL, NULL), "accept");
+	must(send(client, &byte, 1, 0), "send");
+	must(recv(server, &byte, 1, 0), "recv");
+	/* The client ends first, so that the port of the listener is free at once. */
+	close(client);
+	must(recv(server, &byte, 1, 0), "recv");
+	close(server);
+	close(listener);
+}
+
+static void use_udp(void)
+{
+	int one = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+	struct sockaddr_in address = local();
+	char byte = 0;
+
+	must(bind(one, (void *)&address, sizeof(address)), "bind");
+	must(sendto(one, &byte, 1, 0, (void *)&address, sizeof(address)), "sendto");
+	must(recv(one, &byte, 1, 0), "recv");
+	close(one);
+}
+
+static void ignore(int number)
+{
+	(void)number;
+}
+
+static void use_signal(void)
+{
+	must(kill(getpid(), SIGUSR1), "kill");
+}
+
+/* use_futex - a wait that ends at once, because the value is another, and a wake-up of nobody. */
+static void use_futex(void)
+{
+	static uint32_t word;
+
+	if (syscall(__NR_futex, &word, FUTEX_WAIT, 1, NULL, NULL, 0) != -1 || errno != EAGAIN)
+		err(1, "FUTEX_WAIT");
+	must(syscall(__NR_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0), "FUTEX_WAKE");
+}
+
+static void use_memory(void)
+{
+	size_t size = 16 * page_size(), i;
+	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		err(1, "mmap");
+	for (i = 0; i < size; i += page_size())
+		memory[i] = 1;
+	munmap((void *)memory, size);
+}
+
+static void use_pipe(void)
+{
+	char byte = 0;
+	int ends[2];
+
+	must(pipe(ends), "pipe");
+	must(write(ends[1], &byte, 1), "write");
+	must(read(ends[0], &byte, 1), "read");
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void round_once(bool flush)
+{
+	static void (*const steps[])(void) = {
+		use_files, use_process, use_tcp, use_udp, use_signal, use_futex, use_memory, use_pipe,
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		if (flush)
+			tlb_flush();
+		steps[i]();
+	}
+}
+
+static void measure(unsigned long id, unsigned int rounds, bool flush, unsigned int evict)
+{
+	unsigned int i;
+
+	sweep(evict);
+	rest(100);
+	after_tick();
+	tlb_flush();
+	round_once(flush);
+	tlb_region_start(id);
+	for (i = 0; i < rounds; i++) {
+		sweep(evict);
+		round_once(flush);
+	}
+	tlb_region_stop();
+}
+
+static void count_runs(const char *on)
+{
+	int fd = must(open("/proc/sys/kernel/bpf_stats_enabled", O_WRONLY | O_CLOEXEC), "statistics");
+
+	must(write(fd, on, 1), "bpf_stats_enabled");
+	close(fd);
+}
+
+/* find_hot - how many programs run in so many rounds; their images become the hot ones. */
+static unsigned int find_hot(unsigned int rounds, unsigned int *hot_images, unsigned long *runs)
+{
+	unsigned int ran = 0, i;
+
+	for (i = 0; i < loaded; i++)
+		programs[i].runs = runs_of(programs[i].id);
+	count_runs("1");
+	for (i = 0; i < rounds; i++)
+		round_once(false);
+	count_runs("0");
+	for (i = 0; i < loaded; i++) {
+		struct traced *program = &programs[i];
+
+		program->runs = runs_of(program->id) - program->runs;
+		*runs += program->runs;
+		if (!program->runs)
+			continue;
+		ran++;
+		memcpy(hot + *hot_images, images + program->first,
+		       program->functions * sizeof(*hot));
+		*hot_images += program->functions;
+	}
+	return ran;
+}
+
+/* allow_loopback - brings the loopback device up. */
+static void allow_loopback(void)
+{
+	int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+	must(ioctl(fd, SIOCSIFFLAGS, &request), "SIOCSIFFLAGS");
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; bool flush; unsigned int evict; } temperatures[] = {
+		{ "warm", false, 0 }, { "flush", true, 0 },
+		{ "evict64", false, 64 }, { "evict2000", false, 2000 },
+	};
+	unsigned int rounds, before, trampolines, ran, hot_images = 0, touched, i, id;
+	unsigned long region, runs = 0;
+
+	self = argv[0];
+	/* The program that a round executes. */
+	if (argc == 1)
+		return 0;
+	if (argc != 4)
+		errx(2, "usage: tools ID ROUNDS DIR");
+	region = number(argv[1]);
+	rounds = number(argv[2]);
+	signal(SIGUSR1, ignore);
+	allow_loopback();
+	before = newest_id();
+	start_all(argv[3]);
+	for (id = before; (id = next_id(id)); )
+		add_program(id);
+	trampolines = tell_model();
+	rest(2500);
+	if (system("./memory.sh loaded"))
+		errx(1, "memory.sh failed");
+	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)
+		measure(region + i, rounds, temperatures[i].flush, temperatures[i].evict);
+	ran = find_hot(rounds, &hot_images, &runs);
+	touched = pages(hot, hot_images);
+	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)
+		printf("{\"line\":\"hot\",\"region\":%lu,\"mix\":\"libbpf-tools\",\"live\":%u,"
+		       "\"hot\":%u,\"place\":\"as loaded\",\"temperature\":\"%s\",\"rounds\":%u,"
+		       "\"hot_pages\":%u,\"live_bytes\":%u}\n", region + i, loaded, ran,
+		       temperatures[i].name, rounds, touched, bytes);
+	printf("{\"line\":\"tools\",\"tools\":%u,\"quiet\":[%s],\"programs\":%u,\"functions\":%u,"
+	       "\"bytes\":%u,\"trampolines\":%u,\"ran\":%u,\"runs\":%lu}\n", attached, quiet, loaded,
+	       functions, bytes, trampolines, ran, runs);
+	fflush(stdout);
+	end_all();
+	return 0;
+}
