@@ -747,7 +747,7 @@ class Full(Runs):
         found = data["subjects"]
         self.assertEqual(
             [name for name in found["misses"] if name != "sizes"],
-            ["main", "fleet", "many", "tools", "newer_cpu", "sensitivity", "pages_16k"],
+            ["main", "fleet", "many", "large", "tools", "newer_cpu", "sensitivity", "pages_16k"],
         )
         self.assertEqual(list(found["loads"]), ["main", "newer_cpu"])
         self.assertEqual({row["cpus"] for row in found["interrupts"]["loads"]}, {2, 4})

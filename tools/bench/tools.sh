@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # tools.sh OUT - makes OUT/root, an overlay for guests with the distribution's libbpf-tools for
-# arm64 (libbpf-tools/NAME-libbpf), a list of them with their arguments (libbpf-tools/list), and
-# all words of these files in order (libbpf-tools/words). OUT/package names the package. Nothing
-# of it runs on the host.
+# arm64 (libbpf-tools/NAME-libbpf) and a list of them with their arguments (libbpf-tools/list).
+# OUT/package names the package. Nothing of it runs on the host.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -41,8 +40,6 @@ make_tools() {
 	dpkg -x "$out/debs/$PACKAGE"_*.deb "$out/all"
 	cp "$out"/all/usr/sbin/*-libbpf "$dir/"
 	list "$dir" >"$dir/list"
-	cat "$dir"/* | LC_ALL=C tr -cs 'A-Za-z0-9_.' '\n' | LC_ALL=C grep -a '^[A-Za-z_].\{3,100\}$' |
-		LC_ALL=C sort -u >"$dir/words"
 	basename "$out"/debs/*.deb .deb >"$out/package"
 	rm -rf "$out/all" "$out/debs"
 }

@@ -7,7 +7,8 @@
  * does not disturb the counts. A tool that ends, or that waits without a program, is quiet: it is
  * only listed.
  *
- * Each temperature is a region, numbered from ID on: ROUNDS rounds of the workload, after one that
+ * The model begins when all tools are stopped: to start them is most of the guest's work. Each
+ * temperature is a region, numbered from ID on: ROUNDS rounds of the workload, after one that
  * is not counted. "flush": an empty model before each step of a round; "evict64", "evict2000":
  * calls into so many pages of user code before each round. Then the kernel counts the runs of each
  * program in as many rounds.
@@ -21,7 +22,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -33,7 +33,6 @@
 #define MAX_IMAGES 4096
 #define MAX_FUNCTIONS 64	/* of one program */
 #define MAX_ARGUMENTS 8
-#define MAX_WORDS 65536
 /* Seconds that a tool may take to come to rest, and that it may wait without a program. */
 #define PATIENCE 120
 #define WITHOUT_PROGRAM 3
@@ -55,18 +54,6 @@ struct traced {
 	unsigned int id, first, functions;
 	unsigned long runs;
 };
-
-/*
- * Tools read all of these, several times, and would be most of the guest's work. They see copies
- * of the lines whose symbols are words of their files (DIR/words).
- */
-static const struct { const char *file, *copy, *form; } symbols[] = {
-	{ "/sys/kernel/tracing/available_filter_functions", "/tmp/tools-functions", "%511s" },
-	{ "/sys/kernel/debug/tracing/available_filter_functions", "/tmp/tools-functions", "%511s" },
-	{ "/proc/kallsyms", "/tmp/tools-symbols", "%*s %*s %511s" },
-};
-static char *words[MAX_WORDS];
-static unsigned int count_words;
 
 static struct tool tools[MAX_TOOLS];
 static struct traced programs[MAX_PROGRAMS];
@@ -248,69 +235,7 @@ static bool has_settled(const struct tool *tool, unsigned int before)
 	errx(1, "%s does not come to rest: %lu ms of the CPU", tool->name, used);
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* read_words - the words of DIR/words, which has one in each line, in order. */
-static void read_words(void)
-{
-	FILE *file = fopen("words", "re");
-	char line[256];
-
-	if (!file)
-		err(1, "words");
-	while (fgets(line, sizeof(line), file)) {
-		line[strcspn(line, "\n")] = 0;
-		if (count_words == MAX_WORDS)
-			errx(1, "too many words");
-		words[count_words] = strdup(line);
-		if (!words[count_words++])
-			err(1, "memory for words");
-	}
-	fclose(file);
-}
-
-/* copy_known - copies the lines of symbols that the tools may know. */
-static void copy_known(const char *from, const char *to, const char *form)
-{
-	FILE *in = fopen(from, "re"), *out = fopen(to, "we");
-	char line[1024], name[512], *key = name;
-
-	if (!in || !out)
-		err(1, "%s, %s", from, to);
-	while (fgets(line, sizeof(line), in))
-		if (sscanf(line, form, name) == 1 &&
-		    bsearch(&key, words, count_words, sizeof(*words), by_text))
-			fputs(line, out);
-	fclose(in);
-	if (fclose(out))
-		err(1, "%s", to);
-}
-
-static void copy_symbols(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < sizeof(symbols) / sizeof(*symbols); i++)
-		if (access(symbols[i].copy, F_OK))
-			copy_known(symbols[i].file, symbols[i].copy, symbols[i].form);
-}
-
-/* show_copies - shows this process the copies in the place of the kernel's files. */
-static void show_copies(void)
-{
-	unsigned int i;
-
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		err(1, "a mount namespace");
-	for (i = 0; i < sizeof(symbols) / sizeof(*symbols); i++)
-		if (mount(symbols[i].copy, symbols[i].file, NULL, MS_BIND, NULL))
-			err(1, "mount on %s", symbols[i].file);
-}
-
-static pid_t execute(char **command, bool copies)
+static pid_t execute(char **command)
 {
 	pid_t pid = fork();
 	int null;
@@ -320,8 +245,6 @@ static pid_t execute(char **command, bool copies)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (copies)
-		show_copies();
 	null = open("/dev/null", O_RDWR);
 	dup2(null, 0);
 	dup2(null, 1);
@@ -345,7 +268,7 @@ static void start(char *line)
 	end = strstr(tool->name, "-libbpf");
 	if (end)
 		*end = 0;
-	tool->pid = execute(words, true);
+	tool->pid = execute(words);
 	if (!has_settled(tool, before)) {
 		end = quiet + strlen(quiet);
 		snprintf(end, quiet + sizeof(quiet) - end, "%s\"%s\"", *quiet ? "," : "",
@@ -368,8 +291,6 @@ static void start_all(const char *dir)
 
 	if (chdir(dir))
 		err(1, "%s", dir);
-	read_words();
-	copy_symbols();
 	list = fopen("list", "re");
 	if (!list)
 		err(1, "%s/list", dir);
@@ -424,7 +345,7 @@ static void use_files(void)
 static void use_process(void)
 {
 	char *command[] = { (char *)self, NULL };
-	pid_t pid = execute(command, false);
+	pid_t pid = execute(command);
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid || status)
@@ -617,8 +538,9 @@ int main(int argc, char **argv)
 	start_all(argv[3]);
 	for (id = before; (id = next_id(id)); )
 		add_program(id);
-	trampolines = tell_model();
+	tlb_begin();
 	rest(2500);
+	trampolines = tell_model();
 	if (system("./memory.sh loaded"))
 		errx(1, "memory.sh failed");
 	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)

@@ -114,8 +114,7 @@ def section(found: dict | None) -> str:
     return titled(
         TITLE,
         "The distribution's tools are started one after another and stay, each with the arguments "
-        "of `tools.sh`; of the kernel's lists of symbols they see the lines that have a word of "
-        "their own files, as the whole lists would be most of the guest's work. When a tool has "
+        "of `tools.sh`. When a tool has "
         "attached its programs and waits, its process is stopped: the kernel runs the programs, "
         "while the tool reads and prints nothing, and what its programs record fills its maps and "
         "buffers. Then the workload: files that are made, written, renamed and removed, a process "
