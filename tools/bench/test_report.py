@@ -736,6 +736,9 @@ class Full(Runs):
         if guest.purpose == "attach":
             direct = 1000 if guest.layout == "near" else 0
             add_lines(self.runs / f"{guest.name}.guest", attached_to(direct))
+        if guest.purpose == "large":
+            for line in ["hot", "loaded"]:
+                edit(self.runs / f"{guest.name}.guest", where(put(mix="large"), line=line))
         if guest.purpose == "tools":
             tools_run(self.runs / f"{guest.name}.guest")
         if guest.purpose == "huge":
@@ -934,6 +937,13 @@ class Full(Runs):
         edit(self.runs / "near-many.guest", where(drop, line="many", beside=10001))
         status, said = self.run_command()
         self.assertEqual((status, "near-many: loads of many programs" in said), (1, True), said)
+
+    def test_large(self) -> None:
+        """worse: memory of large programs"""
+        change = where(more("bytes", 2**30), line="memory", who="module")
+        self.change_guest("near-large", change)
+        worse = subjects.collect(self.runs)["worse"]
+        self.assertIn("1000 programs, mix large", {one["where"] for one in worse})
 
     def test_tools(self) -> None:
         """worse: packs reserved for the tools' programs; no report of others in another layout"""
