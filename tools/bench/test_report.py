@@ -684,16 +684,19 @@ def attached_to(direct: int) -> Callable[[list[dict]], list[dict]]:
     return added
 
 
+QUIET = ["llcstat: exit status 1", "runqlen: no program"]
+
+
 def tools_run(path: pathlib.Path) -> None:
     """Makes the lines of a guest that runs tools of those of one that runs other programs."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     hot = next(line for line in lines if line["line"] == "hot" and line["temperature"] == "warm")
     found = [line for line in lines if line["line"] == "memory" and line["at"] == "start"]
     found = [line | {"at": "loaded"} for line in found]
-    hot |= {"mix": "libbpf-tools", "live": 9, "hot": 4, "place": "as loaded"}
+    hot |= {"mix": "libbpf-tools", "live": 9, "hot": 9, "place": "as loaded"}
     found += [hot | {"temperature": temperature} for temperature in ["warm", "flush"]]
     counts = {"programs": 9, "functions": 12, "bytes": 5000, "trampolines": 3, "ran": 4, "runs": 70}
-    found.append({"line": "tools", "tools": 2, "quiet": ["llcstat", "runqlen"], **counts})
+    found.append({"line": "tools", "tools": 2, "quiet": QUIET, **counts})
     found.append({"line": "end"})
     path.write_text("".join(json.dumps(line) + "\n" for line in found))
 
@@ -948,13 +951,16 @@ class Full(Runs):
     def test_tools(self) -> None:
         """worse: packs reserved for the tools' programs; no report of others in another layout"""
         text = subjects.report(subjects.collect(self.runs))
-        self.assertIn("| programs that ran | 4 | 4 |  |", text)
-        self.assertIn("or ended at once: llcstat, runqlen.", text)
+        self.assertIn("| programs that ran | 4 | 4 | 0 |", text)
+        self.assertIn("or had no program here: llcstat: exit status 1, runqlen: no program.", text)
         self.assertIn("**2 tools of libbpf-tools**, 9 programs, of which 4 ran; warm", text)
         change = where(put(packs=77), line="memory", who="module")
         self.assertIn(
             "packs reserved", [what for what, _, _ in self.change_guest("near-tools", change)]
         )
+        edit(self.runs / "near-tools.guest", where(put(ran=3), line="tools"))
+        text = subjects.report(subjects.collect(self.runs))
+        self.assertIn("of which 3..4 ran", text)
         edit(self.runs / "near-tools.guest", where(put(programs=8), line="tools"))
         status, said = self.run_command()
         self.assertEqual((status, "not the same programs in all layouts" in said), (1, True), said)
@@ -1026,6 +1032,18 @@ class Plan(unittest.TestCase):
             self.assertEqual(len(twins), len(set(twins)))
             for _, layout in twins:
                 self.assertIn(("main", layout), twins)
+
+    def test_minutes(self) -> None:
+        """the plans are shorter than what is promised of them"""
+        for name, most in goals.MINUTES.items():
+            planned = plan.guests(full=name == "full", hardware=False)
+            self.assertLess(plan.minutes(planned, 2), most)
+
+    def test_at_a_time(self) -> None:
+        """more guests run beside one with several CPUs, none beside one that counts events"""
+        planned = {guest.name: guest for guest in plan.guests(full=True, hardware=True)}
+        for name, most in [("near", 2), ("near-syncs-1", 4), ("near-hardware-1", 1)]:
+            self.assertEqual(planned[name].at_a_time(2), most)
 
     def test_written(self) -> None:
         """a plan that is written and read is the same"""

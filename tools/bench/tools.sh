@@ -27,6 +27,7 @@ list() {
 	local tool tools
 	tools=$(cd "$1" && printf '%s\n' *-libbpf | sed 's/-libbpf$//' | grep -vxF "${LAST// /$'\n'}")
 	for tool in $tools $LAST; do
+		[ -e "$1/$tool-libbpf" ] || continue
 		# shellcheck disable=SC2046 # words
 		echo "$tool-libbpf" $(arguments "$tool")
 	done

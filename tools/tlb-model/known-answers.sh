@@ -64,7 +64,7 @@ sleep 2
 	case $1 in
 	all) printf '%s\n' "$pages" "$teeth" "$chains" ;;
 	teeth) printf '%s\n' "$teeth" ;;
-	begin) printf '%s\n' './mark flush' './mark begin' 'sleep 2' "$pages" "$teeth" ;;
+	begin) printf '%s\n' './mark flush' './mark begin' 'sleep 2' "$pages" "$teeth" "$chains" ;;
 	module) printf 'insmod bpf_pack.ko near_packs=%s\nsleep 1\n./chain 11 33 12176 1000\n' "$2" ;;
 	esac
 }

@@ -235,11 +235,11 @@ int main(int argc, char **argv)
 	allow_files(MAX_LIVE + 64);
 	map = create_array(live);
 	load_all(argv[2], id + TIMED);
-	/* If loads are not counted. */
+	/* In a suite that does not count loads, the model begins here. */
 	tlb_begin();
+	rest(2500);
 	memcpy(sorted, images, live * sizeof(*images));
 	stretches = classify(sorted, live);
-	rest(2500);
 	fflush(stdout);
 	if (system("./memory.sh loaded"))
 		errx(1, "memory.sh failed");

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The work of the benchmark's guests. The kernel command line says what to do
-# (bench.layout=LAYOUT bench.suite=SUITE), so the guest's image is the same in all runs.
+# (bench.layout=LAYOUT bench.suite=SUITE), so the guest's image is the same in all layouts.
 # Prints JSON lines; the last one says that the guest came to its end.
 set -eu
 cd "$(dirname "$0")"
@@ -13,7 +13,7 @@ word() {
 }
 
 # insert MODULE PARAMETER... - inserts a module in region 1. Region 2 is an insmod that
-# inserts nothing.
+# inserts nothing. Where the model begins later there are no regions yet.
 insert() {
 	if [ -n "$LATE" ]; then
 		insmod "$@"
@@ -156,7 +156,7 @@ many_suite() {
 	./hot 2800 many 100000 20 100 1000 1000/dense
 }
 
-# large_suite - large programs; a few hundred pages of them run, or all.
+# large_suite - large programs, some of which run, or all.
 large_suite() {
 	# shellcheck disable=SC2046 # a list
 	./hot 2900 large 1000 20 100 340 1000 100/dense $(temperatures 100)
@@ -204,7 +204,7 @@ compile() {
 	sleep 3
 }
 
-# calls_suite - costs of calls. Guests with KASLR run nothing else.
+# calls_suite - costs of calls.
 calls_suite() {
 	./calls 4500
 }
@@ -335,7 +335,10 @@ entropy1_suite() {
 
 ./memory.sh start
 case $suite in
-quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | syncs | fleet | many | large | attach | tools | linear | linear1 | entropy | entropy1) "${suite}_suite" ;;
+quick | full | huge | sense | k16 | smp | compiler | compiler1 | calls | hardware | holds | \
+	syncs | fleet | many | large | attach | tools | linear | linear1 | entropy | entropy1)
+	"${suite}_suite"
+	;;
 *)
 	echo "unknown suite: $suite" >&2
 	exit 2

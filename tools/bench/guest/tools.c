@@ -5,7 +5,7 @@
  * DIR/list has a line for each tool: its file in DIR and its arguments. A tool is stopped when it
  * has attached its programs and waits: the kernel goes on running them, while the tool's own code
  * does not disturb the counts. A tool that ends, or that waits without a program, is quiet: it is
- * only listed.
+ * only listed, with the reason.
  *
  * The model begins when all tools are stopped: to start them is most of the guest's work. Each
  * temperature is a region, numbered from ID on: ROUNDS rounds of the workload, after one that
@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -33,13 +32,15 @@
 #define MAX_IMAGES 4096
 #define MAX_FUNCTIONS 64	/* of one program */
 #define MAX_ARGUMENTS 8
-/* Seconds that a tool may take to come to rest, and that it may wait without a program. */
+/* Seconds that a tool may take to come to rest, and that it may rest in a row without a program. */
 #define PATIENCE 120
 #define WITHOUT_PROGRAM 3
 /* Milliseconds of the CPU that a tool at rest may use in a second: some look for events often. */
 #define AT_REST 100
 /* The kernel has no trampoline that is longer than this. */
 #define TRAMPOLINE 4096
+/* Seconds that the workload may take: a lost packet must not cost the guest's own time limit. */
+#define WORKLOAD 600
 #define PORT 4711
 #define FILE_NAME "/tmp/tools-file"
 #define NEW_NAME "/tmp/tools-renamed"
@@ -132,12 +133,12 @@ static unsigned int add_trampolines(struct program *list, unsigned int count)
 	FILE *file = fopen("/proc/kallsyms", "r");
 	unsigned int first = count;
 	unsigned long address;
-	char line[1024], digit;
+	char line[1024], digit[2];
 
 	if (!file)
 		err(1, "/proc/kallsyms");
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%lx %*c bpf_trampoline_%1[0-9]", &address, &digit) != 2)
+		if (sscanf(line, "%lx %*c bpf_trampoline_%1[0-9]", &address, digit) != 2)
 			continue;
 		if (count == MAX_IMAGES)
 			errx(1, "too many images");
@@ -167,20 +168,21 @@ static unsigned int tell_model(void)
 	return trampolines;
 }
 
-/* cpu_time - milliseconds of the CPU that a process has had. */
-static unsigned long cpu_time(pid_t pid)
+/* cpu_time - milliseconds of the CPU that a process has had; false if it has just ended. */
+static bool cpu_time(pid_t pid, unsigned long *milliseconds)
 {
 	struct timespec time;
 	clockid_t clock;
 
 	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &time))
-		errx(1, "no CPU clock of process %d", pid);
-	return time.tv_sec * 1000UL + time.tv_nsec / 1000000;
+		return false;
+	*milliseconds = time.tv_sec * 1000UL + time.tv_nsec / 1000000;
+	return true;
 }
 
 /*
  * may_wait - whether a process is in a system call that waits for events or for a time, or runs:
- * to read this wakes a tool that traces reads.
+ * to read this wakes a tool that traces reads. One that has just ended does neither.
  */
 static bool may_wait(pid_t pid)
 {
@@ -188,15 +190,17 @@ static bool may_wait(pid_t pid)
 		__NR_epoll_pwait, __NR_ppoll, __NR_pselect6, __NR_nanosleep, __NR_clock_nanosleep,
 		__NR_rt_sigtimedwait, __NR_rt_sigsuspend,
 	};
-	char path[64], text[256];
+	char path[64], text[256] = "";
 	unsigned int i;
 	FILE *file;
 	int call;
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
 	file = fopen(path, "r");
-	if (!file || !fgets(text, sizeof(text), file))
-		err(1, "%s", path);
+	if (!file)
+		return false;
+	if (!fgets(text, sizeof(text), file))
+		*text = 0;
 	fclose(file);
 	if (sscanf(text, "%d", &call) != 1)
 		return !strncmp(text, "running", 7);
@@ -204,6 +208,28 @@ static bool may_wait(pid_t pid)
 		if (call == calls[i])
 			return true;
 	return false;
+}
+
+/* add_quiet - notes a tool that is not there, and why. */
+static void add_quiet(const char *name, const char *why)
+{
+	size_t used = strlen(quiet);
+	int length = snprintf(quiet + used, sizeof(quiet) - used, "%s\"%s: %s\"",
+			      used ? "," : "", name, why);
+
+	if (length < 0 || (size_t)length >= sizeof(quiet) - used)
+		errx(1, "too many quiet tools");
+}
+
+/* add_ended - notes a tool that ended by itself. One that could not begin, or broke, is an error. */
+static void add_ended(const char *name, int status)
+{
+	char why[32];
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status) >= 126)
+		errx(1, "%s ended with wait status %#x", name, status);
+	snprintf(why, sizeof(why), "exit status %d", WEXITSTATUS(status));
+	add_quiet(name, why);
 }
 
 /*
@@ -215,20 +241,28 @@ static bool has_settled(const struct tool *tool, unsigned int before)
 	unsigned int without = 0, i;
 	unsigned long used = 0, now;
 	int status;
+	pid_t ended;
 
 	for (i = 0; i < PATIENCE; i++) {
 		rest(1000);
-		if (waitpid(tool->pid, &status, WNOHANG))
+		ended = waitpid(tool->pid, &status, WNOHANG);
+		if (ended < 0)
+			err(1, "waiting for %s", tool->name);
+		if (ended) {
+			add_ended(tool->name, status);
 			return false;
-		now = cpu_time(tool->pid);
-		if (now < used + AT_REST && may_wait(tool->pid)) {
-			if (next_id(before))
-				return true;
-			if (++without == WITHOUT_PROGRAM) {
-				kill(tool->pid, SIGKILL);
-				waitpid(tool->pid, &status, 0);
-				return false;
-			}
+		}
+		if (!cpu_time(tool->pid, &now))
+			continue;
+		if (now >= used + AT_REST || !may_wait(tool->pid))
+			without = 0;
+		else if (next_id(before))
+			return true;
+		else if (++without == WITHOUT_PROGRAM) {
+			kill(tool->pid, SIGKILL);
+			waitpid(tool->pid, &status, 0);
+			add_quiet(tool->name, "no program");
+			return false;
 		}
 		used = now;
 	}
@@ -245,10 +279,9 @@ static pid_t execute(char **command)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	null = open("/dev/null", O_RDWR);
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(null, 2);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) || dup2(null, 1) != 1 || dup2(null, 2) != 2)
+		_exit(126);
 	execv(*command, command);
 	_exit(127);
 }
@@ -264,17 +297,17 @@ static void start(char *line)
 	for (words[0] = strtok(line, " \n"); words[count]; words[count] = strtok(NULL, " \n"))
 		if (++count > MAX_ARGUMENTS)
 			errx(1, "%s: too many arguments", words[0]);
+	if (!count)
+		errx(1, "an empty line in the list");
 	snprintf(tool->name, sizeof(tool->name), "%s", words[0]);
 	end = strstr(tool->name, "-libbpf");
 	if (end)
 		*end = 0;
 	tool->pid = execute(words);
-	if (!has_settled(tool, before)) {
-		end = quiet + strlen(quiet);
-		snprintf(end, quiet + sizeof(quiet) - end, "%s\"%s\"", *quiet ? "," : "",
-			 tool->name);
+	if (!has_settled(tool, before))
 		return;
-	}
+	if (attached + 1 == MAX_TOOLS)
+		errx(1, "too many tools");
 	if (kill(tool->pid, SIGSTOP) || waitpid(tool->pid, &status, WUNTRACED) != tool->pid ||
 	    !WIFSTOPPED(status))
 		errx(1, "%s cannot be stopped", tool->name);
@@ -294,11 +327,8 @@ static void start_all(const char *dir)
 	list = fopen("list", "re");
 	if (!list)
 		err(1, "%s/list", dir);
-	while (fgets(line, sizeof(line), list)) {
-		if (attached == MAX_TOOLS)
-			errx(1, "too many tools");
+	while (fgets(line, sizeof(line), list))
 		start(line);
-	}
 	fclose(list);
 	if (chdir(".."))
 		err(1, "..");
@@ -543,6 +573,7 @@ int main(int argc, char **argv)
 	trampolines = tell_model();
 	if (system("./memory.sh loaded"))
 		errx(1, "memory.sh failed");
+	alarm(WORKLOAD);
 	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)
 		measure(region + i, rounds, temperatures[i].flush, temperatures[i].evict);
 	ran = find_hot(rounds, &hot_images, &runs);
@@ -550,7 +581,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)
 		printf("{\"line\":\"hot\",\"region\":%lu,\"mix\":\"libbpf-tools\",\"live\":%u,"
 		       "\"hot\":%u,\"place\":\"as loaded\",\"temperature\":\"%s\",\"rounds\":%u,"
-		       "\"hot_pages\":%u,\"live_bytes\":%u}\n", region + i, loaded, ran,
+		       "\"hot_pages\":%u,\"live_bytes\":%u}\n", region + i, loaded, loaded,
 		       temperatures[i].name, rounds, touched, bytes);
 	printf("{\"line\":\"tools\",\"tools\":%u,\"quiet\":[%s],\"programs\":%u,\"functions\":%u,"
 	       "\"bytes\":%u,\"trampolines\":%u,\"ran\":%u,\"runs\":%lu}\n", attached, quiet, loaded,

@@ -46,7 +46,7 @@ def rows(runs: Runs) -> dict:
             run.name: {
                 "purpose": run.guest.purpose,
                 "layout": run.guest.layout,
-                "instructions": run.total.get("insns"),
+                "instructions_counted": run.total.get("insns"),
                 "hits_checked": checked(run.total, "stale_checked"),
                 "walks_checked": checked(run.total, "walks_checked"),
             }
@@ -102,6 +102,8 @@ def section(found: dict) -> str:
         f"* run twice, identical to the byte: {', '.join(found['repeated'])}",
         f"* hits compared with QEMU's translation: {hits}, stale: 0; walks compared: {walks}, "
         "wrong: 0",
+        "* the model begins to count when a guest has booted; in guests that show a fleet, large "
+        "programs or tools, when all programs are loaded",
         "* the model's own known answers: `tools/tlb-model/known-answers.sh`",
     ]
     return titled("## Environment", "\n".join(lines))

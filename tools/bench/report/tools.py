@@ -7,7 +7,7 @@ more than stock's.
 
 from .compare import Worse, worse as more
 from .runs import CLASSES, MAIN, Run, Runs, RunsError
-from .text import mib, number, section as titled, table
+from .text import both, mib, number, section as titled, table
 
 LAYOUTS = ["stock", "near"]
 TITLE = "## The tools of libbpf-tools"
@@ -92,9 +92,10 @@ def summary(found: dict | None) -> list[str]:
     figures = {what: [side["models"][what] for side in (stock, near)] for what in shown}
     figures |= {"packs": [side["packs"] for side in (stock, near)]}
     parts = [f"{what} {' → '.join(map(number, pair))}" for what, pair in figures.items()]
+    ran = both(sorted([stock["ran"], near["ran"]]))
     return [
         f"* **{stock['tools']} tools of libbpf-tools**, {stock['programs']} programs, of which "
-        f"{stock['ran']} ran; warm, {stock['rounds']} rounds: {'; '.join(parts)}."
+        f"{ran} ran; warm, {stock['rounds']} rounds: {'; '.join(parts)}."
     ]
 
 
@@ -103,7 +104,9 @@ def section(found: dict | None) -> str:
     if not found:
         return titled(TITLE, ONLY_FULL)
     stock, near = (found[layout] for layout in LAYOUTS)
-    body = [[text, number(stock[what]), number(near[what]), ""] for what, text in COUNTS.items()]
+    quiet = ", ".join(stock["quiet"])
+    pairs = {text: [side[what] for side in (stock, near)] for what, text in COUNTS.items()}
+    body = [[text, *map(number, pair), number(pair[1] - pair[0])] for text, pair in pairs.items()]
     for what, text, form in [("packs", "packs", number), ("reserved", "memory of packs", mib)]:
         pair = [side[what] for side in (stock, near)]
         body.append([text, *map(form, pair), form(pair[1] - pair[0])])
@@ -122,10 +125,12 @@ def section(found: dict | None) -> str:
         "futex, memory that is mapped, a pipe; "
         f"{stock['rounds']} rounds after one that is not counted. Programs that ran: in as many "
         "more rounds, as the kernel counts them; there is no disk, and nobody mounts, so that "
-        "others do not. A trampoline is taken to end at the next image, or after 4 KiB: the "
-        "kernel tells no length of it. With KASLR, at one place of the kernel, the same for both. "
-        "Packs: all of them; with the module one is stock's, from before insmod. Other "
-        'temperatures stand above ("libbpf-tools").',
-        f"Tools that loaded nothing here, or ended at once: {', '.join(stock['quiet']) or 'none'}.",
+        "others do not. The four temperatures follow one another, with ever fuller buffers. Of "
+        "the class bpf are programs and trampolines; the hot pages of the scenarios are those of "
+        "the programs that ran, without trampolines. A trampoline is taken to end at the next "
+        "image, or after 4 KiB: the kernel tells no length of it. With KASLR, at one place of the "
+        "kernel, the same for both. Packs: all of them; with the module one is stock's, from "
+        'before insmod. Other temperatures stand above ("libbpf-tools").',
+        f"Tools that ended by themselves, or had no program here: {quiet or 'none'}.",
         table(["", "stock", "module (near)", "difference"], body),
     )

@@ -22,9 +22,12 @@
 #define tlb_region_stop()		tlb_hint(0x71, 0, 0, 0)
 /* Gives the bytes from LOW to HIGH - 1 a class: aux (SLOT 8 to 15) or bpf (0 to 7, 16 to 63). */
 #define tlb_class_range(slot, low, high) tlb_hint(0x72, slot, low, high)
-/* Begins to count soon, if the model was told to wait for this (begin=marker). */
-#define tlb_begin()			tlb_hint(0x74, 0, 0, 0)
 /* Empties the modelled TLBs of all CPUs. */
 #define tlb_flush()			tlb_hint(0x73, 0, 0, 0)
+/*
+ * Begins to count, if the model was told to wait for this (begin=marker). It takes effect a little
+ * later: sleep before the next marker.
+ */
+#define tlb_begin()			tlb_hint(0x74, 0, 0, 0)
 
 #endif

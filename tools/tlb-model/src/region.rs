@@ -12,7 +12,8 @@ const DEPTH: usize = 16;
 pub struct Regions {
     /// Id and counters at the start.
     open: Vec<(u64, Snapshot)>,
-    /// Markers that made no sense: a stop without a start, too many starts, a wrong range slot.
+    /// Markers that made no sense: a stop without a start, too many starts, a wrong range slot, one
+    /// before anything is counted.
     errors: u64,
 }
 

@@ -111,6 +111,14 @@ pub fn header(options: &Options, max_vcpus: usize) -> String {
         json.number("format", FORMAT);
         json.number("max_vcpus", max_vcpus as u64);
         json.object("options", |json| {
+            json.string(
+                "begin",
+                if options.begin_at_marker {
+                    "marker"
+                } else {
+                    "start"
+                },
+            );
             json.flag("slow", options.slow);
             json.flag("pc", options.pc_always);
             json.flag("tlbi", options.tlbi);
@@ -260,6 +268,9 @@ mod tests {
         let line = header(&options, 1);
         assert!(line.starts_with("{\"line\":\"header\",\"format\":1,\"max_vcpus\":1,"));
         assert!(line.contains("\"slow\":true"));
+        assert!(line.contains("\"begin\":\"start\""));
+        let later = Options::parse(["begin=marker"]).expect("valid");
+        assert!(header(&later, 1).contains("\"begin\":\"marker\""));
         assert!(line
             .contains("\"model\":\"a72/random=5\",\"l1_entries\":48,\"l1_sizes\":\"4K 64K 1M\""));
         assert!(line.contains("\"policy\":\"random\",\"seed\":5"));

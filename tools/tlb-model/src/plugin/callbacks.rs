@@ -162,13 +162,14 @@ pub(super) unsafe extern "C" fn on_taken(
 fn on_marker(plugin: &Plugin, index: c_uint, marker: Marker, following: u64) {
     let mut regions = lock(&plugin.regions);
     if !plugin.counting.load(Ordering::Relaxed) {
-        if marker == Marker::Begin {
-            // QEMU lets all CPUs come to the end of their translation blocks first.
-            // SAFETY: The callback has the type that this API version calls.
-            unsafe { ffi::qemu_plugin_reset(plugin.id, on_reset, ptr::null_mut()) };
-        } else {
+        if marker != Marker::Begin {
             regions.error();
+            return;
         }
+        drop(regions);
+        // QEMU lets all CPUs come to the end of their translation blocks first.
+        // SAFETY: The callback has the type that this API version calls, and a CPU calls this.
+        unsafe { ffi::qemu_plugin_reset(plugin.id, on_reset, ptr::null_mut()) };
         return;
     }
     let arguments = [0, 1, 2].map(|n| plugin.slot(index).guest.reg(Reg::X(n)));

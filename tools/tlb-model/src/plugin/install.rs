@@ -92,7 +92,7 @@ fn register(id: Id) {
     }
 }
 
-/// Begins to count. QEMU has thrown all translation blocks away, and no CPU runs.
+/// Begins to count. QEMU has thrown all translation blocks away, and no CPU executes any meanwhile.
 pub(super) unsafe extern "C" fn on_reset(_: Data) {
     let plugin = Plugin::get();
     plugin.counting.store(true, Ordering::Relaxed);

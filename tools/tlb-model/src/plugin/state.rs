@@ -35,7 +35,8 @@ pub(super) struct Plugin {
     pub(super) id: ffi::Id,
     /// The options of the command line.
     pub(super) options: Options,
-    /// Whether anything is counted yet: until then markers are all that is looked for.
+    /// Whether anything is counted yet: until then markers are all that is looked for. It changes
+    /// while no CPU executes, so no order with other memory is needed.
     pub(super) counting: AtomicBool,
     /// The current page of each CPU.
     pub(super) page: ffi::U64,
@@ -54,7 +55,7 @@ pub(super) struct Plugin {
 
 // SAFETY: The raw pointers in it are scoreboards, which QEMU lets any thread use.
 unsafe impl Send for Plugin {}
-// SAFETY: As above; locks protect all fields that change.
+// SAFETY: As above; locks protect all fields that change, but `counting`, which is atomic.
 unsafe impl Sync for Plugin {}
 
 /// Set once, by `qemu_plugin_install()`.
