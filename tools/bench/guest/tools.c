@@ -226,7 +226,7 @@ static void add_ended(const char *name, int status)
 {
 	char why[32];
 
-	if (!WIFEXITED(status) || WEXITSTATUS(status) >= 126)
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)
 		errx(1, "%s ended with wait status %#x", name, status);
 	snprintf(why, sizeof(why), "exit status %d", WEXITSTATUS(status));
 	add_quiet(name, why);
