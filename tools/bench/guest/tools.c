@@ -14,18 +14,7 @@
  * program in as many rounds.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/futex.h>
-#include <net/if.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "text_pages.h"
+#include "workload.h"
 
 #define MAX_TOOLS 128
 #define MAX_PROGRAMS 1024
@@ -41,9 +30,6 @@
 #define TRAMPOLINE 4096
 /* Seconds that the workload may take: a lost packet must not cost the guest's own time limit. */
 #define WORKLOAD 600
-#define PORT 4711
-#define FILE_NAME "/tmp/tools-file"
-#define NEW_NAME "/tmp/tools-renamed"
 
 struct tool {
 	char name[64];
@@ -61,7 +47,6 @@ static struct traced programs[MAX_PROGRAMS];
 static struct program images[MAX_IMAGES], all[MAX_IMAGES], hot[MAX_IMAGES];
 static unsigned int attached, loaded, functions, bytes;
 static char quiet[4096];
-static const char *self;
 
 /* next_id - the id of the program that was loaded after @id, or 0. */
 static unsigned int next_id(unsigned int id)
@@ -269,23 +254,6 @@ static bool has_settled(const struct tool *tool, unsigned int before)
 	errx(1, "%s does not come to rest: %lu ms of the CPU", tool->name, used);
 }
 
-static pid_t execute(char **command)
-{
-	pid_t pid = fork();
-	int null;
-
-	if (pid < 0)
-		err(1, "fork");
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, 0) || dup2(null, 1) != 1 || dup2(null, 2) != 2)
-		_exit(126);
-	execv(*command, command);
-	_exit(127);
-}
-
 /* start - starts the tool of a line of the list, and stops it when it has its programs. */
 static void start(char *line)
 {
@@ -346,144 +314,6 @@ static void end_all(void)
 		waitpid(tools[i].pid, NULL, 0);
 }
 
-/* must - what a system call returned, which must not be an error. */
-static long must(long result, const char *what)
-{
-	if (result < 0)
-		err(1, "%s", what);
-	return result;
-}
-
-static void use_files(void)
-{
-	struct stat status;
-	char byte = 0;
-	int fd;
-
-	fd = must(open("/proc/self/comm", O_RDONLY | O_CLOEXEC), "open");
-	must(read(fd, &byte, 1), "read");
-	close(fd);
-	fd = must(open(FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600), "create");
-	must(write(fd, &byte, 1), "write");
-	must(fsync(fd), "fsync");
-	close(fd);
-	must(stat(FILE_NAME, &status), "stat");
-	must(rename(FILE_NAME, NEW_NAME), "rename");
-	must(unlink(NEW_NAME), "unlink");
-}
-
-static void use_process(void)
-{
-	char *command[] = { (char *)self, NULL };
-	pid_t pid = execute(command);
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "%s failed: %d", self, status);
-}
-
-static struct sockaddr_in local(void)
-{
-	return (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_port = htons(PORT),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-}
-
-/* use_tcp - a connection to a new listener, and a byte. */
-static void use_tcp(void)
-{
-	int listener = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-	int client = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-	struct sockaddr_in address = local();
-	int on = 1, server;
-	char byte = 0;
-
-	must(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), "SO_REUSEADDR");
-	must(bind(listener, (void *)&address, sizeof(address)), "bind");
-	must(listen(listener, 1), "listen");
-	must(connect(client, (void *)&address, sizeof(address)), "connect");
-	server = must(accept(listener, NULL, NULL), "accept");
-	must(send(client, &byte, 1, 0), "send");
-	must(recv(server, &byte, 1, 0), "recv");
-	/* The client ends first, so that the port of the listener is free at once. */
-	close(client);
-	must(recv(server, &byte, 1, 0), "recv");
-	close(server);
-	close(listener);
-}
-
-static void use_udp(void)
-{
-	int one = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
-	struct sockaddr_in address = local();
-	char byte = 0;
-
-	must(bind(one, (void *)&address, sizeof(address)), "bind");
-	must(sendto(one, &byte, 1, 0, (void *)&address, sizeof(address)), "sendto");
-	must(recv(one, &byte, 1, 0), "recv");
-	close(one);
-}
-
-static void ignore(int number)
-{
-	(void)number;
-}
-
-static void use_signal(void)
-{
-	must(kill(getpid(), SIGUSR1), "kill");
-}
-
-/* use_futex - a wait that ends at once, because the value is another, and a wake-up of nobody. */
-static void use_futex(void)
-{
-	static uint32_t word;
-
-	if (syscall(__NR_futex, &word, FUTEX_WAIT, 1, NULL, NULL, 0) != -1 || errno != EAGAIN)
-		err(1, "FUTEX_WAIT");
-	must(syscall(__NR_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0), "FUTEX_WAKE");
-}
-
-static void use_memory(void)
-{
-	size_t size = 16 * page_size(), i;
-	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		err(1, "mmap");
-	for (i = 0; i < size; i += page_size())
-		memory[i] = 1;
-	munmap((void *)memory, size);
-}
-
-static void use_pipe(void)
-{
-	char byte = 0;
-	int ends[2];
-
-	must(pipe(ends), "pipe");
-	must(write(ends[1], &byte, 1), "write");
-	must(read(ends[0], &byte, 1), "read");
-	close(ends[0]);
-	close(ends[1]);
-}
-
-static void round_once(bool flush)
-{
-	static void (*const steps[])(void) = {
-		use_files, use_process, use_tcp, use_udp, use_signal, use_futex, use_memory, use_pipe,
-	};
-	unsigned int i;
-
-	for (i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		if (flush)
-			tlb_flush();
-		steps[i]();
-	}
-}
-
 static void measure(unsigned long id, unsigned int rounds, bool flush, unsigned int evict)
 {
 	unsigned int i;
@@ -492,11 +322,11 @@ static void measure(unsigned long id, unsigned int rounds, bool flush, unsigned 
 	rest(100);
 	after_tick();
 	tlb_flush();
-	round_once(flush);
+	round_of_work(flush);
 	tlb_region_start(id);
 	for (i = 0; i < rounds; i++) {
 		sweep(evict);
-		round_once(flush);
+		round_of_work(flush);
 	}
 	tlb_region_stop();
 }
@@ -518,7 +348,7 @@ static unsigned int find_hot(unsigned int rounds, unsigned int *hot_images, unsi
 		programs[i].runs = runs_of(programs[i].id);
 	count_runs("1");
 	for (i = 0; i < rounds; i++)
-		round_once(false);
+		round_of_work(false);
 	count_runs("0");
 	for (i = 0; i < loaded; i++) {
 		struct traced *program = &programs[i];
@@ -535,16 +365,6 @@ static unsigned int find_hot(unsigned int rounds, unsigned int *hot_images, unsi
 	return ran;
 }
 
-/* allow_loopback - brings the loopback device up. */
-static void allow_loopback(void)
-{
-	int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-
-	must(ioctl(fd, SIOCSIFFLAGS, &request), "SIOCSIFFLAGS");
-	close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; bool flush; unsigned int evict; } temperatures[] = {
@@ -554,16 +374,14 @@ int main(int argc, char **argv)
 	unsigned int rounds, before, trampolines, ran, hot_images = 0, touched, i, id;
 	unsigned long region, runs = 0;
 
-	self = argv[0];
-	/* The program that a round executes. */
+	/* A round of work executes this. */
 	if (argc == 1)
 		return 0;
 	if (argc != 4)
 		errx(2, "usage: tools ID ROUNDS DIR");
 	region = number(argv[1]);
 	rounds = number(argv[2]);
-	signal(SIGUSR1, ignore);
-	allow_loopback();
+	prepare_work(argv[0]);
 	before = newest_id();
 	start_all(argv[3]);
 	for (id = before; (id = next_id(id)); )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import calls, environment, goals, memory, misses, syncs
+from . import calls, environment, goals, memory, misses, syncs, tools
 from .runs import MAIN
 from .text import mib, number, table
 
@@ -61,11 +61,11 @@ def call(name: str, figure: str = "insns", **scenario: object) -> Callable[[dict
     return get
 
 
-def hot(what: str = "misses", **scenario: object) -> Callable[[dict], tuple]:
+def hot(what: str = "misses", purpose: str = "main", **scenario: object) -> Callable[[dict], tuple]:
     """Misses or walks of all rounds of a scenario."""
 
     def get(subjects: dict) -> tuple:
-        row = pick(subjects["misses"]["main"]["rows"], temperature="warm", **scenario)
+        row = pick(subjects["misses"][purpose]["rows"], temperature="warm", **scenario)
         return tuple(misses.count(row, layout, what) for layout in ("stock", "near"))
 
     return get
@@ -160,6 +160,14 @@ MANY = [
     ),
     Figure("misses in 20 rounds of 5,000 of 10,000 programs, taken evenly", hot(**TEN_THOUSAND)),
     Figure("walks of the same", hot("walks", **TEN_THOUSAND)),
+    Figure(
+        "misses in 20 rounds of 100 of 1,000 large programs, taken evenly",
+        hot(purpose="large", mix="large", live=1000, hot=100, place="spread"),
+    ),
+    Figure(
+        "misses of BPF in 10 rounds of a workload that all tools of libbpf-tools see (with KASLR)",
+        hot(purpose="tools", mix=tools.MIX),
+    ),
 ]
 # The blocks, and whether only a full run has what they need.
 BLOCKS = {"figures": (FIGURES, False), "figures-many": (MANY, True)}
