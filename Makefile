@@ -33,7 +33,7 @@ help:
 	@echo '  make test-suites  the kernel'"'"'s own BPF, seccomp and ftrace suites beside the module'
 	@echo '                  (hours; scripts/suites --quick is a part of it)'
 	@echo '  make bench      measure: TLB model, costs, memory (about an hour on 2 cores)'
-	@echo '  make bench-quick  a short run of it (about 10 minutes)'
+	@echo '  make bench-quick  a short run of it (about 7 minutes)'
 	@echo '  make check      formatting and lints only'
 	@echo '  make litmus     the order of cache maintenance, against the memory model of arm64'
 	@echo '  make protocol   the concurrency of the service, with a model checker'
