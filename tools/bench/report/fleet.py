@@ -6,7 +6,7 @@ more than stock's.
 """
 
 from .compare import Worse, worse as more
-from .runs import CLASSES, MAIN, Run, Runs, RunsError
+from .runs import CLASSES, MAIN, Run, Runs, RunsError, model_figures
 from .text import number, section as titled, table
 
 LAYOUTS = ["stock", "near"]
@@ -26,16 +26,6 @@ def packs(run: Run) -> dict:
     if not all(found.values()):
         raise RunsError(f"{run.name}: packs were not counted")
     return found
-
-
-def model_figures(region: dict) -> dict:
-    """Misses and walks of each class in each model."""
-    return {
-        f"{cls} {what}, {model['model']}": model["class"][cls][what]
-        for cls in CLASSES
-        for model in region["models"]
-        for what in ["misses", "walks"]
-    }
 
 
 def rows(runs: Runs) -> dict | None:

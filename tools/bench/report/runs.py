@@ -136,6 +136,16 @@ def counts(region: dict) -> dict:
     return cost | {"call_sgi": region["sgi"].get("1", 0)}
 
 
+def model_figures(region: dict) -> dict:
+    """Misses and walks of each class in each model."""
+    return {
+        f"{cls} {what}, {model['model']}": model["class"][cls][what]
+        for cls in CLASSES
+        for model in region["models"]
+        for what in ["misses", "walks"]
+    }
+
+
 def spread(values: Iterable[float]) -> list:
     """The smallest and the largest."""
     values = list(values)

@@ -6,7 +6,7 @@ more than stock's.
 """
 
 from .compare import Worse, worse as more
-from .runs import CLASSES, MAIN, Run, Runs, RunsError
+from .runs import CLASSES, MAIN, Run, Runs, RunsError, model_figures
 from .text import both, mib, number, section as titled, table
 
 LAYOUTS = ["stock", "near"]
@@ -26,16 +26,6 @@ COUNTS = {
 MEMORY = {"packs": "packs reserved", "reserved": "bytes reserved"}
 # What must be the same in all layouts.
 ALIKE = ["tools", "quiet", "programs", "functions", "trampolines"]
-
-
-def model_figures(region: dict) -> dict:
-    """Misses and walks of each class in each model."""
-    return {
-        f"{cls} {what}, {model['model']}": model["class"][cls][what]
-        for model in region["models"]
-        for cls in CLASSES
-        for what in ["misses", "walks"]
-    }
 
 
 def measured(run: Run) -> dict:
