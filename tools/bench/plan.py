@@ -61,27 +61,27 @@ PURPOSES = {
 # The suites of guest/run.sh (bench.suite=): seconds that a guest was seen to take, two at a time
 # on two cores, and what it does.
 SUITES = {
-    "entropy1": (10, "places of programs, 25 times that the module is inserted"),
-    "calls": (11, "calls of helpers, a program at a function's entry"),
+    "entropy1": (7, "places of programs, 25 times that the module is inserted"),
+    "calls": (9, "calls of helpers, a program at a function's entry"),
+    "compiler1": (20, "the original workload beside a compiler of one small file"),
+    "linear1": (20, "the linear map before and after 1 and 10 packs"),
     "hardware": (25, "the original workload beside the compiler, counted by the machine"),
-    "compiler1": (25, "the original workload beside a compiler of one small file"),
-    "linear1": (25, "the linear map before and after 1 and 10 packs"),
-    "holds": (35, "many images made and freed"),
+    "holds": (25, "many images made and freed"),
     "sense": (40, "few scenarios"),
-    "k16": (45, "few scenarios for another page size"),
-    "smp": (85, "loads, frees and direct calls on several CPUs"),
-    "quick": (85, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
-    "large": (85, "1,000 large programs, some of which run"),
-    "entropy": (105, "places of programs, 100 times that the module is inserted"),
-    "syncs": (110, "loads of many functions, from several CPUs at once, 10,000 frees"),
-    "fleet": (120, "10,000 live programs with short-lived ones among them"),
-    "compiler": (155, "the original workload beside a compiler of three files"),
-    "tools": (160, "the tools of libbpf-tools, all at the same time"),
-    "huge": (170, "direct calls beside 100,000 live images"),
-    "attach": (270, "programs at the entry of 1,000 functions"),
-    "linear": (300, "the linear map before and after up to 50 packs, fragmented memory, too"),
-    "full": (440, "the same as quick, more mixes, up to 10,000 live images"),
-    "many": (580, "loads of 100,000 programs, some of which run"),
+    "k16": (40, "few scenarios for another page size"),
+    "fleet": (65, "10,000 live programs with short-lived ones among them"),
+    "smp": (75, "loads, frees and direct calls on several CPUs"),
+    "large": (75, "1,000 large programs, some of which run"),
+    "quick": (95, "scenarios, loads and frees, direct calls, up to 1,000 live images"),
+    "entropy": (110, "places of programs, 100 times that the module is inserted"),
+    "syncs": (145, "loads of many functions, from several CPUs at once, 10,000 frees"),
+    "tools": (145, "the tools of libbpf-tools, all at the same time"),
+    "linear": (155, "the linear map before and after up to 50 packs, fragmented memory, too"),
+    "compiler": (160, "the original workload beside a compiler of three files"),
+    "huge": (190, "direct calls beside 100,000 live images"),
+    "full": (285, "the same as quick, more mixes, up to 10,000 live images"),
+    "attach": (320, "programs at the entry of 1,000 functions"),
+    "many": (685, "loads of 100,000 programs, some of which run"),
 }
 
 N1_LRU = ("n1/lru",)
@@ -138,7 +138,7 @@ class Guest:
             # Counters of a real machine count what else it does, too.
             return 1
         # Guests with several CPUs wait most of the time.
-        # Guests with several CPUs wait most of the time, in real time: programs settle.
+        # Guests with several CPUs have a real clock, and wait most of the time.
         return jobs + 2 if self.cpus > 1 else jobs
 
     @property
